@@ -9,7 +9,7 @@ BUILD     ?= build
 DESTDIR   ?=
 
 # Folders in link order, each one static archive: a folder includes only what stands left of it (scripts/check-layers).
-LAYERS    := base netns overlay sandbox/policy sandbox/registry sandbox/worker sandbox/verbs
+LAYERS    := base netns overlay sandbox/policy sandbox/worker sandbox/verbs
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
              -Wundef -Wwrite-strings -Wpointer-arith -Werror
@@ -19,7 +19,7 @@ REPRODUCE := -ffile-prefix-map=$(CURDIR)=.
 OPTIMIZE  ?= -O2 -g
 CPPFLAGS  += -D_GNU_SOURCE -DSBX_VERSION='"$(VERSION)"' -I. -I$(BUILD)
 ALL_CFLAGS = -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDENING) $(REPRODUCE) $(SANITIZE) $(CFLAGS)
-LIBRARIES := -lsqlite3 -lseccomp -lcap -lnl-route-3 -lnl-3 -lyaml
+LIBRARIES := -lsqlite3 -lcap
 
 ifdef DYNAMIC
 ALL_LDFLAGS = -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)
@@ -44,18 +44,18 @@ sbx: $(BUILD)/sbx
 	cp -f $< $@
 
 $(BUILD)/sbx: $(ARCHIVES)
-	$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/sandbox-verbs.a -Wl,--no-whole-archive $(LINK_ORDER) $(LIBRARIES)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/sandbox-verbs.a -Wl,--no-whole-archive $(LINK_ORDER) $(LIBRARIES)
 
 define archive_rule
 $(BUILD)/$(subst /,-,$(1)).a: $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard $(1)/*.c)))
 	@rm -f $$@
-	$(AR) rcsD $$@ $$^
+	@$(AR) rcsD $$@ $$^
 endef
 $(foreach layer,$(LAYERS),$(eval $(call archive_rule,$(layer))))
 
 $(BUILD)/%.o: %.c $(BUILD)/layers.checked
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -ffunction-sections -fdata-sections -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -ffunction-sections -fdata-sections -MMD -MP -c -o $@ $<
 
 # An #include that points upwards fails the build.
 $(BUILD)/layers.checked: $(foreach layer,$(LAYERS),$(wildcard $(layer)/*.[ch])) scripts/check-layers

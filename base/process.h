@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Processes: the only place that forks. sbx is single-threaded, by rule. */
+#ifndef SBX_BASE_PROCESS_H
+#define SBX_BASE_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/** clone3(2) without CLONE_VM: a copy of this process, in new namespaces as `flags` (CLONE_NEW*) say.
+ *  @ret_pidfd  the caller's, CLOEXEC; may be NULL
+ *  @return 0 in the child, the pid in the parent, or -errno */
+pid_t process_clone(uint64_t flags, int *ret_pidfd);
+
+/** vfork(2) with a stack of its own: runs `child(argument)` in this very memory while the caller waits, until the child
+ *  execs or ends; saves the copy of the page tables (100 µs and more). The child must only make system calls and write
+ *  what the caller may see; its return value becomes its exit status. All signals are blocked in the child at first.
+ *  @return the pid or -errno */
+pid_t process_spawn(int (*child)(void *), void *argument);
+
+/** waitpid(2) over signals. @return 0 or -errno */
+int process_wait(pid_t pid, int *ret_status);
+
+/** The shell's number for a wait status: exit code, or 128 + signal. */
+int process_exit_code(int wait_status);
+
+/** Signal number of "TERM", "SIGTERM" or "15"; -EINVAL if there is none. */
+int process_signal_parse(const char *text);
+/** "SIGTERM" for 15, "signal 40" where it has no name; static text or `buffer`. */
+const char *process_signal_name(int number, char *buffer, size_t size);
+
+#endif

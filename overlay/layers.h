@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The copy-on-write view of directories: which overlays there are, and how they are made and mounted.
+ *
+ * Life cycle, all of it inside the world's own mount namespace, in this order: layers_open() with the paths wanted,
+ * layers_prepare() makes the writable directories, then what must be there before the app sees it is put into them
+ * (layers_hide(), layers_place()), layers_mount() mounts. Afterwards the descriptors stay: the writable layer can be
+ * read while mounted, never written (finding 49).
+ *
+ *   fact  since  source                                  what follows                        test
+ *   F9    5.11   overlayfs.rst "userxattr"; fs/overlayfs  layers are named /proc/self/fd/N    001-run.bats
+ *   F22   -      clone_private_mount(), fs/namespace.c    a mount below a layer: split        001-run.bats
+ *   F36   -      overlayfs.rst "redirect_dir"             one overlay where it can be one     001-run.bats
+ *   F10   5.10   overlayfs.rst "Volatile mount"           work directories are never reused   - */
+#ifndef SBX_OVERLAY_LAYERS_H
+#define SBX_OVERLAY_LAYERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+enum layer_kind {
+	LAYER_OVERLAY, /* the lower directory, merged with a writable one */
+	LAYER_PLAIN,   /* a writable directory alone: an empty HOME, or the frame of a split directory */
+	LAYER_BIND,    /* part of a split directory that is only shown, read-only */
+};
+
+/* What a directory is for: decides how it is split when a mount lies below it (finding 37). */
+enum layer_purpose {
+	LAYER_FOR_TREE,	 /* not split: an error names the mount */
+	LAYER_FOR_HOME,	 /* the usual writable directories get one, the rest is shown read-only */
+	LAYER_FOR_OTHER, /* a database's directory, -v …:O: not split, an error names the mount */
+};
+
+struct layer {
+	enum layer_kind kind;
+	char *path;   /* absolute, canonical: where the worker sees it */
+	int lower_fd; /* its lower directory, O_PATH; -1: none */
+	int upper_fd; /* its writable directory; -1: LAYER_BIND */
+	int work_fd;  /* overlayfs's own; closed once mounted */
+	bool is_file; /* LAYER_BIND of a file */
+};
+
+struct layers {
+	struct layer *items; /* parents before what lies in them */
+	size_t count;
+	bool is_split;		 /* some directory had to be split: said in `inspect` */
+	struct text_list skip;	 /* paths that a split leaves out */
+	struct text_list hidden; /* paths hidden by layers_hide(), absolute: diff and seeds skip them */
+};
+
+struct layer_request {
+	const char *path;   /* absolute, canonical */
+	const char *source; /* its lower directory if that is another; NULL: path itself */
+	enum layer_purpose purpose;
+	bool without_lower; /* an empty directory: LAYER_PLAIN */
+};
+
+/** Opens the layers for the paths asked for. A path that lies below another on the same file system becomes a part of
+ * it.
+ *  @skip    absolute paths whose entries a split leaves out (credentials, --copy); may be empty
+ *  Errors: EINVAL naming the mount that lies below and the remedy. To be closed with layers_close() in any case. */
+int layers_open(struct layers *layers, const struct layer_request *requests, size_t count, const struct text_list *skip,
+		struct error *error);
+void layers_close(struct layers *layers);
+
+/** Makes upper-N and work-N for each layer below `base_fd`, which lies on a file system that takes user xattrs.
+ * Existing upper-N (a kept worker's) are taken as they are, work-N are always new. */
+int layers_prepare(struct layers *layers, int base_fd, struct error *error);
+
+/** The innermost layer that holds `path` (absolute), or NULL. */
+struct layer *layers_find(const struct layers *layers, const char *path);
+
+/** Opens the directory of the writable layer that stands for the parent of `path`, made with the lower one's modes.
+ *  @ret_parent_fd the caller's   @ret_name points into `path`
+ *  @return 0, -ENOENT: no layer holds it, or the parent does not exist, -ELOOP: a symlink on the way, or -errno */
+int layers_place(const struct layers *layers, const char *path, int *ret_parent_fd, const char **ret_name);
+
+/** Hides `path`, if it exists, by a whiteout in the writable layer. What a symlink leads to is hidden too, if it lies
+ * in a layer. @return 1 hidden, 0 there is nothing to hide, or -errno with error filled */
+int layers_hide(struct layers *layers, const char *path, struct error *error);
+
+/** Mounts all layers at their paths. */
+int layers_mount(struct layers *layers, struct error *error);
+
+/** Opens the directory of a new mount point: exists, or is made (possible in private directories). @return fd or -errno
+ */
+int layers_open_target(const char *path, bool is_file);
+
+#endif

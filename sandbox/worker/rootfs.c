@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/worker/rootfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/macro.h"
+#include "base/mount.h"
+#include "base/path.h"
+#include "overlay/database.h"
+
+/* Directories of the scratch, by name below it. */
+static const struct {
+	const char *name;
+	mode_t mode;
+} scratch_directories[] = {
+	{ "layers", 0700 }, { "tmp", 01777 }, { "var-tmp", 01777 }, { "run", 0755 }, { "shm", 01777 },
+	{ "dev", 0755 },    { "etc", 0755 },  { "homes", 0755 },	{ "home", 0700 },
+};
+
+/* Where the scratch may be mounted at first: each is covered by one of its own directories in the end. */
+static const char *const scratch_places[] = { "/run", "/tmp", "/var/tmp", "/dev/shm" };
+
+/* What the world sees at the private places; the scratch's own place comes last, since it hides the scratch. */
+static const struct {
+	const char *target;
+	const char *name;
+} private_directories[] = {
+	{ "/tmp", "tmp" },
+	{ "/var/tmp", "var-tmp" },
+	{ "/dev/shm", "shm" },
+	{ "/run", "run" },
+};
+
+static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
+
+static const struct {
+	const char *name;
+	const char *target;
+} device_links[] = {
+	{ "ptmx", "pts/ptmx" },		   { "fd", "/proc/self/fd" },		{ "stdin", "/proc/self/fd/0" },
+	{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
+};
+
+/* With the host's uid 0 the files of /proc that set the kernel are writable by their mode alone (proc_sys_permission()
+ * asks for no capability): container runtimes make these read-only or hide them, and so do we. */
+static const char *const proc_read_only[] = { "bus", "fs", "irq", "sys", "sysrq-trigger", "acpi", "asound", "scsi" };
+static const char *const proc_hidden[] = { "kcore",	 "keys",       "latency_stats", "timer_list",
+					   "timer_stats", "sched_debug", "kmsg",		"kallsyms" };
+
+/* Binds a directory of the scratch; to be used only before the scratch is covered. */
+static int bind_scratch(const struct world *world, const char *name, const char *target)
+{
+	char source[64];
+
+	(void)snprintf(source, sizeof(source), "%s/%s", world->scratch, name);
+	return mount(source, target, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
+}
+
+static int open_scratch(const struct world *world, const char *name, int flags)
+{
+	int fd = openat(world->scratch_fd, name, flags | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* ---- sources, taken while the host's root is still as it was ---- */
+
+int rootfs_take_volumes(struct world *world, struct error *error)
+{
+	const struct volume_list *volumes = &world->plan->spec->volumes;
+
+	world->volume_fds = calloc(volumes->count + 1, sizeof(int));
+	if (!world->volume_fds)
+		abort();
+	for (size_t i = 0; i < volumes->count; i++) {
+		const struct volume *volume = &volumes->items[i];
+		int fd = -1;
+
+		if (volume->kind == VOLUME_READ_ONLY || volume->kind == VOLUME_READ_WRITE) {
+			fd = mount_clone(AT_FDCWD, volume->source, MOUNT_RECURSIVE);
+			if (fd < 0)
+				return error_set(error, .number = -fd, .step = "take the volume", .object = volume->source);
+		}
+		world->volume_fds[i] = fd;
+	}
+	return 0;
+}
+
+int rootfs_open_layers(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	struct layer_request *requests =
+		calloc(plan->databases.count + plan->spec->volumes.count + 2, sizeof(*requests));
+	owned_list directories = { 0 };
+	size_t count = 0;
+	int result;
+
+	if (!requests)
+		abort();
+	if (plan->home)
+		requests[count++] = (struct layer_request){ .path = plan->home,
+							    .purpose = LAYER_FOR_HOME,
+							    .without_lower = plan->spec->home == HOME_EMPTY };
+	requests[count++] = (struct layer_request){ .path = plan->tree, .purpose = LAYER_FOR_TREE };
+	for (size_t i = 0; i < plan->databases.count; i++) {
+		text_list_take(&directories, path_parent(plan->databases.items[i]));
+		requests[count++] = (struct layer_request){ .path = directories.items[i], .purpose = LAYER_FOR_OTHER };
+	}
+	for (size_t i = 0; i < plan->spec->volumes.count; i++) {
+		const struct volume *volume = &plan->spec->volumes.items[i];
+
+		if (volume->kind == VOLUME_OVERLAY)
+			requests[count++] = (struct layer_request){
+				.path = volume->target, .source = volume->source, .purpose = LAYER_FOR_OTHER
+			};
+	}
+	result = layers_open(&world->layers, requests, count, &plan->hidden, error);
+	free(requests);
+	return result;
+}
+
+int rootfs_seal_host(struct world *world, struct error *error)
+{
+	int result;
+
+	(void)world;
+	result = mount_restrict(AT_FDCWD, "/", MOUNT_RECURSIVE | MOUNT_READ_ONLY | MOUNT_NO_SUID | MOUNT_PRIVATE);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "make the root read-only", .object = "/");
+	return 0;
+}
+
+/* ---- the scratch ---- */
+
+static bool is_usable_scratch_place(const struct worker_plan *plan, const char *place)
+{
+	struct stat status;
+
+	if (lstat(place, &status) < 0 || !S_ISDIR(status.st_mode))
+		return false;
+	/* Databases are opened by their paths after the scratch was mounted: they must not be covered by it. */
+	for (size_t i = 0; i < plan->databases.count; i++)
+		if (path_is_below(plan->databases.items[i], place))
+			return false;
+	return true;
+}
+
+int rootfs_mount_scratch(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	char options[96];
+
+	for (size_t i = 0; i < ARRAY_SIZE(scratch_places) && !world->scratch; i++)
+		if (is_usable_scratch_place(plan, scratch_places[i]))
+			world->scratch = scratch_places[i];
+	if (!world->scratch)
+		return error_set(error, .number = ENOENT, .step = "mount the scratch",
+				 .cause = "none of /run, /tmp, /var/tmp, /dev/shm is a directory that holds no named database",
+				 .remedy = "name databases of at most three of them");
+	(void)snprintf(options, sizeof(options), "mode=0755,size=%llu,nr_inodes=%llu",
+		       (unsigned long long)plan->scratch_bytes_max, (unsigned long long)plan->scratch_inodes_max);
+	if (mount("scratch", world->scratch, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+		return error_set(error, .number = errno, .step = "mount the scratch", .object = world->scratch);
+	world->scratch_fd = open(world->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (world->scratch_fd < 0)
+		return error_set(error, .number = errno, .step = "open the scratch", .object = world->scratch);
+	for (size_t i = 0; i < ARRAY_SIZE(scratch_directories); i++)
+		if (mkdirat(world->scratch_fd, scratch_directories[i].name, scratch_directories[i].mode) < 0 ||
+		    ((scratch_directories[i].mode & 01000) &&
+		     fchmodat(world->scratch_fd, scratch_directories[i].name, scratch_directories[i].mode, 0) < 0))
+			return error_set(error, .number = errno, .step = "make a directory of the scratch",
+					 .object = scratch_directories[i].name);
+	return 0;
+}
+
+/* ---- the writable layers ---- */
+
+static int copy_database(struct world *world, const char *path, struct error *error)
+{
+	struct database_snapshot_request request = {
+		.source = path,
+		.verify = world->plan->spec->verify_databases,
+		.fix_ef_lock = world->plan->spec->fix_ef_lock,
+			};
+	struct database_report report;
+	struct world_database *database;
+	owned_fd parent_fd = -1;
+	int result;
+
+	result = layers_place(&world->layers, path, &parent_fd, &request.target_name);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "place the database", .object = path);
+	request.target_fd = parent_fd;
+	result = database_snapshot(&request, &report, error);
+	if (result < 0)
+		return result;
+	world->databases = reallocarray(world->databases, world->database_count + 1, sizeof(*world->databases));
+	if (!world->databases)
+		abort();
+	database = &world->databases[world->database_count++];
+	database->path = text_duplicate(path);
+	database->detail = text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes,
+				       database_journal_name(report.journal), (unsigned long long)report.duration_us);
+	if (report.ef_lock_found && !report.ef_lock_fixed)
+		world_note(world, "stale EF Core migrations lock",
+			   "__EFMigrationsLock holds a row: Migrate() will wait for ever; start with --fix-ef-lock");
+	return 0;
+}
+
+int rootfs_fill_layers(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	owned_fd base_fd = open_scratch(world, "layers", O_RDONLY | O_DIRECTORY);
+	int result;
+
+	if (base_fd < 0)
+		return error_set(error, .number = -base_fd, .step = "open the scratch", .object = "layers");
+	result = layers_prepare(&world->layers, base_fd, error);
+	for (size_t i = 0; i < plan->hidden.count && result >= 0; i++)
+		result = layers_hide(&world->layers, plan->hidden.items[i], error);
+	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
+		result = copy_database(world, plan->databases.items[i], error);
+	return result < 0 ? result : 0;
+}
+
+int rootfs_mount_layers(struct world *world, struct error *error)
+{
+	return layers_mount(&world->layers, error);
+}
+
+/* ---- /dev, /proc, /sys ---- */
+
+int rootfs_mount_devices(struct world *world, struct error *error)
+{
+	int clones[ARRAY_SIZE(devices)];
+	owned_fd dev_fd = -1;
+	int result;
+
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		char path[32];
+
+		(void)snprintf(path, sizeof(path), "/dev/%s", devices[i]);
+		clones[i] = mount_clone(AT_FDCWD, path, 0);
+		if (clones[i] < 0)
+			return error_set(error, .number = -clones[i], .step = "take the device", .object = path);
+	}
+	dev_fd = open_scratch(world, "dev", O_RDONLY | O_DIRECTORY);
+	if (dev_fd < 0)
+		return error_set(error, .number = -dev_fd, .step = "open the scratch", .object = "dev");
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		owned_fd file = openat(dev_fd, devices[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+		if (file < 0)
+			return error_set(error, .number = errno, .step = "make the device", .object = devices[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(device_links); i++)
+		if (symlinkat(device_links[i].target, dev_fd, device_links[i].name) < 0)
+			return error_set(error, .number = errno, .step = "make the link in /dev",
+					 .object = device_links[i].name);
+	if (mkdirat(dev_fd, "pts", 0755) < 0 || mkdirat(dev_fd, "shm", 01777) < 0)
+		return error_set(error, .number = errno, .step = "make the directories of /dev");
+	result = bind_scratch(world, "dev", "/dev");
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "mount /dev", .object = "/dev");
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		char path[32];
+		owned_fd target_fd = -1;
+
+		(void)snprintf(path, sizeof(path), "/dev/%s", devices[i]);
+		target_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		result = target_fd < 0 ? -errno : mount_attach(clones[i], target_fd);
+		fd_close(&clones[i]);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "attach the device", .object = path);
+	}
+	if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620") < 0)
+		return error_set(error, .number = errno, .step = "mount the private terminals", .object = "/dev/pts");
+	return 0;
+}
+
+static int protect_proc(struct error *error)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(proc_read_only); i++) {
+		char path[64];
+		int result;
+
+		(void)snprintf(path, sizeof(path), "/proc/%s", proc_read_only[i]);
+		if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0) {
+			if (errno == ENOENT)
+				continue;
+			return error_set(error, .number = errno, .step = "protect the kernel's settings", .object = path);
+		}
+		result = mount_restrict(AT_FDCWD, path, MOUNT_RECURSIVE | MOUNT_READ_ONLY);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "protect the kernel's settings", .object = path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(proc_hidden); i++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "/proc/%s", proc_hidden[i]);
+		if (mount("/dev/null", path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+			return error_set(error, .number = errno, .step = "hide the kernel's secrets", .object = path);
+	}
+	return 0;
+}
+
+int rootfs_mount_proc(struct world *world, struct error *error)
+{
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
+		return error_set(error, .number = errno, .step = "mount a fresh /proc", .object = "/proc");
+	return world->plan->identity.uid == 0 ? protect_proc(error) : 0;
+}
+
+int rootfs_mount_sys(struct world *world, struct error *error)
+{
+	/* A sysfs shows the network namespace of its mounter, who must own that: with the host's network it stays the
+	 * host's, read-only like all of the root. */
+	if (world->plan->spec->network == NETWORK_HOST)
+		return 0;
+	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL) < 0)
+		return error_set(error, .number = errno, .step = "mount a fresh /sys", .object = "/sys");
+	return 0;
+}
+
+/* ---- private directories ---- */
+
+static int cover_private(struct world *world, const char *target, const char *name, struct error *error)
+{
+	struct stat status;
+	int result;
+
+	if (lstat(target, &status) < 0)
+		return 0; /* the host has none: nothing to cover */
+	if (S_ISLNK(status.st_mode)) {
+		owned_text real = NULL;
+
+		/* /var/tmp -> /tmp and the like: private already if it leads to a private place. */
+		if (path_canonical(target, &real) == 0)
+			for (size_t i = 0; i < ARRAY_SIZE(private_directories); i++)
+				if (text_equal(real, private_directories[i].target))
+					return 0;
+		return error_set(error, .number = ELOOP, .step = "mount a private directory", .object = target,
+				 .cause = "it is a symlink to a place that is not private",
+				 .remedy = "make it a directory on this host");
+	}
+	result = bind_scratch(world, name, target);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "mount a private directory", .object = target);
+	return 0;
+}
+
+static int cover_homes(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+
+	for (size_t i = 0; i < plan->homes.count; i++) {
+		char name[32];
+		struct stat status;
+		int result;
+
+		if (lstat(plan->homes.items[i], &status) < 0 || !S_ISDIR(status.st_mode))
+			continue;
+		(void)snprintf(name, sizeof(name), "homes/%zu", i);
+		if (mkdirat(world->scratch_fd, name, 0755) < 0)
+			return error_set(error, .number = errno, .step = "make a directory of the scratch", .object = name);
+		result = bind_scratch(world, name, plan->homes.items[i]);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "cover the homes of others",
+					 .object = plan->homes.items[i]);
+	}
+	return 0;
+}
+
+int rootfs_mount_private(struct world *world, struct error *error)
+{
+	uint64_t shm_bytes = world->plan->spec->shm_bytes;
+	const char *own_name = NULL;
+	int result = cover_homes(world, error);
+
+	for (size_t i = 0; i < ARRAY_SIZE(private_directories) && result >= 0; i++) {
+		if (text_equal(private_directories[i].target, world->scratch))
+			own_name = private_directories[i].name;
+		else
+			result = cover_private(world, private_directories[i].target, private_directories[i].name, error);
+	}
+	/* Last, since no path leads to the scratch any more after that. */
+	if (result >= 0)
+		result = cover_private(world, world->scratch, own_name, error);
+	if (result >= 0 && shm_bytes > 0) {
+		char options[64];
+
+		(void)snprintf(options, sizeof(options), "mode=1777,size=%llu", (unsigned long long)shm_bytes);
+		if (mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+			result = error_set(error, .number = errno, .step = "mount the shared memory", .object = "/dev/shm");
+	}
+	if (result >= 0 && !world->plan->home && mkdir(HOME_WITHOUT, 0700) < 0)
+		result = error_set(error, .number = errno, .step = "make an empty HOME", .object = HOME_WITHOUT);
+	return result;
+}
+
+/* ---- files of /etc, sockets, volumes ---- */
+
+static int bind_text(struct world *world, const char *name, const char *text, const char *target, struct error *error)
+{
+	owned_fd source_fd = openat(world->scratch_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	owned_fd target_fd = -1;
+	int result;
+
+	if (source_fd < 0)
+		return error_set(error, .number = errno, .step = "write the file", .object = target);
+	result = fd_write_all(source_fd, text, strlen(text));
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "write the file", .object = target);
+	target_fd = path_open(AT_FDCWD, target, O_PATH, 0, PATH_FOLLOW);
+	if (target_fd == -ENOENT)
+		return 0; /* a host without it: programs there expect none */
+	result = target_fd < 0 ? target_fd : mount_bind(source_fd, target_fd, MOUNT_READ_ONLY | MOUNT_NO_SUID);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "mount the file", .object = target);
+	return 0;
+}
+
+int rootfs_write_etc(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	int result = bind_text(world, "etc/hosts", plan->hosts, "/etc/hosts", error);
+
+	if (result == 0 && plan->identity.passwd_text)
+		result = bind_text(world, "etc/passwd", plan->identity.passwd_text, "/etc/passwd", error);
+	if (result == 0 && plan->identity.group_text)
+		result = bind_text(world, "etc/group", plan->identity.group_text, "/etc/group", error);
+	return result;
+}
+
+int rootfs_cover_sockets(struct world *world, struct error *error)
+{
+	const struct text_list *covered = &world->plan->covered;
+	owned_fd empty_fd = -1;
+
+	if (covered->count == 0)
+		return 0;
+	empty_fd = openat(world->scratch_fd, "etc/socket", O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0000);
+	if (empty_fd < 0)
+		return error_set(error, .number = errno, .step = "cover the host's sockets");
+	for (size_t i = 0; i < covered->count; i++) {
+		owned_fd target_fd = open(covered->items[i], O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		struct stat status;
+
+		/* Best effort: sockets come and go, and what this user cannot reach needs no cover. A socket reached
+		 * through an overlay refuses by itself (finding 50). */
+		if (target_fd < 0 || fstat(target_fd, &status) < 0 || !S_ISSOCK(status.st_mode) ||
+		    layers_find(&world->layers, covered->items[i]))
+			continue;
+		(void)mount_bind(empty_fd, target_fd, MOUNT_READ_ONLY);
+	}
+	return 0;
+}
+
+static int attach_volume(struct world *world, size_t index, struct error *error)
+{
+	const struct volume *volume = &world->plan->spec->volumes.items[index];
+	owned_fd volume_fd = world->volume_fds[index];
+	owned_fd target_fd = -1;
+	struct stat status = { .st_mode = S_IFDIR };
+	int result;
+
+	world->volume_fds[index] = -1;
+	if (volume->kind == VOLUME_OVERLAY)
+		return 0; /* layers already */
+	if (volume_fd >= 0 && fstat(volume_fd, &status) < 0)
+		return error_set(error, .number = errno, .step = "look at the volume", .object = volume->source);
+	target_fd = layers_open_target(volume->target, !S_ISDIR(status.st_mode));
+	if (target_fd == -EROFS)
+		return error_set(error, .number = EROFS, .step = "make the mount point", .object = volume->target,
+				 .cause = "it does not exist on the host, whose root is read-only here",
+				 .remedy = "choose a target that exists, or one below the tree, HOME, /tmp or /run");
+	if (target_fd < 0)
+		return error_set(error, .number = -target_fd, .step = "open the mount point", .object = volume->target);
+	if (volume->kind == VOLUME_TMPFS) {
+		char target[FD_PROC_PATH_SIZE];
+		char options[64] = "mode=1777";
+
+		if (volume->size_bytes > 0)
+			(void)snprintf(options, sizeof(options), "mode=1777,size=%llu",
+				       (unsigned long long)volume->size_bytes);
+		result = mount("tmpfs", fd_proc_path(target_fd, target), "tmpfs", MS_NOSUID | MS_NODEV, options) < 0 ?
+				 -errno :
+				 0;
+	} else {
+		unsigned flags = MOUNT_RECURSIVE | MOUNT_NO_SUID | MOUNT_PRIVATE;
+
+		if (volume->kind == VOLUME_READ_ONLY)
+			flags |= MOUNT_READ_ONLY;
+		result = mount_restrict(volume_fd, "", flags);
+		if (result == 0)
+			result = mount_attach(volume_fd, target_fd);
+	}
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "mount the volume", .object = volume->target);
+	return 0;
+}
+
+int rootfs_attach_volumes(struct world *world, struct error *error)
+{
+	for (size_t i = 0; i < world->plan->spec->volumes.count; i++) {
+		int result = attach_volume(world, i, error);
+
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+int rootfs_seal_homes(struct world *world, struct error *error)
+{
+	(void)error;
+	/* Where only empty stand-ins are, nothing shall be written: it would look like another's home. */
+	for (size_t i = 0; i < world->plan->homes.count; i++) {
+		const struct layer *layer = layers_find(&world->layers, world->plan->homes.items[i]);
+
+		if (!layer)
+			(void)mount_restrict(AT_FDCWD, world->plan->homes.items[i], MOUNT_READ_ONLY);
+	}
+	return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the user asked for: one worker, before anything of this machine is looked at.
+ *
+ * The command line fills it (sandbox/verbs/options.c), launch.c turns it into a plan. Texts are owned by the spec. Each
+ * module's own options are embedded as that module declares them; only this folder and those above it see the whole. */
+#ifndef SBX_WORKER_SPEC_H
+#define SBX_WORKER_SPEC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/text.h"
+#include "sandbox/policy/environment.h"
+#include "sandbox/policy/limits.h"
+#include "sandbox/policy/seccomp.h"
+
+enum home_mode {
+	HOME_COPY_ON_WRITE,
+	HOME_EMPTY,
+};
+
+enum network_mode {
+	NETWORK_PRIVATE, /* loopback only */
+	NETWORK_HOST,	 /* the host's own network: no isolation of ports */
+};
+
+enum volume_kind {
+	VOLUME_READ_ONLY,  /* -v SRC:DST:ro, --ro-bind */
+	VOLUME_READ_WRITE, /* -v SRC:DST:rw, --bind: the one way by which a payload changes the host */
+	VOLUME_OVERLAY,	   /* -v SRC:DST:O: copy-on-write */
+	VOLUME_TMPFS,	   /* --tmpfs DST[:size=N] */
+};
+
+struct volume {
+	enum volume_kind kind;
+	char *source;	     /* NULL with VOLUME_TMPFS */
+	char *target;	     /* as written; relative ones are below the tree */
+	uint64_t size_bytes; /* VOLUME_TMPFS; 0: half of the memory, tmpfs(5) */
+};
+
+struct volume_list {
+	struct volume *items;
+	size_t count;
+};
+
+struct spec {
+	char *tree;	/* NULL: the current directory */
+	char *workdir;	/* NULL: the current directory, or the tree where -C was given */
+	char *hostname; /* NULL: the host's */
+	enum home_mode home;
+	enum network_mode network;
+	bool as_root; /* the caller is uid 0 inside */
+	bool verbose;
+
+	struct text_list databases; /* --db FILE…; empty: those found in the tree */
+	bool no_databases;	    /* --db none */
+	bool verify_databases;	    /* the full integrity check instead of the quick one */
+	bool fix_ef_lock;
+
+	struct volume_list volumes;
+	uint64_t scratch_bytes_max;  /* --size; 0: default */
+	uint64_t scratch_inodes_max; /* --inodes; 0: default */
+	uint64_t shm_bytes;	     /* --shm-size: /dev/shm as a tmpfs of its own; 0: part of the scratch */
+
+	struct text_list add_hosts; /* NAME:IP */
+	int *pass_fds;		    /* --pass-fd N…, in order */
+	size_t pass_fd_count;
+
+	uint64_t timeout_ms;	  /* 0: none */
+	int stop_signal;	  /* SIGTERM */
+	uint64_t stop_timeout_ms; /* 10,000 */
+
+	struct environment_options environment;
+	struct limits limits;
+	struct seccomp_options seccomp;
+
+	struct text_list payload; /* the command */
+};
+
+/** Fills in the defaults. */
+void spec_init(struct spec *spec);
+void spec_release(struct spec *spec);
+
+/** Adds a volume; texts are copied. */
+void spec_add_volume(struct spec *spec, const struct volume *volume);
+/** Adds a descriptor number to be passed to the payload. */
+void spec_add_pass_fd(struct spec *spec, int fd);
+
+#endif

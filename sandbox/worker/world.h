@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One world: what the host side prepares (the plan), and what PID 1 holds once it stands.
+ *
+ * Who exists: sbx (the owner, on the host) clones PID 1 with all namespaces; PID 1 is the same program image, never
+ * execs, and starts every process of the world through spawn.c. The plan is filled before clone, where memory may be
+ * taken and files looked up; PID 1 has its own copy of it (clone3 without CLONE_VM) and only acts on it. */
+#ifndef SBX_WORKER_WORLD_H
+#define SBX_WORKER_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "overlay/layers.h"
+#include "sandbox/worker/identity.h"
+#include "sandbox/worker/spec.h"
+
+enum {
+	SOCKETS_COVERED_MAX = 256,
+};
+
+struct worker_plan {
+	const struct spec *spec; /* borrowed */
+	struct identity identity;
+	char *tree;	/* absolute, canonical */
+	char *home;	/* absolute, canonical; NULL: there is none, HOME is then HOME_WITHOUT */
+	char *workdir;	/* absolute; where the payload starts */
+	char *hosts;	/* text of /etc/hosts */
+	struct text_list environment;
+	struct text_list databases; /* absolute paths to be copied */
+	struct text_list hidden;    /* absolute paths hidden in every layer: credentials, the state directory */
+	struct text_list covered;   /* absolute paths of host sockets to be covered, at most SOCKETS_COVERED_MAX */
+	struct text_list homes;	    /* directories of other people's homes, covered by empty ones */
+	uint64_t scratch_bytes_max;
+	uint64_t scratch_inodes_max;
+	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
+	int control_fd;	 /* PID 1's end; its end of file is the lifeline */
+};
+
+void worker_plan_release(struct worker_plan *plan);
+
+/* A database that was copied into the world. */
+struct world_database {
+	char *path;   /* absolute, as the worker sees it */
+	char *detail; /* "4096 bytes, wal, 1.2 ms" */
+};
+
+struct world_note {
+	char what[96];
+	char why[384];
+};
+
+/* PID 1's side. */
+struct world {
+	const struct worker_plan *plan;
+	const char *scratch; /* where the scratch is mounted until it gets covered */
+	int scratch_fd;
+	struct layers layers;
+	int *volume_fds; /* detached mounts, one per volume; -1: none */
+	struct world_database *databases;
+	size_t database_count;
+	struct world_note notes[16]; /* what is weaker than usual, in order */
+	size_t note_count;
+};
+
+/** Remembers that something is weaker than usual; sent to the owner as REPLY_DEGRADED. */
+void world_note(struct world *world, const char *what, const char *why);
+
+/* HOME of a caller who has none: an empty private directory. */
+#define HOME_WITHOUT "/run/home"
+
+#endif

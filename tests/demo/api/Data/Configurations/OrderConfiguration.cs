@@ -1,0 +1,21 @@
+using App.Models;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+
+namespace App.Data.Configurations;
+
+public class OrderConfiguration : IEntityTypeConfiguration<Order>
+{
+    public void Configure(EntityTypeBuilder<Order> builder)
+    {
+        builder.Property(order => order.Number).HasMaxLength(32);
+        builder.Property(order => order.Status).HasConversion<string>().HasMaxLength(16);
+        builder.HasIndex(order => order.Number).IsUnique();
+        builder.HasIndex(order => order.Status);
+
+        builder.HasOne(order => order.Person)
+            .WithMany(person => person.Orders)
+            .HasForeignKey(order => order.PersonId)
+            .OnDelete(DeleteBehavior.Cascade);
+    }
+}

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154 # output and status are bats' own
+setup() {
+	tree=$(mktemp -d "$BATS_TMPDIR/tree.XXXXXX")
+	cd "$tree" || return 1
+}
+
+teardown() {
+	cd / && rm -rf "$tree"
+}
+
+# run_sbx STATUS ARGUMENT…: runs sbx, shows what a user would have seen, and fails unless it returned STATUS.
+run_sbx() {
+	local want=$1
+	shift
+	run "$SBX" "$@"
+	printf '$ sbx %s\n%s\n-> %s, wanted %s\n' "$*" "$output" "$status" "$want"
+	[[ $status -eq $want ]]
+}
+
+assert_same() {
+	if [[ $1 != "$2" ]]; then
+		printf 'wanted: %s\ngot:    %s\n' "$1" "$2"
+		return 1
+	fi
+}
+
+assert_has() {
+	if [[ $1 != *"$2"* ]]; then
+		printf 'wanted, somewhere: %s\ngot: %s\n' "$2" "$1"
+		return 1
+	fi
+}
+
+# wait_for COMMAND…: until it succeeds, for 20 seconds at most.
+wait_for() {
+	local end=$((SECONDS + 20))
+	until "$@"; do
+		[[ $SECONDS -lt $end ]] || return 1
+		sleep 0.01
+	done
+}
