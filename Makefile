@@ -17,9 +17,9 @@ HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fno-strict-overflow -
 # No date and no host path in what is built: two builds in two directories are the same bytes.
 REPRODUCE := -ffile-prefix-map=$(CURDIR)=.
 OPTIMIZE  ?= -O2 -g
-CPPFLAGS  += -D_GNU_SOURCE -DSBX_VERSION='"$(VERSION)"' -I. -I$(BUILD)
+CPPFLAGS  += -D_GNU_SOURCE -DSBX_VERSION='"$(VERSION)"' -I. -I$(BUILD) -isystem /usr/include/libnl3
 ALL_CFLAGS = -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDENING) $(REPRODUCE) $(SANITIZE) $(CFLAGS)
-LIBRARIES := -lsqlite3 -lcap
+LIBRARIES := -lsqlite3 -lcap -lnl-route-3 -lnl-3
 
 ifdef DYNAMIC
 ALL_LDFLAGS = -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)

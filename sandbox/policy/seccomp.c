@@ -41,12 +41,10 @@ static const struct profile {
 
 const struct sock_fprog *seccomp_program(const struct seccomp_options *options)
 {
-	const struct profile *profile = &profiles[options->profile];
-
 	assert(options->profile < ARRAY_SIZE(profiles));
 	if (options->profile == SECCOMP_OFF)
 		return NULL;
-	return options->allow_userns ? &profile->userns_program : &profile->program;
+	return options->allow_userns ? &profiles[options->profile].userns_program : &profiles[options->profile].program;
 }
 
 int seccomp_load(const struct seccomp_options *options, struct error *error)

@@ -117,6 +117,7 @@ static int (*const stages[])(struct world *, struct error *) = {
 	rootfs_attach_volumes,
 	rootfs_cover_sockets,
 	rootfs_seal_homes,
+	rootfs_open_writable,
 	stage_name_host,
 	stage_shut_the_door,
 };

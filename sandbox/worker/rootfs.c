@@ -531,3 +531,32 @@ int rootfs_seal_homes(struct world *world, struct error *error)
 	}
 	return 0;
 }
+
+static void add_writable(struct world *world, const char *path)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+
+	/* What is not there needs no rule. */
+	if (fd >= 0)
+		world->writable_fds[world->writable_count++] = fd;
+}
+
+int rootfs_open_writable(struct world *world, struct error *error)
+{
+	static const char *const always[] = { "/tmp", "/var/tmp", "/run", "/dev", "/proc" };
+	const struct volume_list *volumes = &world->plan->spec->volumes;
+
+	(void)error;
+	world->writable_fds = calloc(world->layers.count + volumes->count + ARRAY_SIZE(always), sizeof(int));
+	if (!world->writable_fds)
+		abort();
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		add_writable(world, always[i]);
+	for (size_t i = 0; i < world->layers.count; i++)
+		if (world->layers.items[i].kind != LAYER_BIND)
+			add_writable(world, world->layers.items[i].path);
+	for (size_t i = 0; i < volumes->count; i++)
+		if (volumes->items[i].kind == VOLUME_READ_WRITE || volumes->items[i].kind == VOLUME_TMPFS)
+			add_writable(world, volumes->items[i].target);
+	return 0;
+}

@@ -28,6 +28,7 @@ int rootfs_mount_layers(struct world *world, struct error *error);
 int rootfs_write_etc(struct world *world, struct error *error);
 int rootfs_attach_volumes(struct world *world, struct error *error);
 int rootfs_cover_sockets(struct world *world, struct error *error);
+int rootfs_open_writable(struct world *world, struct error *error);
 int rootfs_seal_homes(struct world *world, struct error *error);
 
 #endif

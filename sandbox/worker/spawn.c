@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "sandbox/policy/capabilities.h"
+#include "sandbox/policy/landlock.h"
 
 struct child {
 	const struct world *world;
@@ -99,6 +100,22 @@ static int stage_forbid_privileges(struct child *child)
 	return 0;
 }
 
+static int stage_landlock(struct child *child)
+{
+	const struct spec *spec = child->world->plan->spec;
+	struct landlock_rules rules = {
+		.writable_fds = child->world->writable_fds,
+		.writable_count = child->world->writable_count,
+		.passed_fds = child->spawn->numbers,
+		.passed_count = child->spawn->fd_count,
+		.scope_for_host_network = spec->network == NETWORK_HOST,
+		.allow_userns = spec->seccomp.allow_userns,
+	};
+	int result = landlock_confine(&rules, &child->error);
+
+	return result < 0 ? result : 0;
+}
+
 static int stage_drop_capabilities(struct child *child)
 {
 	return capabilities_drop_all(&child->error);
@@ -169,7 +186,7 @@ static int stage_execute(struct child *child)
 
 static int (*const child_stages[])(struct child *) = {
 	stage_reset_signals,	 stage_start_session,	  stage_limit,	 stage_enter_directory, stage_place_descriptors,
-	stage_forbid_privileges, stage_drop_capabilities, stage_filter,	 stage_execute,
+	stage_forbid_privileges, stage_landlock,	  stage_drop_capabilities, stage_filter,	 stage_execute,
 };
 
 /* In the child: returns only when something failed, which `error` tells. */

@@ -58,6 +58,8 @@ struct world {
 	int scratch_fd;
 	struct layers layers;
 	int *volume_fds; /* detached mounts, one per volume; -1: none */
+	int *writable_fds; /* what Landlock lets the payload write beneath */
+	size_t writable_count;
 	struct world_database *databases;
 	size_t database_count;
 	struct world_note notes[16]; /* what is weaker than usual, in order */

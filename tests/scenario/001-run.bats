@@ -102,6 +102,10 @@ load helpers
 	run_sbx 0 run --allow-userns -- unshare -U true
 }
 
+@test "Landlock leaves open what the payload may write: private places, tree, HOME, devices, renames between directories" {
+	run_sbx 0 run -- sh -c 'mkdir -p /tmp/a/b && mv /tmp/a/b /tmp/c && echo x >/dev/null && echo x >/run/x && echo x >./x && echo x >~/x'
+}
+
 @test "finding 39: the payload cannot look into PID 1" {
 	run_sbx 0 run --seccomp off -- sh -c '! cat /proc/1/environ 2>/dev/null && ! ls /proc/1/fd 2>/dev/null && ! ls /proc/1/root/ 2>/dev/null && ! kill -9 1 2>/dev/null; kill -0 1'
 }

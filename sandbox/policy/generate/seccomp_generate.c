@@ -229,6 +229,8 @@ static node append(struct program *program, unsigned code, uint32_t k, unsigned 
 {
 	if (program->count == BPF_MAXINSNS)
 		fail("program too long", "BPF_MAXINSNS");
+	if (jt > REACH || jf > REACH)
+		fail("jump too far", "REACH");
 	program->code[program->count] = (struct sock_filter){ (uint16_t)code, (uint8_t)jt, (uint8_t)jf, k };
 	return program->count++;
 }

@@ -11,8 +11,8 @@ using Microsoft.EntityFrameworkCore.Storage.ValueConversion;
 namespace App.Migrations
 {
     [DbContext(typeof(AppDbContext))]
-    [Migration("20261124020253_AddOrderProcessing")]
-    partial class AddOrderProcessing
+    [Migration("20261124020926_RequirePositiveQuantity")]
+    partial class RequirePositiveQuantity
     {
         /// <inheritdoc />
         protected override void BuildTargetModel(ModelBuilder modelBuilder)

@@ -33,11 +33,6 @@ namespace App.Migrations
                 name: "IX_Orders_Status",
                 table: "Orders",
                 column: "Status");
-
-            migrationBuilder.AddCheckConstraint(
-                name: "CK_OrderLines_Quantity",
-                table: "OrderLines",
-                sql: "Quantity > 0");
         }
 
         /// <inheritdoc />
@@ -50,10 +45,6 @@ namespace App.Migrations
             migrationBuilder.DropIndex(
                 name: "IX_Orders_Status",
                 table: "Orders");
-
-            migrationBuilder.DropCheckConstraint(
-                name: "CK_OrderLines_Quantity",
-                table: "OrderLines");
 
             migrationBuilder.DropColumn(
                 name: "ProcessedAt",
