@@ -293,12 +293,17 @@ static int read_string(struct reader *reader)
 
 	if (!take(reader, '"'))
 		return fail(reader, "a string was expected");
-	while (reader->at < reader->size && reader->text[reader->at] != '"') {
+	for (;;) {
 		const char *here = reader->text + reader->at;
-		size_t taken = is_plain((unsigned char)*here)
-				       ? 1
-				       : decode_character(here, reader->size - reader->at, bytes, &length);
+		const char *end = reader->text + reader->size;
+		size_t taken;
 
+		while (here < end && is_plain((unsigned char)*here))
+			here++;
+		reader->at = (size_t)(here - reader->text);
+		if (here == end || *here == '"')
+			break;
+		taken = decode_character(here, (size_t)(end - here), bytes, &length);
 		if (taken == 0)
 			return fail(reader, "a string holds what it may not");
 		reader->json->nodes[index].is_escaped |= *here == '\\';

@@ -45,7 +45,7 @@ enum tree_decision {
 			    * does not take are counted and left out */
 };
 
-/** Decides about an entry. @return an enum tree_decision, or -errno with error filled: the copy ends */
+/** Decides about an entry; is asked again when it became another in the meantime. @return an enum tree_decision, or -errno with error filled: the copy ends */
 typedef int tree_entry_filter(void *data, const struct tree_entry *entry, struct error *error);
 /** Decides about an extended attribute, "user.…" or "system.posix_acl_…". @return an enum tree_decision */
 typedef int tree_attribute_filter(void *data, const struct tree_entry *entry, const char *attribute, const void *value,
@@ -53,7 +53,7 @@ typedef int tree_attribute_filter(void *data, const struct tree_entry *entry, co
 
 struct tree_copy_options {
 	uint64_t bytes_max;   /* of data, holes not counted; 0: no limit */
-	uint64_t entries_max; /* 0: no limit */
+	uint64_t entries_max; /* met, whether copied or not; 0: no limit */
 	bool cross_mounts;    /* else the directory on which a file system is mounted is an error */
 	bool keep_existing;   /* what the target has already stays as it is; directories are still merged */
 	bool keep_setid;      /* else a file's setuid and setgid bits are dropped (a directory's setgid is kept) */

@@ -23,6 +23,8 @@
 
 #define STEP_COPY "copy"
 
+enum { LOOKS_MAX = 10 }; /* at an entry that becomes another each time it is opened */
+
 /* A directory on the way: what is to be done when it is left. */
 struct level {
 	struct stat source;
@@ -49,6 +51,7 @@ struct making {
 	struct copy *copy;
 	const struct tree_entry *entry;
 	const char *target_name;
+	bool is_another; /* the source is no longer what the entry says: removed, or something else has its name */
 };
 
 typedef int maker(struct making *making, const char *as);
@@ -224,9 +227,18 @@ static int set_times(const struct making *making, const char *as)
 	return utimensat(target_dir(making->copy), as, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-/* Opens a regular file for reading, also one that its owner closed. */
-static int open_source(const struct copy *copy, const struct tree_entry *entry)
+/* Notes it when a source could not be opened because it is not what it was. */
+static int note_another(struct making *making, int result)
 {
+	making->is_another = result == -ENOENT || result == -ESTALE || result == -ELOOP || result == -ENOTDIR;
+	return result;
+}
+
+/* Opens a regular file for reading, also one that its owner closed. */
+static int open_source(const struct making *making)
+{
+	const struct tree_entry *entry = making->entry;
+	const struct copy *copy = making->copy;
 	const struct stat *status = entry->status;
 	owned_fd fd = descent_open(&copy->source, entry->name, O_RDONLY | O_NOATIME);
 	struct stat opened;
@@ -252,12 +264,12 @@ static int fill_file(struct making *making, int target_fd)
 	struct copy *copy = making->copy;
 	uint64_t bytes_max = copy->options->bytes_max;
 	uint64_t bytes_left = bytes_max ? bytes_max - copy->result.bytes : UINT64_MAX;
-	owned_fd source_fd = open_source(copy, making->entry);
+	owned_fd source_fd = open_source(making);
 	uint64_t bytes = 0;
 	int result;
 
 	if (source_fd < 0)
-		return source_fd;
+		return note_another(making, source_fd);
 	result = content_copy(source_fd, target_fd, bytes_left, &bytes);
 	if (result == 1)
 		return fail_over_bytes(copy, making->entry->name);
@@ -287,7 +299,7 @@ static int make_symlink(struct making *making, const char *as)
 	int result;
 
 	if (length < 0)
-		return errno == EINVAL ? -ESTALE : -errno;
+		return note_another(making, errno == EINVAL ? -ESTALE : -errno);
 	target[length] = '\0';
 	if (symlinkat(target, target_dir(making->copy), as) < 0)
 		return -errno;
@@ -527,10 +539,11 @@ static int copy_directory(struct making *making)
 	bool existed;
 	int result = reserve_level(copy);
 
-	if (result == 0)
-		result = enter_source(copy, making->entry, &status);
 	if (result < 0)
 		return result;
+	result = enter_source(copy, making->entry, &status);
+	if (result < 0)
+		return note_another(making, result);
 	level = &copy->levels[copy->source.depth - 1];
 	*level = (struct level){ .source = status, .was_closed = result == 1 };
 	result = enter_target(copy, making->target_name, &existed);
@@ -599,21 +612,39 @@ static int copy_made(struct making *making)
 {
 	struct copy *copy = making->copy;
 	const char *name = making->entry->name;
-	size_t depth = copy->source.depth;
-	struct stat gone;
 	int result = S_ISDIR(making->entry->status->st_mode) ? copy_directory(making) : copy_by_type(making);
 
-	/* Removed, or made into something else, between the listing and now: as if it had been a moment before. */
-	if (result >= 0 || copy->error->number != 0)
+	if (result >= 0 || making->is_another || copy->error->number != 0)
 		return result;
-	if (result == -ENOENT && !is_top(copy) && copy->source.depth == depth &&
-	    fstatat(descent_fd(&copy->source), name, &gone, AT_SYMLINK_NOFOLLOW) < 0) {
-		copy->result.vanished++;
-		return 0;
-	}
 	if (result == -EISDIR)
 		return fail_because(copy, name, EISDIR, "at its place in the target is a directory");
 	return fail(copy, name, result);
+}
+
+/* Looks at an entry and copies what it is now. @ret_is_another  as in struct making */
+static int look_and_copy(struct copy *copy, const char *name, const char *target_name, const char *path,
+			 bool *ret_is_another)
+{
+	struct stat status;
+	struct tree_entry entry = { .path = path, .name = name, .status = &status };
+	struct making making = { .copy = copy, .entry = &entry, .target_name = target_name };
+	int result = TREE_TAKE;
+
+	*ret_is_another = false;
+	entry.parent_fd = descent_fd(&copy->source);
+	if (fstatat(entry.parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno != ENOENT || is_top(copy))
+			return fail(copy, name, -errno);
+		copy->result.vanished++;
+		return 0;
+	}
+	if (copy->options->filter)
+		result = copy->options->filter(copy->options->filter_data, &entry, copy->error);
+	if (result == TREE_SKIP || result < 0)
+		return result;
+	result = copy_made(&making);
+	*ret_is_another = making.is_another;
+	return result;
 }
 
 static int copy_entry(struct copy *copy, const char *name, const char *target_name)
@@ -622,25 +653,18 @@ static int copy_entry(struct copy *copy, const char *name, const char *target_na
 	const char *way = strchrnul(descent_path(&copy->source), '/');
 	owned_text path = is_top(copy) ? text_duplicate("")
 				       : text_format("%s%s%s", way[0] ? way + 1 : "", way[0] ? "/" : "", name);
-	struct stat status;
-	struct tree_entry entry = { .path = path, .name = name, .status = &status };
-	struct making making = { .copy = copy, .entry = &entry, .target_name = target_name };
-	int decision = TREE_TAKE;
 
-	entry.parent_fd = descent_fd(&copy->source);
-	if (fstatat(entry.parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
-		if (errno != ENOENT || is_top(copy))
-			return fail(copy, name, -errno);
-		copy->result.vanished++;
-		return 0;
-	}
-	if (options->filter)
-		decision = options->filter(options->filter_data, &entry, copy->error);
-	if (decision == TREE_SKIP || decision < 0)
-		return decision;
 	if (options->entries_max && copy->met++ >= options->entries_max)
 		return fail_over_entries(copy, name);
-	return copy_made(&making);
+	for (int look = 1;; look++) {
+		bool is_another;
+		int result = look_and_copy(copy, name, target_name, path, &is_another);
+
+		if (!is_another)
+			return result;
+		if (look == LOOKS_MAX)
+			return fail(copy, name, result);
+	}
 }
 
 static int copy_tree(struct copy *copy, const char *source_name, const char *target_name)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The protocol between sbx commands and a world's PID 1.
+ *
+ * One Unix stream socket per client: the owner's is made before clone (its end of file is the lifeline: PID 1 ends the
+ * world), others connect to the world's listener in the runtime directory, checked by SO_PEERCRED. A client sends one
+ * request: a fixed header, its descriptors with the first byte, then a body of `body_size` bytes. PID 1 answers with
+ * replies of fixed size until REPLY_EXITED, REPLY_FAILED or REPLY_DONE; with REQUEST_SPAWN the client may go on sending
+ * REQUEST_SIGNAL, REQUEST_CONTINUE on the same socket. A client that goes away ends what it spawned.
+ *
+ * Both sides are the same binary as a rule, but not always (an sbx upgraded while a world lives): hence the version. */
+#ifndef SBX_WORKER_REQUEST_H
+#define SBX_WORKER_REQUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+#define REQUEST_VERSION 1
+#define REQUEST_BODY_MAX (8u << 20) /* ARG_MAX of the kernel is 6 MiB at most, execve(2) */
+#define REQUEST_FDS_MAX 16
+
+enum request_kind {
+	REQUEST_SPAWN = 1, /* body: spawn_request; fds: stdin, stdout, stderr, then those of --pass-fd */
+	REQUEST_SIGNAL,	   /* argument: signal, sent to the group of this client's payload, or of the main one */
+	REQUEST_CONTINUE,  /* the payload's group goes on; argument: 1 in the terminal's foreground, 0 in its background */
+	REQUEST_STOP,	   /* argument: milliseconds of grace between the stop signal and KILL; answered at the end */
+	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended */
+	REQUEST_RUN_TASK,  /* body: enum task, then its arguments; fds as the task says: done in a fork of PID 1 */
+};
+
+enum reply_kind {
+	REPLY_READY = 1, /* the world stands; sent to the owner once */
+	REPLY_STARTED,	 /* number: pid inside; with a terminal: its master descriptor */
+	REPLY_STOPPED,	 /* number: signal that stopped the payload's group (job control) */
+	REPLY_EXITED,	 /* number: wait status, as wait(2) gives it */
+	REPLY_FAILED,	 /* error is filled */
+	REPLY_DONE,	 /* number: exit status of a task */
+	REPLY_DEGRADED,	 /* error.step holds what is weaker than usual, error.cause why; several may come before READY */
+};
+
+/* Which of the payload's descriptors 0 to 2 shall be the private terminal instead of what was passed. */
+enum spawn_flag {
+	SPAWN_TERMINAL_STDIN = 1 << 0,
+	SPAWN_TERMINAL_STDOUT = 1 << 1,
+	SPAWN_TERMINAL_STDERR = 1 << 2,
+	SPAWN_TERMINAL = SPAWN_TERMINAL_STDIN | SPAWN_TERMINAL_STDOUT | SPAWN_TERMINAL_STDERR,
+	SPAWN_LANDLOCK = 1 << 3, /* the main payload and services; not exec: sibling domains cannot trace each other */
+	SPAWN_OUTLIVE = 1 << 4,	 /* goes on when its client goes away */
+	SPAWN_BACKGROUND = 1 << 5, /* with a terminal: not its foreground group until REQUEST_CONTINUE says so */
+};
+
+struct request_header {
+	uint32_t version;
+	uint32_t kind;
+	uint32_t flags; /* enum spawn_flag */
+	uint32_t body_size;
+	int64_t argument;
+	uint16_t rows; /* of the terminal */
+	uint16_t columns;
+	uint32_t fd_count;
+};
+
+struct reply {
+	uint32_t version;
+	uint32_t kind;
+	int64_t number;
+	struct error error;
+};
+
+/** Packs NUL-terminated strings: a count, then the strings. */
+void request_pack_list(struct text_buffer *body, char *const *items);
+/** Reads what request_pack_list() wrote, from *offset on. @return 0 or -EBADMSG, nothing kept */
+int request_unpack_list(const char *body, size_t size, size_t *offset, struct text_list *ret_items);
+
+/** Sends a request. @return 0 or -errno */
+int request_send(int socket, const struct request_header *header, const char *body, const int *fds);
+/** Sends a reply, with one descriptor where `fd` >= 0. @return 0 or -errno */
+int reply_send(int socket, const struct reply *reply, int fd);
+/** Receives a reply; blocks. @ret_fd the caller's, -1 where none came; may be NULL (then one is closed)
+ *  @return 1, 0 at end of file, or -errno */
+int reply_receive(int socket, struct reply *ret_reply, int *ret_fd);
+
+#endif
