@@ -5,11 +5,12 @@
  * the bytes 0x80…0xff, and become the same bytes again when read: Python's "surrogateescape". What is written is ASCII
  * where it could command a terminal (controls, DEL, C1) and UTF-8 elsewhere.
  *
- * The reader is our own and not SQLite's JSON functions, which the program holds anyway: for the rows of a listing those
- * take about ten times as long (a statement per member; test_json prints both), cannot tell a lone surrogate from the byte
- * it stands for, and would need a connection where a lock file is read. It is strict, because what it reads may come from
- * elsewhere: no comments, no trailing commas, no raw control characters, valid UTF-8 only, one value and then the end.
- * It is bounded: JSON_DEPTH_MAX levels of nesting and of the stack, JSON_SIZE_MAX bytes, memory in proportion. */
+ * The reader is our own and not SQLite's JSON functions, which the program holds anyway: for the rows of a listing
+ * those take about ten times as long (a statement per member; test_json prints both), cannot tell a lone surrogate from
+ * the byte it stands for, and would need a connection where a lock file is read. It is strict, because what it reads
+ * may come from elsewhere: no comments, no trailing commas, no raw control characters, valid UTF-8 only, one value and
+ * then the end. It is bounded: JSON_DEPTH_MAX levels of nesting and of the stack, JSON_SIZE_MAX bytes, memory in
+ * proportion. */
 #ifndef SBX_BASE_JSON_H
 #define SBX_BASE_JSON_H
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/content.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/number.h"
@@ -24,11 +25,6 @@
 static const char header_magic[16] = "SQLite format 3"; /* with its NUL: https://sqlite.org/fileformat2.html 1.3 */
 
 static const char *const sidecars[] = { "-journal", "-wal", "-shm" };
-
-const char *database_journal_name(enum database_journal journal)
-{
-	return journal == DATABASE_JOURNAL_WAL ? "wal" : "rollback";
-}
 
 static uint64_t now_us(void)
 {
@@ -54,35 +50,34 @@ static void source_release(struct source *source)
 	text_free(&source->name);
 }
 
-static int refuse_type(const char *path, mode_t mode, struct error *error)
+static int refuse_type(const char *path, mode_t mode, const char *step, struct error *error)
 {
 	if (S_ISREG(mode))
 		return 0;
 	if (S_ISDIR(mode))
-		return error_set(error, .number = EISDIR, .step = STEP_COPY, .object = path,
+		return error_set(error, .number = EISDIR, .step = step, .object = path,
 				 .cause = "it is a directory, not a database file");
-	return error_set(error, .number = EINVAL, .step = STEP_COPY, .object = path,
+	return error_set(error, .number = EINVAL, .step = step, .object = path,
 			 .cause = "it is not a regular file, but a pipe, a socket or a device");
 }
 
 /* O_PATH opens no pipe and no device: nothing hangs, nothing rewinds. */
-static int resolve(const char *path, char **ret_path, struct stat *ret_status, struct error *error)
+static int resolve(const char *path, const char *step, char **ret_path, struct stat *ret_status, struct error *error)
 {
 	owned_fd fd = path_open(AT_FDCWD, path, O_PATH, 0, PATH_FOLLOW);
 	int result = fd < 0 ? fd : 0;
 
 	if (result == 0 && fstat(fd, ret_status) < 0)
 		result = -errno;
-	if (result == 0)
-		result = refuse_type(path, ret_status->st_mode, error);
-	else
-		return error_set(error, .number = -result, .step = STEP_COPY, .object = path,
+	if (result < 0)
+		return error_set(error, .number = -result, .step = step, .object = path,
 				 .remedy = result == -ENOENT ? "name the file that the program opens" : NULL);
+	result = refuse_type(path, ret_status->st_mode, step, error);
 	if (result < 0)
 		return result;
 	result = path_of_fd(fd, ret_path);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = STEP_COPY, .object = path);
+		return error_set(error, .number = -result, .step = step, .object = path);
 	return 0;
 }
 
@@ -90,23 +85,23 @@ int database_resolve(const char *path, char **ret_path, struct error *error)
 {
 	struct stat status;
 
-	return resolve(path, ret_path, &status, error);
+	return resolve(path, STEP_COPY, ret_path, &status, error);
 }
 
-static int source_open(const char *path, struct source *ret_source, struct error *error)
+static int source_open(const char *path, const char *step, struct source *ret_source, struct error *error)
 {
 	owned_text real = NULL;
 	owned_text parent = NULL;
 	struct stat by_name;
 	struct source source = { .path = path };
-	int result = resolve(path, &real, &source.status, error);
+	int result = resolve(path, step, &real, &source.status, error);
 
 	if (result < 0)
 		return result;
 	parent = path_parent(real);
 	source.directory_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (source.directory_fd < 0)
-		return error_set(error, .number = errno, .step = STEP_COPY, .object = path);
+		return error_set(error, .number = errno, .step = step, .object = path);
 	source.name = text_duplicate(path_name(real));
 
 	/* The kernel's text for the object may by now name another one: replaced, or covered by a mount. */
@@ -114,10 +109,22 @@ static int source_open(const char *path, struct source *ret_source, struct error
 	    by_name.st_ino != source.status.st_ino || by_name.st_dev != source.status.st_dev) {
 		source_release(&source);
 		return error_set(
-			error, .number = ESTALE, .step = STEP_COPY, .object = path,
+			error, .number = ESTALE, .step = step, .object = path,
 			.cause = "the file was moved or replaced meanwhile, or its directory is covered by a mount");
 	}
 	*ret_source = source;
+	return 0;
+}
+
+int database_locate(const char *path, const char *step, int *ret_directory, char **ret_name, struct error *error)
+{
+	struct source source;
+	int result = source_open(path, step, &source, error);
+
+	if (result < 0)
+		return result;
+	*ret_directory = fd_take(&source.directory_fd);
+	*ret_name = source.name;
 	return 0;
 }
 
@@ -333,51 +340,11 @@ static bool is_reserved(int fd)
 	return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-static int copy_range(int from_fd, int to_fd, off_t start, off_t end)
-{
-	static const size_t chunk = 256 * 1024;
-	owned_text buffer = malloc(chunk);
-
-	if (!buffer)
-		return -ENOMEM;
-	while (start < end) {
-		ssize_t got = RETRY_EINTR(pread(from_fd, buffer, MIN(chunk, (size_t)(end - start)), start));
-
-		if (got <= 0)
-			return got < 0 ? -errno : -EIO; /* shorter than a moment ago, under a lock that forbids it */
-		for (ssize_t done = 0; done < got;) {
-			ssize_t put = RETRY_EINTR(pwrite(to_fd, buffer + done, (size_t)(got - done), start + done));
-
-			if (put < 0)
-				return -errno;
-			done += put;
-		}
-		start += got;
-	}
-	return 0;
-}
-
-/* Holes stay holes where the file system tells them. */
 static int copy_file(int from_fd, int to_fd)
 {
-	struct stat status;
+	uint64_t bytes;
 
-	if (fstat(from_fd, &status) < 0 || ftruncate(to_fd, status.st_size) < 0)
-		return -errno;
-	for (off_t start = 0, end; start < status.st_size; start = end) {
-		int result;
-
-		start = lseek(from_fd, start, SEEK_DATA);
-		if (start < 0)
-			return errno == ENXIO ? 0 : -errno; /* ENXIO: nothing but a hole is left */
-		end = lseek(from_fd, start, SEEK_HOLE);
-		if (end < 0)
-			return -errno;
-		result = copy_range(from_fd, to_fd, start, end);
-		if (result < 0)
-			return result;
-	}
-	return 0;
+	return content_copy(from_fd, to_fd, UINT64_MAX, &bytes);
 }
 
 static int copy_sidecar(const struct copy *copy, const char *suffix)
@@ -602,7 +569,7 @@ static bool add_unknown_function(sqlite3 *database, struct unknown *unknown)
 
 static int prepare_check(struct copy *copy, sqlite3_stmt **ret_statement)
 {
-	const char *pragma = copy->request->verify ? "PRAGMA integrity_check" : "PRAGMA quick_check";
+	const char *pragma = copy->request->verify_full ? "PRAGMA integrity_check" : "PRAGMA quick_check";
 	int code;
 
 	(void)sqlite3_collation_needed(copy->target, &copy->unknown, on_unknown_collation);
@@ -722,8 +689,7 @@ static int finish_copy(struct copy *copy, struct database_report *report, struct
 	if (result < 0)
 		return fail_system(copy, -result, error);
 	report->bytes = (uint64_t)status.st_size;
-	report->journal = pread(copy->target_fd, &version, 1, 18) == 1 && version == 2 ? DATABASE_JOURNAL_WAL
-										       : DATABASE_JOURNAL_ROLLBACK;
+	report->journal_mode = pread(copy->target_fd, &version, 1, 18) == 1 && version == 2 ? "wal" : "rollback";
 	report->recovery = copy->recovery;
 	return 0;
 }
@@ -780,7 +746,7 @@ int database_snapshot(const struct database_snapshot_request *request, struct da
 	struct error *told = error ? error : &local;
 	uint64_t start_us = now_us();
 	unsigned timeout_ms = request->busy_timeout_ms ? request->busy_timeout_ms : DATABASE_BUSY_TIMEOUT_MS;
-	int result = source_open(request->source, &copy.source, told);
+	int result = source_open(request->source, STEP_COPY, &copy.source, told);
 
 	if (result < 0)
 		return result;

@@ -51,17 +51,20 @@ void database_discovery_release(struct database_discovery *found);
  *  @ret_path  absolute, the caller's */
 int database_resolve(const char *path, char **ret_path, struct error *error);
 
+/** The same as (directory, name), as base/sqlite.h wants it.
+ *  @step           what the errors say
+ *  @ret_directory  O_PATH, the caller's   @ret_name  the caller's */
+int database_locate(const char *path, const char *step, int *ret_directory, char **ret_name, struct error *error);
+
 struct database_snapshot_request {
 	const char *source;	  /* a path; symbolic links are followed, database_resolve() */
 	int target_fd;		  /* directory that gets the copy, borrowed, O_PATH will do; nobody else writes there */
 	const char *target_name;  /* one path component, any bytes; must not exist, nor its sidecars */
-	bool verify;		  /* integrity_check in place of quick_check: looks up every index entry as well */
+	bool verify_full;	  /* integrity_check in place of quick_check: looks up every index entry as well */
 	bool fix_ef_lock;	  /* removes what finding 24 describes, in the copy */
 	bool sync;		  /* the target is on disk and must survive a crash */
 	unsigned busy_timeout_ms; /* 0: DATABASE_BUSY_TIMEOUT_MS */
 };
-
-enum database_journal { DATABASE_JOURNAL_ROLLBACK, DATABASE_JOURNAL_WAL };
 
 enum database_recovery {
 	DATABASE_RECOVERED_NOTHING,
@@ -72,10 +75,10 @@ enum database_recovery {
 struct database_report {
 	uint64_t bytes;
 	uint64_t duration_us;
-	uint64_t copy_us;	       /* of it: while the source was being read */
-	uint64_t check_us;	       /* of it: the check */
-	unsigned attempts;	       /* 1, more when locks or races made it start again */
-	enum database_journal journal; /* the copy's, as the source's */
+	uint64_t copy_us;	  /* of it: while the source was being read */
+	uint64_t check_us;	  /* of it: the check */
+	unsigned attempts;	  /* 1, more when locks or races made it start again */
+	const char *journal_mode; /* the copy's, as the source's: "wal" or "rollback", static */
 	enum database_recovery recovery;
 	/* A row in __EFMigrationsLock: EF Core 9 and later would wait for ever at its start (finding 24). */
 	bool ef_lock_found;
@@ -84,13 +87,11 @@ struct database_report {
 };
 
 /** Makes a copy of the database as it is at one instant between two transactions of whoever writes to it, and checks
- * it. Waits for locks up to the busy timeout. On failure the target directory is as it was. Permission bits are the
- * source's, and its owner where that is allowed; the journal mode too. Errors: EBUSY locked too long, EBADMSG not a
- * database or encrypted, EUCLEAN damaged, ENOSPC target full, EEXIST, EISDIR, and those of the system calls. */
+ *  it. Waits for locks up to the busy timeout. On failure the target directory is as it was. Permission bits and the
+ *  journal mode are the source's, its owner too where that is allowed.
+ *  Errors: EBUSY locked too long, EBADMSG not a database or encrypted, EUCLEAN damaged, ENOSPC target full, EEXIST,
+ *  EISDIR, ENOTSUP a transaction over several databases was interrupted, and those of the system calls. */
 int database_snapshot(const struct database_snapshot_request *request, struct database_report *ret_report,
 		      struct error *error);
-
-/** "wal", "rollback" */
-const char *database_journal_name(enum database_journal journal);
 
 #endif

@@ -1,124 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* From words to a verb, and from its result to an exit status. Nothing else of sbx prints errors or exits. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "base/fd.h"
-#include "base/macro.h"
-#include "sandbox/verbs/options.h"
-#include "sandbox/worker/launch.h"
+#include "sandbox/verbs/help.h"
+#include "sandbox/verbs/invocation.h"
+#include "sandbox/verbs/verbs.h"
 
-struct verb {
-	const char *name;
-	const char *help;
-	/* @words  what follows the verb   @return the exit status, or -errno with error filled */
-	int (*run)(char *const *words, int *ret_exit_code, struct error *error);
-};
-
-static int verb_run(char *const *words, int *ret_exit_code, struct error *error)
+static int print_verb_help(const struct verb *verb, struct error *error)
 {
-	struct launch_result launched = { .exit_code = EXIT_SBX_FAILED };
-	struct spec spec;
+	owned_buffer text = { 0 };
 	int result;
 
-	spec_init(&spec);
-	result = options_parse(words, &spec, error);
-	if (result == 1) {
-		(void)printf("sbx run [OPTION]… [--] COMMAND [ARGUMENT]…\n\n"
-			     "Runs COMMAND in a world of its own: namespaces, a copy-on-write view of the app's directory and\n"
-			     "of HOME, and consistent private copies of its SQLite databases. Nothing is left afterwards.\n\n");
-		options_print_help(stdout);
-		launched.exit_code = 0;
-		result = 0;
-	} else if (result == 0 && spec.payload.count == 0) {
-		result = error_set(error, .number = EINVAL, .step = "run a worker", .cause = "the command is missing",
-				   .remedy = "say what to run, as in: sbx run -- dotnet App.dll");
-	} else if (result == 0) {
-		result = launch_run(&spec, &launched, error);
-	}
-	spec_release(&spec);
-	*ret_exit_code = launched.exit_code;
-	return result;
+	help_write_verb(verb, HELP_SHORT, &text);
+	result = fd_write_all(STDOUT_FILENO, text.bytes, text.length);
+	return result < 0 ? error_set(error, .number = -result, .step = "print the help") : 0;
 }
 
-static int verb_version(char *const *words, int *ret_exit_code, struct error *error)
+static void print_overview_as_error(void)
 {
-	(void)words;
-	(void)error;
-	(void)printf("sbx %s\n", SBX_VERSION);
-	*ret_exit_code = 0;
-	return 0;
+	owned_buffer text = { 0 };
+
+	help_write_overview(&text);
+	text_buffer_add_text(&text, "\n");
+	/* Without stderr there is nobody to tell. */
+	(void)fd_write_all(STDERR_FILENO, text.bytes, text.length);
 }
 
-static int verb_help(char *const *words, int *ret_exit_code, struct error *error);
-
-static const struct verb verbs[] = {
-	{ "run", "run a command in one worker, in the foreground", verb_run },
-	{ "version", "print the version", verb_version },
-	{ "help", "print this text", verb_help },
-};
-
-static int verb_help(char *const *words, int *ret_exit_code, struct error *error)
+/* One write, so that messages of several sbx do not mix within a line. */
+static void print_line(const char *line)
 {
-	(void)words;
-	(void)error;
-	(void)printf("sbx: a rootless, daemonless sandbox runner\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		(void)printf("  sbx %-10s %s\n", verbs[i].name, verbs[i].help);
-	(void)printf("\n'sbx run --help' lists the options.\n");
-	*ret_exit_code = 0;
-	return 0;
+	owned_text message = text_format("sbx: %s\n", line);
+
+	(void)fd_write_all(STDERR_FILENO, message, strlen(message));
 }
 
-static const struct verb *find_verb(const char *name, struct error *error)
+static void print_error(const struct error *error)
 {
-	owned_text remedy = NULL;
-	const char *nearest = NULL;
-	unsigned best = 3;
+	char text[2 * sizeof(*error)];
 
-	if (text_equal(name, "--help") || text_equal(name, "-h"))
-		name = "help";
-	if (text_equal(name, "--version"))
-		name = "version";
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		unsigned distance = text_distance(name, verbs[i].name);
+	error_format(error, text, sizeof(text));
+	print_line(text);
+}
 
-		if (distance == 0)
-			return &verbs[i];
-		if (distance < best) {
-			best = distance;
-			nearest = verbs[i].name;
-		}
-	}
-	remedy = nearest ? text_format("did you mean 'sbx %s'?", nearest) : text_duplicate("see: sbx help");
-	(void)error_set(error, .number = EINVAL, .step = "understand the command", .object = name, .cause = "unknown",
-			.remedy = remedy);
-	return NULL;
+static int run_verb(struct invocation *invocation, struct error *error)
+{
+	int status;
+
+	for (size_t i = 0; invocation->spec.verbose && i < invocation->notes.count; i++)
+		print_line(invocation->notes.items[i]);
+	status = invocation->verb->run(invocation, error);
+	/* What a listing could not write must not pass for written: a full disk, a closed pipe. */
+	if (status == 0 && fflush(stdout) != 0)
+		return error_set(error, .number = errno, .step = "write the output");
+	return status;
 }
 
 int main(int argc, char **argv)
 {
-	const struct verb *verb = NULL;
+	owned_invocation invocation = { 0 };
 	struct error error = { 0 };
-	int exit_code = EXIT_SBX_FAILED;
-	int result = fd_ensure_standard();
+	int status = fd_ensure_standard();
 
-	if (result < 0)
+	if (status < 0) {
+		(void)error_set(&error, .number = -status, .step = "open /dev/null for a closed standard stream");
+		print_error(&error);
 		return EXIT_SBX_FAILED;
-	if (argc < 2)
-		(void)error_set(&error, .number = EINVAL, .step = "understand the command", .cause = "it is missing",
-				.remedy = "see: sbx help");
-	else
-		verb = find_verb(argv[1], &error);
-	if (verb)
-		result = verb->run(argv + 2, &exit_code, &error);
-	if (!verb || result < 0) {
-		char text[4096];
-
-		(void)error_format(&error, text, sizeof(text));
-		(void)fprintf(stderr, "sbx: %s\n", text);
 	}
-	/* Help or version into a full disk is a failure too. */
-	if (fflush(stdout) != 0 && exit_code == 0)
-		exit_code = EXIT_SBX_FAILED;
-	return exit_code;
+	invocation_init(&invocation);
+	/* execve(2) with an empty argv: Linux puts an empty word there only since 5.18. */
+	if (argc < 2)
+		print_overview_as_error();
+	status = invocation_parse(&invocation, argc < 2 ? (char *const[]){ NULL } : argv + 1, &error);
+	if (status == 0)
+		status = invocation.help ? print_verb_help(invocation.verb, &error) : run_verb(&invocation, &error);
+	/* A command that could not be executed has an exit status of its own, and an error to be told as well. */
+	if (error.step[0] != '\0')
+		print_error(&error);
+	return status < 0 ? EXIT_SBX_FAILED : status;
 }

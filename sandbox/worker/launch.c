@@ -103,7 +103,7 @@ static int plan_databases(struct worker_plan *plan, struct error *error)
 static int plan_hidden(struct worker_plan *plan, struct error *error)
 {
 	size_t count;
-	const char *const *stores = secrets_stores(&count);
+	const char *const *stores = secrets_hidden_paths(&count);
 
 	for (size_t i = 0; i < count && plan->home; i++) {
 		owned_text path = path_join(plan->home, stores[i]);
@@ -119,15 +119,14 @@ static int plan_hidden(struct worker_plan *plan, struct error *error)
 
 static int plan_environment(struct worker_plan *plan, struct error *error)
 {
+	owned_text home = text_format("HOME=%s", plan->home ? plan->home : HOME_WITHOUT);
+	owned_text directory = text_format("PWD=%s", plan->workdir);
+	char *const defaults[] = { home, directory, NULL };
+	char *const forced[] = { (char[]){ "SBX=1" }, (char[]){ "SBX_WORKER=0" }, (char[]){ "SBX_WORKERS=1" }, NULL };
 	owned_list dropped = { 0 };
 
 	(void)error;
-	environment_build(environ, &plan->spec->environment, &plan->environment, &dropped);
-	text_list_take(&plan->environment, text_format("HOME=%s", plan->home ? plan->home : HOME_WITHOUT));
-	text_list_take(&plan->environment, text_format("PWD=%s", plan->workdir));
-	text_list_add(&plan->environment, "SBX=1");
-	text_list_add(&plan->environment, "SBX_WORKER=0");
-	text_list_add(&plan->environment, "SBX_WORKERS=1");
+	environment_build(environ, &plan->spec->environment, defaults, forced, &plan->environment, &dropped);
 	if (dropped.count > 0) {
 		(void)fprintf(stderr, "sbx: not passed on:");
 		for (size_t i = 0; i < dropped.count; i++)
@@ -142,12 +141,10 @@ static int plan_hosts(struct worker_plan *plan, struct error *error)
 	owned_text host_text = NULL;
 	char hostname[65] = "";
 
-	(void)error;
 	(void)fd_read_file(AT_FDCWD, "/etc/hosts", 0, &host_text, NULL);
 	(void)gethostname(hostname, sizeof(hostname) - 1);
-	plan->hosts = hosts_format(host_text, plan->spec->hostname ? plan->spec->hostname : hostname,
-				   &plan->spec->add_hosts);
-	return 0;
+	return hosts_build(host_text, plan->spec->hostname ? plan->spec->hostname : hostname,
+			   plan->spec->add_hosts.items, &plan->hosts, error);
 }
 
 /* The host's sockets that a path of the read-only root leads to. Read before clone: inside a new network namespace the
@@ -176,8 +173,15 @@ static int plan_limits(struct worker_plan *plan, struct error *error)
 {
 	struct sysinfo information;
 	uint64_t half = SCRATCH_BYTES_DEFAULT;
+	owned_list notes = { 0 };
+	int result;
 
-	(void)error;
+	plan->limits = plan->spec->limits;
+	result = limits_prepare(&plan->limits, &notes, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < notes.count; i++)
+		(void)fprintf(stderr, "sbx: %s\n", notes.items[i]);
 	if (sysinfo(&information) == 0)
 		half = (uint64_t)information.totalram * information.mem_unit / 2;
 	plan->scratch_bytes_max =

@@ -187,7 +187,7 @@ static int copy_database(struct world *world, const char *path, struct error *er
 {
 	struct database_snapshot_request request = {
 		.source = path,
-		.verify = world->plan->spec->verify_databases,
+		.verify_full = world->plan->spec->verify_databases,
 		.fix_ef_lock = world->plan->spec->fix_ef_lock,
 			};
 	struct database_report report;
@@ -208,7 +208,7 @@ static int copy_database(struct world *world, const char *path, struct error *er
 	database = &world->databases[world->database_count++];
 	database->path = text_duplicate(path);
 	database->detail = text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes,
-				       database_journal_name(report.journal), (unsigned long long)report.duration_us);
+				       report.journal_mode, (unsigned long long)report.duration_us);
 	if (report.ef_lock_found && !report.ef_lock_fixed)
 		world_note(world, "stale EF Core migrations lock",
 			   "__EFMigrationsLock holds a row: Migrate() will wait for ever; start with --fix-ef-lock");
@@ -435,6 +435,8 @@ int rootfs_write_etc(struct world *world, struct error *error)
 
 	if (result == 0 && plan->identity.passwd_text)
 		result = bind_text(world, "etc/passwd", plan->identity.passwd_text, "/etc/passwd", error);
+	if (result == 0 && plan->identity.group_text)
+		result = bind_text(world, "etc/group", plan->identity.group_text, "/etc/group", error);
 	if (result == 0 && plan->identity.group_text)
 		result = bind_text(world, "etc/group", plan->identity.group_text, "/etc/group", error);
 	return result;

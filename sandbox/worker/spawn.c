@@ -58,7 +58,7 @@ static int stage_start_session(struct child *child)
 
 static int stage_limit(struct child *child)
 {
-	return limits_apply(&child->world->plan->spec->limits, &child->error);
+	return limits_apply(&child->world->plan->limits, &child->error);
 }
 
 static int stage_enter_directory(struct child *child)

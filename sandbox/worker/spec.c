@@ -6,14 +6,16 @@
 
 void spec_init(struct spec *spec)
 {
-	*spec = (struct spec){ .stop_signal = SIGTERM, .stop_timeout_ms = 10000 };
+	*spec = (struct spec){ .status_fd = -1, .stop_signal = SIGTERM, .stop_timeout_ms = 10000 };
 	limits_init(&spec->limits);
 }
 
 void spec_release(struct spec *spec)
 {
+	text_free(&spec->name);
 	text_free(&spec->tree);
 	text_free(&spec->workdir);
+	text_free(&spec->scratch);
 	text_free(&spec->hostname);
 	text_list_release(&spec->databases);
 	for (size_t i = 0; i < spec->volumes.count; i++) {
@@ -22,10 +24,11 @@ void spec_release(struct spec *spec)
 	}
 	free(spec->volumes.items);
 	text_list_release(&spec->add_hosts);
+	text_list_release(&spec->labels);
 	free(spec->pass_fds);
 	environment_options_release(&spec->environment);
 	text_list_release(&spec->payload);
-	*spec = (struct spec){ 0 };
+	*spec = (struct spec){ .status_fd = -1 };
 }
 
 void spec_add_volume(struct spec *spec, const struct volume *volume)

@@ -21,7 +21,14 @@ enum home_mode {
 
 enum network_mode {
 	NETWORK_PRIVATE, /* loopback only */
+	NETWORK_ONLINE,	 /* loopback and a stub link, so that browsers believe they are online */
 	NETWORK_HOST,	 /* the host's own network: no isolation of ports */
+};
+
+enum keep_mode {
+	KEEP_NEVER,
+	KEEP_FAILED, /* when the payload's status is not 0, or it timed out */
+	KEEP_ALWAYS,
 };
 
 enum volume_kind {
@@ -29,6 +36,7 @@ enum volume_kind {
 	VOLUME_READ_WRITE, /* -v SRC:DST:rw, --bind: the one way by which a payload changes the host */
 	VOLUME_OVERLAY,	   /* -v SRC:DST:O: copy-on-write */
 	VOLUME_TMPFS,	   /* --tmpfs DST[:size=N] */
+	VOLUME_COPY,	   /* --copy DIR: filled into the writable layer, so that rename(2) of its directories works */
 };
 
 struct volume {
@@ -44,13 +52,18 @@ struct volume_list {
 };
 
 struct spec {
-	char *tree;	/* NULL: the current directory */
-	char *workdir;	/* NULL: the current directory, or the tree where -C was given */
-	char *hostname; /* NULL: the host's */
+	char *name;	    /* NULL: named by its id */
+	char *tree;	    /* NULL: the current directory */
+	char *workdir;	    /* NULL: the current directory, or the tree where -C was given */
+	char *scratch;	    /* --scratch DIR: the writable layer lies there, on disk; NULL: where it can be */
+	bool force_disk;    /* the writable layer goes to the state directory even where tmpfs would do */
+	char *hostname;	    /* NULL: the host's */
 	enum home_mode home;
 	enum network_mode network;
+	enum keep_mode keep;
 	bool as_root; /* the caller is uid 0 inside */
 	bool verbose;
+	int status_fd; /* -1: none */
 
 	struct text_list databases; /* --db FILE…; empty: those found in the tree */
 	bool no_databases;	    /* --db none */
@@ -60,9 +73,11 @@ struct spec {
 	struct volume_list volumes;
 	uint64_t scratch_bytes_max;  /* --size; 0: default */
 	uint64_t scratch_inodes_max; /* --inodes; 0: default */
+	bool scratch_limit_try;	     /* --size N,try: a disk upper may go without it */
 	uint64_t shm_bytes;	     /* --shm-size: /dev/shm as a tmpfs of its own; 0: part of the scratch */
 
 	struct text_list add_hosts; /* NAME:IP */
+	struct text_list labels;    /* KEY=VALUE */
 	int *pass_fds;		    /* --pass-fd N…, in order */
 	size_t pass_fd_count;
 
@@ -74,7 +89,7 @@ struct spec {
 	struct limits limits;
 	struct seccomp_options seccomp;
 
-	struct text_list payload; /* the command */
+	struct text_list payload; /* the command; empty: an error of `run`, a shell of `shell` */
 };
 
 /** Fills in the defaults. */

@@ -23,6 +23,7 @@ enum {
 struct worker_plan {
 	const struct spec *spec; /* borrowed */
 	struct identity identity;
+	struct limits limits; /* the spec's, made to fit what this process has */
 	char *tree;	/* absolute, canonical */
 	char *home;	/* absolute, canonical; NULL: there is none, HOME is then HOME_WITHOUT */
 	char *workdir;	/* absolute; where the payload starts */

@@ -49,7 +49,7 @@ load helpers
 }
 
 @test "P2: homes of other people are empty" {
-	run_sbx 0 run -- sh -c 'for home in /home /root; do [ "$home" = "$HOME" ] || ls -A $home; done'
+	run_sbx 0 run -- sh -c 'for home in /home /root; do [ "$home" = "$HOME" ] || ls -A $home; done | grep -vFx "${HOME##*/}"; true'
 	assert_same "" "$output"
 }
 
@@ -60,7 +60,7 @@ load helpers
 	run_sbx 0 run --pass-fd 7 -- sh -c 'head -c 4 <&7 | tail -c 3'
 	assert_same ELF "$output"
 	run_sbx 125 run --pass-fd 9 -- true
-	assert_has "$output" "pass the descriptor '9'"
+	assert_has "$output" "--pass-fd '9'"
 	exec 7<&-
 }
 
@@ -192,13 +192,13 @@ load helpers
 	run_sbx 0 run -v "$tree/out:/run/out:rw" -- sh -c 'echo x >/run/out/file'
 	assert_same x "$(cat out/file)"
 	run_sbx 125 run -v "$tree/out:/run/out" -- true
-	assert_has "$output" "SRC:DST:ro|rw|O"
+	assert_has "$output" "SRC:DST:ro (read-only)"
 }
 
 @test "finding 29: localhost is 127.0.0.1 first" {
 	run_sbx 0 run --add-host api.test:10.0.0.1 -- cat /etc/hosts
-	assert_has "${lines[0]}" "127.0.0.1 localhost"
-	assert_has "$output" "10.0.0.1 api.test"
+	assert_has "${lines[0]}" $'127.0.0.1\tlocalhost'
+	assert_has "$output" $'10.0.0.1\tapi.test'
 }
 
 @test "bad input: nearest flag and verb are offered, junk numbers refused, nothing runs" {
@@ -206,7 +206,7 @@ load helpers
 	assert_has "$output" "did you mean --workdir?"
 	run_sbx 125 rum -- true
 	assert_has "$output" "did you mean 'sbx run'?"
-	for junk in 1x -1 ' 1' 18446744073709551616 ''; do
+	for junk in 1x -2 0 ' 1' 18446744073709551616 ''; do
 		run_sbx 125 run --pids-limit "$junk" -- true
 	done
 	run_sbx 125 run

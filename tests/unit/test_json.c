@@ -196,12 +196,64 @@ static void test_numbers_are_whole_and_in_range(void **state)
 static void test_what_is_not_json_is_refused(void **state)
 {
 	static const char *const cases[] = {
-		"", " ", "{", "}", "[", "]", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}",
-		"{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "nul", "nulll", "True", "tru", "+1", "01", "1.", ".5",
-		"-", "1e", "1e+", "0x10", "NaN", "Infinity", "1 2", "[] []", "\"", "\"a", "\"\\\"", "\"\\x\"", "\"\\u12\"",
-		"\"\\u12g4\"", "\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\\udc7f\"",
-		"\"\\udd00\"", "\"\n\"", "\"\t\"", "\"\x01\"", "\"\x80\"", "\"\xc3\"", "\"\xed\xa0\x80\"",
-		"\"\xf4\x90\x80\x80\"", "'a'", "// x\n1", "[1]x", "\xef\xbb\xbf[]", "\f[]",
+		"",
+		" ",
+		"{",
+		"}",
+		"[",
+		"]",
+		"[1",
+		"[1,",
+		"[1,]",
+		"[,1]",
+		"[1 2]",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{\"a\":1,}",
+		"{a:1}",
+		"{1:1}",
+		"{\"a\" 1}",
+		"{\"a\":1 \"b\":2}",
+		"nul",
+		"nulll",
+		"True",
+		"tru",
+		"+1",
+		"01",
+		"1.",
+		".5",
+		"-",
+		"1e",
+		"1e+",
+		"0x10",
+		"NaN",
+		"Infinity",
+		"1 2",
+		"[] []",
+		"\"",
+		"\"a",
+		"\"\\\"",
+		"\"\\x\"",
+		"\"\\u12\"",
+		"\"\\u12g4\"",
+		"\"\\ud800\"",
+		"\"\\ud800x\"",
+		"\"\\ud800\\u0041\"",
+		"\"\\udc00\"",
+		"\"\\udc7f\"",
+		"\"\\udd00\"",
+		"\"\n\"",
+		"\"\t\"",
+		"\"\x01\"",
+		"\"\x80\"",
+		"\"\xc3\"",
+		"\"\xed\xa0\x80\"",
+		"\"\xf4\x90\x80\x80\"",
+		"'a'",
+		"// x\n1",
+		"[1]x",
+		"\xef\xbb\xbf[]",
+		"\f[]",
 	};
 
 	(void)state;
@@ -219,7 +271,8 @@ static void test_what_is_not_json_is_refused(void **state)
 
 static void test_every_cut_of_a_text_is_refused(void **state)
 {
-	static const char text[] = "{\"a\":[1,-2.5e+3,\"\\u00e9\\ud83d\\ude00\xc3\xa9\"],\"b\":{\"c\":null,\"d\":true}}";
+	static const char text[] =
+		"{\"a\":[1,-2.5e+3,\"\\u00e9\\ud83d\\ude00\xc3\xa9\"],\"b\":{\"c\":null,\"d\":true}}";
 
 	(void)state;
 	for (size_t size = 0; size < sizeof(text) - 1; size++) {
@@ -267,7 +320,8 @@ static void test_depth_and_length_are_bounded(void **state)
 
 static void test_random_damage_never_breaks_the_reader(void **state)
 {
-	static const char seed[] = "{\"id\":\"3k9f2c7a01\",\"command\":[\"dotnet\",\"\\udcff\"],\"pid\":12,\"x\":{\"y\":[true]}}";
+	static const char seed[] =
+		"{\"id\":\"3k9f2c7a01\",\"command\":[\"dotnet\",\"\\udcff\"],\"pid\":12,\"x\":{\"y\":[true]}}";
 
 	(void)state;
 	srand(11);
@@ -312,12 +366,15 @@ static double now(void)
 static void test_reading_a_thousand_rows_is_a_matter_of_milliseconds(void **state)
 {
 	static const char row[] =
-		"{\"check\":\"0123456789abcdef\",\"version\":1,\"id\":\"3k9f2c7a01\",\"name\":\"w1\",\"run\":\"3k9f2c7a00\","
-		"\"tree\":\"/home/me/src/shop\",\"command\":[\"dotnet\",\"App.dll\",\"--urls\",\"http://localhost:5555\"],"
+		"{\"check\":\"0123456789abcdef\",\"version\":1,\"id\":\"3k9f2c7a01\",\"name\":\"w1\",\"run\":"
+		"\"3k9f2c7a00\","
+		"\"tree\":\"/home/me/src/shop\",\"command\":[\"dotnet\",\"App.dll\",\"--urls\",\"http://"
+		"localhost:5555\"],"
 		"\"phase\":\"running\",\"keep\":\"failed\",\"pid\":123456,\"sbx_pid\":123450,\"payload_pid\":2,"
 		"\"started_ns\":1772366400000000000,\"labels\":[\"branch=main\"],\"degraded\":[\"disk upper\"]}";
-	static const char *const members[] = { "id",  "name",	 "run",		"tree",	      "command",    "phase", "keep",
-					       "pid", "sbx_pid", "payload_pid", "started_ns", "labels",	    "degraded" };
+	static const char *const members[] = { "id",	     "name",   "run",	  "tree",    "command",
+					       "phase",	     "keep",   "pid",	  "sbx_pid", "payload_pid",
+					       "started_ns", "labels", "degraded" };
 	sqlite3_stmt *statement = NULL;
 	sqlite3 *database = NULL;
 	owned_json json = { 0 };

@@ -4,28 +4,36 @@
  * few real calls. */
 #include <arpa/inet.h>
 #include <asm/ioctls.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1046,6 +1054,224 @@ static void test_sbx_own_processes_die_of_any_other_call(void **state)
 	assert_int_equal(run_confined(&reader, start_a_child), 128 + SIGSYS);
 }
 
+/* -- sbx's own processes at work ----------------------------------------------------------------------------------- */
+
+/* The directory that the reader is given, open; made by test_the_reader_…, as a filtered process takes no arguments. */
+static int work_dir = -1;
+static char work_path[64];
+
+#define CHECK(condition)                                                                                               \
+	do {                                                                                                           \
+		if (!(condition)) {                                                                                    \
+			fprintf(stderr, "line %d: %s: %s\n", __LINE__, #condition, strerror(errno));                   \
+			return 1;                                                                                      \
+		}                                                                                                      \
+	} while (0)
+
+static int execute(sqlite3 *database, const char *statement)
+{
+	return sqlite3_exec(database, statement, NULL, NULL, NULL);
+}
+
+/* Makes NAME in the work directory with 1,000 rows, in the journal mode given, and leaves it open. */
+static sqlite3 *make_database(const char *name, const char *journal_mode)
+{
+	char path[128], statement[128];
+	sqlite3 *database;
+
+	snprintf(path, sizeof(path), "%s/%s", work_path, name);
+	snprintf(statement, sizeof(statement), "PRAGMA journal_mode=%s", journal_mode);
+	assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+	assert_int_equal(execute(database, statement), SQLITE_OK);
+	assert_int_equal(execute(database, "CREATE TABLE t(a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+					   "FROM n WHERE i < 1000) INSERT INTO t SELECT i FROM n"),
+			 SQLITE_OK);
+	return database;
+}
+
+static int back_up(const char *name, const char *copy_name)
+{
+	char path[128], copy_path[128];
+	sqlite3 *database, *copy;
+	sqlite3_backup *backup;
+
+	snprintf(path, sizeof(path), "%s/%s", work_path, name);
+	snprintf(copy_path, sizeof(copy_path), "%s/%s", work_path, copy_name);
+	CHECK(sqlite3_open_v2(path, &database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW, NULL) == SQLITE_OK);
+	CHECK(sqlite3_busy_timeout(database, 100) == SQLITE_OK);
+	CHECK(sqlite3_open(copy_path, &copy) == SQLITE_OK);
+	backup = sqlite3_backup_init(copy, "main", database, "main");
+	CHECK(backup && sqlite3_backup_step(backup, -1) == SQLITE_DONE);
+	CHECK(sqlite3_backup_finish(backup) == SQLITE_OK);
+	CHECK(execute(copy, "PRAGMA quick_check; SELECT sum(a) FROM t GROUP BY a % 7 ORDER BY random()") == SQLITE_OK);
+	CHECK(execute(copy, "CREATE TABLE u(b); DROP TABLE t; VACUUM") == SQLITE_OK);
+	CHECK(sqlite3_close(copy) == SQLITE_OK && sqlite3_close(database) == SQLITE_OK);
+	return 0;
+}
+
+static int read_databases(void)
+{
+	return back_up("rollback.db", "rollback.copy") || back_up("wal.db", "wal.copy");
+}
+
+static int copy_files(void)
+{
+	static const struct timespec times[2] = { { 1, 0 }, { 2, 0 } };
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_BENEATH };
+	int source, target, out, entries = 0;
+	struct statx status;
+	char link[16];
+	struct dirent *entry;
+	DIR *directory;
+
+	CHECK((source = (int)syscall(SYS_openat2, work_dir, "rollback.db", &how, sizeof(how))) >= 0);
+	CHECK(statx(source, "", AT_EMPTY_PATH, STATX_ALL, &status) == 0);
+	CHECK(mkdirat(work_dir, "out", 0700) == 0);
+	CHECK((out = openat(work_dir, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) >= 0);
+	CHECK((target = openat(out, "copy", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) >= 0);
+	/* Neither is to be had on every file system; being killed for it is what would fail here. */
+	(void)ioctl(target, FICLONE, source);
+	(void)fsetxattr(target, "user.overlay.opaque", "y", 1, 0);
+	(void)mknodat(out, "whiteout", S_IFCHR, 0);
+	CHECK(copy_file_range(source, NULL, target, NULL, 4096, 0) == 4096);
+	CHECK(sendfile(target, source, NULL, 4096) >= 0);
+	CHECK(fchmod(target, 0640) == 0 && ftruncate(target, 1 << 20) == 0);
+	CHECK(fchownat(out, "copy", geteuid(), getegid(), AT_SYMLINK_NOFOLLOW) == 0);
+	CHECK(utimensat(out, "copy", times, AT_SYMLINK_NOFOLLOW) == 0);
+	CHECK(symlinkat("copy", out, "symlink") == 0 && linkat(out, "copy", out, "link", 0) == 0);
+	CHECK(readlinkat(out, "symlink", link, sizeof(link)) == 4);
+	CHECK(mknodat(out, "fifo", S_IFIFO | 0600, 0) == 0 && renameat(out, "fifo", out, "pipe") == 0);
+	CHECK((directory = fdopendir(out)) != NULL);
+	while ((entry = readdir(directory)))
+		entries++;
+	CHECK(entries >= 6 && unlinkat(out, "pipe", 0) == 0);
+	CHECK(closedir(directory) == 0 && close(source) == 0 && close(target) == 0);
+	return 0;
+}
+
+static int write_a_report(void)
+{
+	char *large = malloc(64 << 20);
+	time_t now = time(NULL);
+	FILE *report;
+	int out;
+
+	CHECK(large && (large = realloc(large, 128 << 20)));
+	CHECK((out = openat(work_dir, "report", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)) >= 0);
+	CHECK((report = fdopen(out, "w")) != NULL);
+	CHECK(fprintf(report, "%s %d %ld\n", asctime(localtime(&now)), getpid(), sysconf(_SC_NPROCESSORS_ONLN)) > 0);
+	CHECK(fflush(report) == 0 && fsync(out) == 0 && fclose(report) == 0);
+	CHECK(printf("%s", "") == 0 && isatty(work_dir) == 0);
+	CHECK(usleep(1000) == 0);
+	free(large);
+	return 0;
+}
+
+static void test_the_reader_can_read_databases_and_copy_files(void **state)
+{
+	static const struct seccomp_options reader = { .profile = SECCOMP_READER };
+	sqlite3 *rollback, *wal;
+	char command[96];
+
+	(void)state;
+	snprintf(work_path, sizeof(work_path), "/tmp/sbx-test-seccomp.XXXXXX");
+	assert_non_null(mkdtemp(work_path));
+	work_dir = open(work_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(work_dir >= 0);
+	rollback = make_database("rollback.db", "DELETE");
+	wal = make_database("wal.db", "WAL");
+
+	assert_int_equal(run_confined(&reader, read_databases), 0);
+	assert_int_equal(run_confined(&reader, copy_files), 0);
+	assert_int_equal(run_confined(&reader, write_a_report), 0);
+
+	sqlite3_close(rollback);
+	sqlite3_close(wal);
+	close(work_dir);
+	snprintf(command, sizeof(command), "rm -rf %s", work_path);
+	assert_int_equal(system(command), 0);
+}
+
+/* The forwarder's listening socket, and the port inside that it connects to. */
+static int front = -1;
+static struct sockaddr_in behind;
+
+static int listen_on_loopback(struct sockaddr_in *ret_address)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(listener >= 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)ret_address, &size), 0);
+	return listener;
+}
+
+/* Accepts one connection, makes the other, and splices the first bytes each way. */
+static int forward_one_connection(void)
+{
+	int one = 1, error_number, ends[2], epoll, from, to;
+	struct epoll_event event = { .events = EPOLLIN };
+	socklen_t size = sizeof(error_number);
+	ssize_t moved;
+
+	CHECK((epoll = epoll_create1(EPOLL_CLOEXEC)) >= 0);
+	CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, front, &event) == 0 && epoll_wait(epoll, &event, 1, 5000) == 1);
+	CHECK((from = accept4(front, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+	CHECK((to = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0);
+	CHECK(connect(to, (struct sockaddr *)&behind, sizeof(behind)) == 0);
+	CHECK(getsockopt(to, SOL_SOCKET, SO_ERROR, &error_number, &size) == 0 && error_number == 0);
+	CHECK(setsockopt(to, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0);
+	CHECK(pipe2(ends, O_CLOEXEC) == 0 && fcntl(ends[0], F_SETPIPE_SZ, 65536) >= 65536);
+	CHECK((moved = splice(from, NULL, ends[1], NULL, 65536, SPLICE_F_MOVE)) > 0);
+	CHECK(splice(ends[0], NULL, to, NULL, (size_t)moved, SPLICE_F_MOVE) == moved);
+	CHECK((moved = splice(to, NULL, ends[1], NULL, 65536, SPLICE_F_MOVE)) > 0);
+	CHECK(splice(ends[0], NULL, from, NULL, (size_t)moved, SPLICE_F_MOVE) == moved);
+	CHECK(shutdown(from, SHUT_WR) == 0 && close(from) == 0 && close(to) == 0);
+	return 0;
+}
+
+static int answer_one_connection(int listener)
+{
+	char question[8] = "";
+	int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	return read(connection, question, sizeof(question)) == 4 && memcmp(question, "ping", 4) == 0 &&
+			       write(connection, "pong", 4) == 4
+		       ? 0
+		       : 1;
+}
+
+static void test_the_forwarder_can_forward(void **state)
+{
+	static const struct seccomp_options forwarder = { .profile = SECCOMP_FORWARDER };
+	struct sockaddr_in address;
+	char answer[8] = "";
+	int listener, client, status;
+	pid_t server;
+
+	(void)state;
+	front = listen_on_loopback(&address);
+	listener = listen_on_loopback(&behind);
+	server = fork();
+	assert_true(server >= 0);
+	if (server == 0)
+		_exit(answer_one_connection(listener));
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(write(client, "ping", 4), 4);
+	assert_int_equal(run_confined(&forwarder, forward_one_connection), 0);
+	assert_int_equal(read(client, answer, sizeof(answer)), 4);
+	assert_memory_equal(answer, "pong", 4);
+	assert_int_equal(waitpid(server, &status, 0), server);
+	assert_int_equal(status, 0);
+	close(client);
+	close(listener);
+	close(front);
+}
+
 static void test_a_filter_without_no_new_privs_is_an_error(void **state)
 {
 	int status;
@@ -1092,6 +1318,8 @@ int main(void)
 		cmocka_unit_test(test_programs_run_under_the_payload_filters),
 		cmocka_unit_test(test_user_namespaces_are_allowed_only_by_option),
 		cmocka_unit_test(test_sbx_own_processes_die_of_any_other_call),
+		cmocka_unit_test(test_the_reader_can_read_databases_and_copy_files),
+		cmocka_unit_test(test_the_forwarder_can_forward),
 		cmocka_unit_test(test_a_filter_without_no_new_privs_is_an_error),
 	};
 

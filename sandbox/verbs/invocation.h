@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One command line, understood: the verb, what its options said, its operands.
+ *
+ * Life: invocation_init(), invocation_parse(), the verb's function, invocation_release(). The option table
+ * (sandbox/verbs/options.def) fills the fields; a verb reads those that its rows name. Texts are owned. */
+#ifndef SBX_VERBS_INVOCATION_H
+#define SBX_VERBS_INVOCATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "sandbox/worker/spec.h"
+
+struct verb;
+
+enum output_format {
+	FORMAT_TABLE,
+	FORMAT_JSON,
+};
+
+#define TAIL_ALL	   UINT64_MAX
+#define STOP_TIMEOUT_UNSET UINT64_MAX
+
+struct invocation {
+	const struct verb *verb;
+	/* run: all of it; exec and shell: environment, workdir, pass_fds, payload */
+	struct spec spec;
+
+	bool help; /* --help: nothing else counts */
+	enum output_format format;
+	bool quiet; /* names only */
+	bool all;   /* ps: those that ended too; stop, kill, rm, db: each of them */
+	bool whole; /* --no-trunc */
+	bool follow;
+	bool timestamps;
+	int64_t since_ms; /* since the epoch; 0: from the start */
+	uint64_t tail;	  /* lines; TAIL_ALL */
+	bool force;
+	bool dry_run;
+	bool check_tree;	  /* doctor --tree; its directory is spec.tree */
+	int signal;		  /* kill; 0: the worker's own for stop, KILL for kill */
+	uint64_t stop_timeout_ms; /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */
+	char *database;		  /* db: which of the worker's; NULL: its only one */
+	struct text_list filters; /* KEY=VALUE */
+
+	struct text_list operands; /* without the command, which is spec.payload */
+	struct text_list notes;	   /* for --verbose: options that have no effect, and why */
+};
+
+void invocation_init(struct invocation *invocation);
+void invocation_release(struct invocation *invocation);
+#define owned_invocation __attribute__((cleanup(invocation_release))) struct invocation
+
+/** Reads a command line by the table: VERB [OPTION…] [OPERAND…] [--] [COMMAND…]. Each value is checked here; whether
+ *  files, workers and names exist is not. With `help` set, the rest was not read.
+ *  @arguments  argv without the program's name, NULL-terminated; borrowed for the call
+ *  @return 0 or -EINVAL with `error` filled; the invocation is to be released in both cases */
+int invocation_parse(struct invocation *invocation, char *const *arguments, struct error *error);
+
+#endif
