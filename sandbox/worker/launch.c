@@ -392,7 +392,7 @@ static int own_world(struct worker_plan *plan, struct owner *owner, struct error
 
 int launch_run(const struct spec *spec, struct launch_result *ret_result, struct error *error)
 {
-	struct worker_plan plan = { .spec = spec, .owner_fd = -1, .control_fd = -1 };
+	struct worker_plan plan = { .spec = spec, .upper_fd = -1, .owner_fd = -1, .control_fd = -1, .listener_fd = -1, .lock_fd = -1 };
 	struct owner owner = { .spec = spec, .error = error };
 	int result = 0;
 

@@ -437,8 +437,6 @@ int rootfs_write_etc(struct world *world, struct error *error)
 		result = bind_text(world, "etc/passwd", plan->identity.passwd_text, "/etc/passwd", error);
 	if (result == 0 && plan->identity.group_text)
 		result = bind_text(world, "etc/group", plan->identity.group_text, "/etc/group", error);
-	if (result == 0 && plan->identity.group_text)
-		result = bind_text(world, "etc/group", plan->identity.group_text, "/etc/group", error);
 	return result;
 }
 

@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "overlay/layers.h"
+#include "sandbox/registry/row.h"
+#include "sandbox/registry/state.h"
 #include "sandbox/worker/identity.h"
 #include "sandbox/worker/spec.h"
 
@@ -28,6 +30,13 @@ struct worker_plan {
 	char *home;	/* absolute, canonical; NULL: there is none, HOME is then HOME_WITHOUT */
 	char *workdir;	/* absolute; where the payload starts */
 	char *hosts;	/* text of /etc/hosts */
+	char id[ID_LENGTH + 1];
+	struct state_paths state; /* hidden in every world, like credentials */
+	/* Where the writable layers lie: a directory on disk, claimed for this worker (uppers/ID, the kept worker that
+	 * is entered again, or below --scratch DIR); -1: on the scratch tmpfs. */
+	int upper_fd;
+	/* A kept worker is entered again: its layers are there, databases are in them, nothing is filled in. */
+	bool is_entered_again;
 	struct text_list environment;
 	struct text_list databases; /* absolute paths to be copied */
 	struct text_list hidden;    /* absolute paths hidden in every layer: credentials, the state directory */
@@ -37,6 +46,8 @@ struct worker_plan {
 	uint64_t scratch_inodes_max;
 	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
 	int control_fd;	 /* PID 1's end; its end of file is the lifeline */
+	int listener_fd; /* where other sbx commands connect; -1: none, the worker is not listed */
+	int lock_fd;	 /* held by sbx and PID 1 for as long as one of them lives; -1: not listed */
 };
 
 void worker_plan_release(struct worker_plan *plan);

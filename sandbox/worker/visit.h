@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A visit to a worker, for the commands beside `run`: the way in is the same for a live and for a kept one.
+ *
+ * A live worker's PID 1 is connected to. A kept worker's world is built again around its layers, at the same paths,
+ * without a payload; this process owns it, and it ends with the visit. */
+#ifndef SBX_WORKER_VISIT_H
+#define SBX_WORKER_VISIT_H
+
+#include "base/error.h"
+#include "sandbox/registry/resolve.h"
+#include "sandbox/worker/spec.h"
+#include "sandbox/worker/task.h"
+
+struct visit;
+
+/** Goes there.
+ *  @word   name, id or beginning of an id, as the user typed it   @scope  enum resolve_scope
+ *  @ret_visit  the caller's, visit_close()
+ *  Errors: of resolve_worker(); EBUSY somebody is in that kept worker; of building its world */
+int visit_open(const char *word, unsigned scope, struct visit **ret_visit, struct error *error);
+
+/** Ends the visit, and with it the world of a kept worker: returns when all of it is gone. Takes NULL. */
+void visit_close(struct visit *visit);
+static inline void visit_closep(struct visit **visit)
+{
+	visit_close(*visit);
+}
+#define owned_visit __attribute__((cleanup(visit_closep))) struct visit *
+
+/** Who is visited. Borrowed until visit_close(). */
+const struct resolved_worker *visit_worker(const struct visit *visit);
+
+/** Has a task done. One per visit to a live worker, any number in a kept one.
+ *  @return its exit status, or -errno: what failed there is told in `error` */
+int visit_run_task(struct visit *visit, const struct task *task, struct error *error);
+
+/** Runs a command there, with terminal, signals and job control as `run` has them; pass_fds, environment, workdir and
+ *  payload of `spec` say what.
+ *  @ret_exit_code  its own, 128 + signal, or 125 to 127   Errors: as launch_run() */
+int visit_run_command(struct visit *visit, const struct spec *spec, int *ret_exit_code, struct error *error);
+
+/** Sends a signal to the group of its main payload. */
+int visit_signal(struct visit *visit, int number, struct error *error);
+/** Asks the main payload to end and waits for the worker's end: its stop signal, then KILL after the grace.
+ *  @grace_ms  UINT64_MAX: the worker's own */
+int visit_stop(struct visit *visit, uint64_t grace_ms, struct error *error);
+/** Waits for the end of the main payload. @ret_exit_code as the shell counts */
+int visit_wait(struct visit *visit, int *ret_exit_code, struct error *error);
+
+#endif
