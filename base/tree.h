@@ -45,7 +45,8 @@ enum tree_decision {
 			    * does not take are counted and left out */
 };
 
-/** Decides about an entry; is asked again when it became another in the meantime. @return an enum tree_decision, or -errno with error filled: the copy ends */
+/** Decides about an entry; is asked again when it became another in the meantime. @return an enum tree_decision, or
+ * -errno with error filled: the copy ends */
 typedef int tree_entry_filter(void *data, const struct tree_entry *entry, struct error *error);
 /** Decides about an extended attribute, "user.…" or "system.posix_acl_…". @return an enum tree_decision */
 typedef int tree_attribute_filter(void *data, const struct tree_entry *entry, const char *attribute, const void *value,

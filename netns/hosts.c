@@ -24,8 +24,8 @@ struct entry {
 static const char blanks[] = " \t\r\v\f";
 
 /* Names that this file gives an address to itself; lines of the host about them are dropped. */
-static const char *const own_names[] = { "localhost", "localhost.localdomain", "localhost4", "localhost6",
-					 "ip6-localhost", "ip6-loopback" };
+static const char *const own_names[] = { "localhost",  "localhost.localdomain", "localhost4",
+					 "localhost6", "ip6-localhost",		"ip6-loopback" };
 
 static bool names_equal(const char *name, size_t length, const char *other, size_t other_length)
 {
@@ -67,7 +67,8 @@ static int entry_parse(const char *text, struct entry *ret_entry, struct error *
 		return entry_error(text, "it has no address", "write it as NAME:IP", error);
 	address++;
 	if (!is_name(text, name_length))
-		return entry_error(text, "its name is empty, too long, or holds a blank or '#'", "write it as NAME:IP", error);
+		return entry_error(text, "its name is empty, too long, or holds a blank or '#'", "write it as NAME:IP",
+				   error);
 	if (strcmp(address, "host-gateway") == 0)
 		return entry_error(text, "a worker has no gateway: no address inside it leads to the host",
 				   "name an address, or share the host's network with --net host", error);
@@ -79,7 +80,8 @@ static int entry_parse(const char *text, struct entry *ret_entry, struct error *
 	if (address_length < sizeof(entry.address))
 		memcpy(entry.address, address, address_length);
 	if (!is_address(entry.address))
-		return entry_error(text, "its address is neither an IPv4 nor an IPv6 address", "write it as NAME:IP", error);
+		return entry_error(text, "its address is neither an IPv4 nor an IPv6 address", "write it as NAME:IP",
+				   error);
 	*ret_entry = entry;
 	return 0;
 }
@@ -104,7 +106,8 @@ static bool is_given(const char *name, size_t length, const char *hostname, cons
 	return false;
 }
 
-/* Adds a line of the host's file, less the names that have their address already, and not at all without a name left. */
+/* Adds a line of the host's file, less the names that have their address already, and not at all without a name left.
+ */
 static void add_host_line(struct text_buffer *text, const char *line, size_t length, const char *hostname,
 			  const struct entry *entries, size_t count)
 {
@@ -158,8 +161,7 @@ static int parse_entries(char *const *texts, struct entry **ret_entries, size_t 
 	return 0;
 }
 
-int hosts_build(const char *host_text, const char *hostname, char *const *entries, char **ret_text,
-		struct error *error)
+int hosts_build(const char *host_text, const char *hostname, char *const *entries, char **ret_text, struct error *error)
 {
 	struct text_buffer text = { 0 };
 	struct entry *parsed = NULL;

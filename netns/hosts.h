@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The text of a world's /etc/hosts.
  *
- * `localhost` is 127.0.0.1 first and ::1 second, and both names of the machine itself lead to the world: a resolver that
- * answers ::1 alone makes Node >= 17 miss servers that bind 127.0.0.1 (finding 29). Pure text: any process, any namespace. */
+ * `localhost` is 127.0.0.1 first and ::1 second, and both names of the machine itself lead to the world: a resolver
+ * that answers ::1 alone makes Node >= 17 miss servers that bind 127.0.0.1 (finding 29). Pure text: any process, any
+ * namespace. */
 #ifndef SBX_NETNS_HOSTS_H
 #define SBX_NETNS_HOSTS_H
 

@@ -11,8 +11,8 @@
 #include "base/fd.h"
 
 /* An ioctl and not rtnetlink, which would be the usual way: this stands on the start path, and the same through libnl
- * costs 60 µs more (75 against 140, medians of 200 interleaved namespaces on kernel 6.18: a netlink socket is made, bound
- * and answered). netdevice(7). */
+ * costs 60 µs more (75 against 140, medians of 200 interleaved namespaces on kernel 6.18: a netlink socket is made,
+ * bound and answered). netdevice(7). */
 int loopback_bring_up(struct error *error)
 {
 	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };

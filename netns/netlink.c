@@ -40,11 +40,11 @@ int netlink_result(int libnl_result)
 		int libnl;
 		int number;
 	} numbers[] = {
-		{ NLE_INTR, EINTR },	    { NLE_BAD_SOCK, EBADF },	    { NLE_AGAIN, EAGAIN },
-		{ NLE_NOMEM, ENOMEM },	    { NLE_EXIST, EEXIST },	    { NLE_INVAL, EINVAL },
-		{ NLE_RANGE, ERANGE },	    { NLE_OPNOTSUPP, EOPNOTSUPP },  { NLE_AF_NOSUPPORT, EAFNOSUPPORT },
-		{ NLE_OBJ_NOTFOUND, ENOENT }, { NLE_PERM, EPERM },	    { NLE_NOACCESS, EACCES },
-		{ NLE_BUSY, EBUSY },	    { NLE_NODEV, ENODEV },	    { NLE_PROTO_MISMATCH, EPROTONOSUPPORT },
+		{ NLE_INTR, EINTR },	      { NLE_BAD_SOCK, EBADF },	     { NLE_AGAIN, EAGAIN },
+		{ NLE_NOMEM, ENOMEM },	      { NLE_EXIST, EEXIST },	     { NLE_INVAL, EINVAL },
+		{ NLE_RANGE, ERANGE },	      { NLE_OPNOTSUPP, EOPNOTSUPP }, { NLE_AF_NOSUPPORT, EAFNOSUPPORT },
+		{ NLE_OBJ_NOTFOUND, ENOENT }, { NLE_PERM, EPERM },	     { NLE_NOACCESS, EACCES },
+		{ NLE_BUSY, EBUSY },	      { NLE_NODEV, ENODEV },	     { NLE_PROTO_MISMATCH, EPROTONOSUPPORT },
 	};
 	int code = libnl_result < 0 ? -libnl_result : libnl_result;
 
@@ -57,10 +57,10 @@ int netlink_result(int libnl_result)
 }
 
 /* libnl's helpers for printing refer to name look-ups. sbx makes none, and a static binary could not: they would load
- * the shared NSS libraries of the very same glibc at run time. These stand in their place in the static link, so that the
- * linker has nothing to warn of; hidden, so that a dynamic build does not put them before the C library's. They must be
- * in this object, the only way from sbx to libnl: the linker takes a member of an archive only for a name it misses at
- * that time. */
+ * the shared NSS libraries of the very same glibc at run time. These stand in their place in the static link, so that
+ * the linker has nothing to warn of; hidden, so that a dynamic build does not put them before the C library's. They
+ * must be in this object, the only way from sbx to libnl: the linker takes a member of an archive only for a name it
+ * misses at that time. */
 #define STANDS_IN __attribute__((visibility("hidden")))
 
 STANDS_IN int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)

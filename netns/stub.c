@@ -86,7 +86,8 @@ static int bring_up(struct nl_sock *socket, int index)
 	if (which && change) {
 		rtnl_link_set_ifindex(which, index);
 		rtnl_link_set_flags(change, IFF_UP);
-		/* No IPv6 address of its own: it would be a link-local one, which makes nobody online and is announced. */
+		/* No IPv6 address of its own: it would be a link-local one, which makes nobody online and is announced.
+		 */
 		rtnl_link_inet6_set_addr_gen_mode(change, rtnl_link_inet6_str2addrgenmode("none"));
 		result = rtnl_link_change(socket, which, change, 0);
 	}

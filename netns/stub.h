@@ -2,11 +2,11 @@
 /* A network link that leads nowhere, so that programs believe the machine is online.
  *
  * Chromium reports navigator.onLine === false while `lo` is the only interface; a link that has carrier and an address
- * makes it true, an address on `lo` or a tap without carrier does not (finding 21). The link is a veth pair with both ends
- * in the world, else an ifb device: no packet leaves the network namespace. The first end has the address STUB_ADDRESS
- * and the default route, by which GLib's network monitor, and so WebKit, judges. But a routing rule makes every address
- * that is not the world's own unreachable: a connection outwards fails at once, exactly as without the link, and an
- * offline suite does not wait for each foreign font or name server.
+ * makes it true, an address on `lo` or a tap without carrier does not (finding 21). The link is a veth pair with both
+ * ends in the world, else an ifb device: no packet leaves the network namespace. The first end has the address
+ * STUB_ADDRESS and the default route, by which GLib's network monitor, and so WebKit, judges. But a routing rule makes
+ * every address that is not the world's own unreachable: a connection outwards fails at once, exactly as without the
+ * link, and an offline suite does not wait for each foreign font or name server.
  *
  * Inside the world, after clone; needs CAP_NET_ADMIN over the namespace. Costs 1.5 to 2 ms of the kernel's time. */
 #ifndef SBX_NETNS_STUB_H

@@ -100,8 +100,7 @@ static int error_mount_below(const char *path, const struct mount_entry *mount, 
 
 	(void)snprintf(cause, sizeof(cause), "a mount lies below it: %s (%s)", mount ? mount->point : "unknown",
 		       mount ? mount->type : "unknown");
-	(void)snprintf(remedy, sizeof(remedy), "unmount %s, or choose a tree without it",
-		       mount ? mount->point : "it");
+	(void)snprintf(remedy, sizeof(remedy), "unmount %s, or choose a tree without it", mount ? mount->point : "it");
 	return error_set(error, .number = EINVAL, .step = "mount the overlay", .object = path, .cause = cause,
 			 .remedy = remedy);
 }

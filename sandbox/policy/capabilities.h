@@ -8,9 +8,9 @@
 /** Empties the bounding, ambient, permitted, effective and inheritable sets of this process for good, and locks the
  *  secure bits so that uid 0 means nothing to exec either.
  *
- *  In a spawned child, after everything that needs a capability and before the filter; needs CAP_SETPCAP. Takes no memory
- *  and changes no data: it may run in a child that shares its parent's memory. Applying it twice is an error (EPERM), for
- *  the second time nothing can be proved. @return 0 or -errno */
+ *  In a spawned child, after everything that needs a capability and before the filter; needs CAP_SETPCAP. Takes no
+ * memory and changes no data: it may run in a child that shares its parent's memory. Applying it twice is an error
+ * (EPERM), for the second time nothing can be proved. @return 0 or -errno */
 int capabilities_drop_all(struct error *error);
 
 #endif

@@ -56,7 +56,8 @@ int environment_options_set(struct environment_options *options, const char *tex
 {
 	if (text[0] == '\0' || text[0] == '=')
 		return error_set(error, .number = EINVAL, .step = "set the variable", .object = text,
-				 .cause = "it has no name", .remedy = "write it as NAME=VALUE, or NAME for the caller's value");
+				 .cause = "it has no name",
+				 .remedy = "write it as NAME=VALUE, or NAME for the caller's value");
 	changes_add(&options->changes, strchr(text, '=') ? ENVIRONMENT_SET : ENVIRONMENT_PASS, text_duplicate(text));
 	return 0;
 }
@@ -98,8 +99,8 @@ static int read_line(struct environment_changes *changes, const char *line, size
 	return 0;
 }
 
-int environment_options_read_text(struct environment_options *options, const char *name, const char *text,
-				  size_t size, struct error *error)
+int environment_options_read_text(struct environment_options *options, const char *name, const char *text, size_t size,
+				  struct error *error)
 {
 	static const char byte_order_mark[] = "\xef\xbb\xbf";
 	struct environment_changes *changes = &options->from_files;
@@ -122,7 +123,8 @@ int environment_options_read_text(struct environment_options *options, const cha
 			while (changes->count > count_before)
 				free(changes->items[--changes->count].text);
 			return error_set(error, .number = EINVAL, .step = "read the environment file", .object = object,
-					 .cause = cause, .remedy = "a line is NAME=VALUE, NAME, or a comment that begins with #");
+					 .cause = cause,
+					 .remedy = "a line is NAME=VALUE, NAME, or a comment that begins with #");
 		}
 		text = newline ? newline + 1 : end;
 	}

@@ -53,8 +53,8 @@ int environment_options_unset(struct environment_options *options, const char *n
  *  @return 0, or -errno (-EINVAL: a line is malformed; -EFBIG: more than 16 MiB), nothing kept */
 int environment_options_read_file(struct environment_options *options, const char *path, struct error *error);
 /** The same for a text; `name` is what errors call it. */
-int environment_options_read_text(struct environment_options *options, const char *name, const char *text,
-				  size_t size, struct error *error);
+int environment_options_read_text(struct environment_options *options, const char *name, const char *text, size_t size,
+				  struct error *error);
 
 /** Builds the environment, each name once, the last one winning. From weak to strong: what is inherited, `defaults`,
  *  the files, the options, `forced`.

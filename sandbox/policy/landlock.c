@@ -59,7 +59,8 @@ static struct ruleset_attributes attributes_for(const struct landlock_rules *rul
 	struct ruleset_attributes attributes = { 0 };
 
 	if (!rules->allow_userns && version >= ABI_WITH_REFER)
-		attributes.handled_access_fs = version >= ABI_WITH_TRUNCATE ? ACCESS_ALL : ACCESS_ALL & ~ACCESS_FS_TRUNCATE;
+		attributes.handled_access_fs =
+			version >= ABI_WITH_TRUNCATE ? ACCESS_ALL : ACCESS_ALL & ~ACCESS_FS_TRUNCATE;
 	if (rules->scope_for_host_network && version >= ABI_WITH_SCOPES)
 		attributes.scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL;
 	return attributes;
@@ -79,9 +80,10 @@ static int allow_places(int ruleset_fd, const struct landlock_rules *rules, uint
 {
 	for (size_t i = 0; i < rules->writable_count; i++) {
 		struct stat status;
-		int result = fstat(rules->writable_fds[i], &status) < 0 ?
-				     -errno :
-				     allow_beneath(ruleset_fd, rules->writable_fds[i], status.st_mode & S_IFMT, handled);
+		int result =
+			fstat(rules->writable_fds[i], &status) < 0
+				? -errno
+				: allow_beneath(ruleset_fd, rules->writable_fds[i], status.st_mode & S_IFMT, handled);
 
 		if (result < 0)
 			return error_set(error, .number = -result, .step = "add a Landlock rule");
@@ -99,7 +101,8 @@ static int allow_passed(int ruleset_fd, const struct landlock_rules *rules, uint
 		if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH) ||
 		    fstat(rules->passed_fds[i], &status) < 0)
 			continue;
-		/* Pipes and sockets have no place in a file system; the kernel lets them pass, and refuses a rule (EBADFD). */
+		/* Pipes and sockets have no place in a file system; the kernel lets them pass, and refuses a rule
+		 * (EBADFD). */
 		if (!S_ISREG(status.st_mode) && !S_ISCHR(status.st_mode) && !S_ISFIFO(status.st_mode))
 			continue;
 		result = allow_beneath(ruleset_fd, rules->passed_fds[i], status.st_mode & S_IFMT, handled);

@@ -10,21 +10,11 @@
 
 /* Debian 12's and every other libc's <sys/resource.h> has all sixteen; the names are docker's, which has no "as". */
 static const char *const names[RLIM_NLIMITS] = {
-	[RLIMIT_AS] = "as",
-	[RLIMIT_CORE] = "core",
-	[RLIMIT_CPU] = "cpu",
-	[RLIMIT_DATA] = "data",
-	[RLIMIT_FSIZE] = "fsize",
-	[RLIMIT_LOCKS] = "locks",
-	[RLIMIT_MEMLOCK] = "memlock",
-	[RLIMIT_MSGQUEUE] = "msgqueue",
-	[RLIMIT_NICE] = "nice",
-	[RLIMIT_NOFILE] = "nofile",
-	[RLIMIT_NPROC] = "nproc",
-	[RLIMIT_RSS] = "rss",
-	[RLIMIT_RTPRIO] = "rtprio",
-	[RLIMIT_RTTIME] = "rttime",
-	[RLIMIT_SIGPENDING] = "sigpending",
+	[RLIMIT_AS] = "as",	      [RLIMIT_CORE] = "core",	      [RLIMIT_CPU] = "cpu",
+	[RLIMIT_DATA] = "data",	      [RLIMIT_FSIZE] = "fsize",	      [RLIMIT_LOCKS] = "locks",
+	[RLIMIT_MEMLOCK] = "memlock", [RLIMIT_MSGQUEUE] = "msgqueue", [RLIMIT_NICE] = "nice",
+	[RLIMIT_NOFILE] = "nofile",   [RLIMIT_NPROC] = "nproc",	      [RLIMIT_RSS] = "rss",
+	[RLIMIT_RTPRIO] = "rtprio",   [RLIMIT_RTTIME] = "rttime",     [RLIMIT_SIGPENDING] = "sigpending",
 	[RLIMIT_STACK] = "stack",
 };
 
@@ -38,9 +28,11 @@ const char *limits_name(int resource)
 void limits_init(struct limits *limits)
 {
 	*limits = (struct limits){ 0 };
-	limits->items[RLIMIT_NPROC] = (struct limit){ LIMIT_DEFAULT, LIMITS_PROCESSES_DEFAULT, LIMITS_PROCESSES_DEFAULT };
-	/* One byte and not none: with a program as core_pattern the kernel disregards a limit of 0, but takes 1 as a wish
-	 * for no dump at all, so that no payload's memory reaches the host's crash collector. do_coredump(), core(5). */
+	limits->items[RLIMIT_NPROC] =
+		(struct limit){ LIMIT_DEFAULT, LIMITS_PROCESSES_DEFAULT, LIMITS_PROCESSES_DEFAULT };
+	/* One byte and not none: with a program as core_pattern the kernel disregards a limit of 0, but takes 1 as a
+	 * wish for no dump at all, so that no payload's memory reaches the host's crash collector. do_coredump(),
+	 * core(5). */
 	limits->items[RLIMIT_CORE] = (struct limit){ LIMIT_DEFAULT, 1, 1 };
 }
 
@@ -145,7 +137,8 @@ int limits_parse_processes(struct limits *limits, const char *text, struct error
 	bool is_tried = false;
 	char value[32];
 
-	if (cut_try(text, value, sizeof(value), &is_tried) < 0 || parse_value(value, &limit.soft) < 0 || limit.soft == 0)
+	if (cut_try(text, value, sizeof(value), &is_tried) < 0 || parse_value(value, &limit.soft) < 0 ||
+	    limit.soft == 0)
 		return error_set(error, .number = EINVAL, .step = "limit the processes", .object = text,
 				 .cause = "it is neither a whole number above 0 nor -1",
 				 .remedy = "write how many processes and threads there may be, as in --pids-limit 512");
@@ -201,7 +194,8 @@ int limits_parse_processors(struct limits *limits, const char *text, struct erro
 	}
 	if (result < 0)
 		return error_set(error, .number = EINVAL, .step = "choose the processors", .object = text,
-				 .cause = "it is no list of processor numbers", .remedy = "write it as in --cpuset-cpus 0-2,4");
+				 .cause = "it is no list of processor numbers",
+				 .remedy = "write it as in --cpuset-cpus 0-2,4");
 	memcpy(limits->processors, processors, sizeof(processors));
 	limits->has_processors = true;
 	limits->try_processors = is_tried;
@@ -218,8 +212,8 @@ static void format_value(rlim_t value, char *text, size_t size)
 		(void)snprintf(text, size, "%llu", (unsigned long long)value);
 }
 
-/* A hard limit above this process's own: only CAP_SYS_RESOURCE of the initial user namespace raises one, and that is lost
- * by clone; so it must happen here or not at all. */
+/* A hard limit above this process's own: only CAP_SYS_RESOURCE of the initial user namespace raises one, and that is
+ * lost by clone; so it must happen here or not at all. */
 static int raise_hard_limit(struct limit *limit, int resource, struct text_list *ret_notes, struct error *error)
 {
 	struct rlimit have;
@@ -236,13 +230,14 @@ static int raise_hard_limit(struct limit *limit, int resource, struct text_list 
 	if (limit->source == LIMIT_TRIED) {
 		limit->hard = have.rlim_max;
 		limit->soft = MIN(limit->soft, limit->hard);
-		text_list_take(ret_notes, text_format("the limit %s is %s, the most that this user may have", names[resource],
-						      have_text));
+		text_list_take(ret_notes, text_format("the limit %s is %s, the most that this user may have",
+						      names[resource], have_text));
 		return 0;
 	}
 	(void)snprintf(cause, sizeof(cause), "the most that this user may have is %s", have_text);
-	return error_set(error, .number = errno, .step = "raise the limit", .object = names[resource], .cause = cause,
-			 .remedy = "ask for less, add ',try' to take what there is, or raise the hard limit (limits.conf(5))");
+	return error_set(
+		error, .number = errno, .step = "raise the limit", .object = names[resource], .cause = cause,
+		.remedy = "ask for less, add ',try' to take what there is, or raise the hard limit (limits.conf(5))");
 }
 
 static int check_processors(struct limits *limits, struct text_list *ret_notes, struct error *error)
@@ -262,9 +257,11 @@ static int check_processors(struct limits *limits, struct text_list *ret_notes, 
 		if (CPU_ISSET_S(i, size, limits->processors) && !CPU_ISSET_S(i, size, have))
 			(void)snprintf(missing, sizeof(missing), "%zu", i);
 	if (!limits->try_processors)
-		return error_set(error, .number = EINVAL, .step = "use the processor", .object = missing,
-				 .cause = "there is none of this number, or this user may not run on it",
-				 .remedy = "choose among those that 'taskset -cp $$' lists, or add ',try' to take what there is");
+		return error_set(
+			error, .number = EINVAL, .step = "use the processor", .object = missing,
+			.cause = "there is none of this number, or this user may not run on it",
+			.remedy =
+				"choose among those that 'taskset -cp $$' lists, or add ',try' to take what there is");
 	text_list_take(ret_notes, text_format("processor %s cannot be used here", missing));
 	memcpy(limits->processors, both, size);
 	limits->has_processors = CPU_COUNT_S(size, both) > 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limits of the payload that need no cgroup: setrlimit(2) and sched_setaffinity(2).
  *
- * Lowered by default are processes (the smaller of the hard limit and 8192) and core dumps; nothing else, and nothing is
- * raised that was not named. RLIMIT_NPROC counts this world's processes alone because it is set inside the new user
+ * Lowered by default are processes (the smaller of the hard limit and 8192) and core dumps; nothing else, and nothing
+ * is raised that was not named. RLIMIT_NPROC counts this world's processes alone because it is set inside the new user
  * namespace (since kernel 5.14, finding 14); it never binds for the host's uid 0 (finding 56).
  *
  * Life: limits_init(), the parsers for each flag, limits_prepare() on the host before clone, limits_apply() in every

@@ -10,7 +10,8 @@
 enum secrets_kind {
 	SECRETS_NONE,
 	SECRETS_CREDENTIAL, /* a well-known credential, by its own name */
-	SECRETS_CHANNEL,    /* leads to an agent, display, bus or private directory of the host, which is not in the world */
+	SECRETS_CHANNEL, /* leads to an agent, display, bus or private directory of the host, which is not in the world
+			  */
 };
 
 /** What the variable is whose name is `length` bytes of `name`, any bytes. */

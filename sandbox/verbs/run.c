@@ -7,11 +7,11 @@
 
 static int refuse_unbuilt(const struct spec *spec, struct error *error)
 {
-	const char *option = spec->keep != KEEP_NEVER		 ? "--keep" :
-			     spec->scratch || spec->force_disk	 ? "--scratch" :
-			     spec->network == NETWORK_ONLINE	 ? "--net online" :
-			     spec->status_fd >= 0		 ? "--status-fd" :
-								   NULL;
+	const char *option = spec->keep != KEEP_NEVER		 ? "--keep"
+			     : spec->scratch || spec->force_disk ? "--scratch"
+			     : spec->network == NETWORK_ONLINE	 ? "--net online"
+			     : spec->status_fd >= 0		 ? "--status-fd"
+								 : NULL;
 
 	for (size_t i = 0; i < spec->volumes.count && !option; i++)
 		if (spec->volumes.items[i].kind == VOLUME_COPY)

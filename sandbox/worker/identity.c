@@ -41,7 +41,8 @@ static struct span find_field(struct span line, enum field field)
 			return (struct span){ 0 };
 		start = colon + 1;
 	}
-	return (struct span){ start, (size_t)((const char *)memchr(start, ':', (size_t)(end - start)) ?: end) - (size_t)start };
+	return (struct span){ start, (size_t)((const char *)memchr(start, ':', (size_t)(end - start)) ?: end) -
+					     (size_t)start };
 }
 
 static bool span_equals(struct span span, const char *text)
@@ -113,7 +114,8 @@ static bool is_user_name(const char *name)
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 	size_t length = strlen(name);
 
-	return length > 0 && length <= USER_LENGTH_MAX && strspn(name, allowed) == length && !strchr("-.0123456789", name[0]);
+	return length > 0 && length <= USER_LENGTH_MAX && strspn(name, allowed) == length &&
+	       !strchr("-.0123456789", name[0]);
 }
 
 /* A name for an id that the file does not know: the wished one, unless it is malformed or another's. */
@@ -176,20 +178,20 @@ void identity_make(const struct identity_sources *sources, bool as_root, struct 
 	struct span line = { 0 };
 	bool is_known = find_by_id(sources->passwd_text, identity.uid, &line);
 
-	identity.user = is_known ? copy_span(find_field(line, FIELD_NAME)) :
-				   name_for(sources->passwd_text, sources->user, "user", identity.uid);
+	identity.user = is_known ? copy_span(find_field(line, FIELD_NAME))
+				 : name_for(sources->passwd_text, sources->user, "user", identity.uid);
 	identity.home = home_at(sources->home, identity.uid);
 	if (!identity.home && is_known)
 		identity.home = home_of_entry(line, identity.uid);
 
 	if (!find_by_id(sources->passwd_text, identity.inner_uid, &line))
-		identity.passwd_text = with_line(sources->passwd_text,
-						 text_format("%s:x:%u:%u::%s:/bin/sh", as_root ? "root" : identity.user,
-							     identity.inner_uid, identity.inner_gid,
-							     home_for_line(&identity)));
+		identity.passwd_text =
+			with_line(sources->passwd_text,
+				  text_format("%s:x:%u:%u::%s:/bin/sh", as_root ? "root" : identity.user,
+					      identity.inner_uid, identity.inner_gid, home_for_line(&identity)));
 	if (!find_by_id(sources->group_text, identity.inner_gid, &line)) {
-		owned_text name = name_for(sources->group_text, as_root ? "root" : identity.user, "group",
-					   identity.inner_gid);
+		owned_text name =
+			name_for(sources->group_text, as_root ? "root" : identity.user, "group", identity.inner_gid);
 
 		identity.group_text = with_line(sources->group_text, text_format("%s:x:%u:", name, identity.inner_gid));
 	}

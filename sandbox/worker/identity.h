@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who the caller is, without the name service: a static binary has none, and a dynamic one would load the libraries of
- * its modules (finding 58). /etc/passwd and /etc/group are read as text, passwd(5), group(5). Host side, before clone. */
+ * its modules (finding 58). /etc/passwd and /etc/group are read as text, passwd(5), group(5). Host side, before clone.
+ */
 #ifndef SBX_WORKER_IDENTITY_H
 #define SBX_WORKER_IDENTITY_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How it works: PID 1 keeps all capabilities of its own user namespace and is not dumpable, which protects it from a
- * payload of the same uid (finding 39): no ptrace, no /proc/1/mem. It takes the stages below in order, starts the payload
- * and then sleeps in poll(2) on two things: children (signalfd) and the owner's socket. Whoever ends first, the kernel
- * kills all that is left in the PID namespace when PID 1 exits, and only then does the owner's pidfd say so. */
+ * payload of the same uid (finding 39): no ptrace, no /proc/1/mem. It takes the stages below in order, starts the
+ * payload and then sleeps in poll(2) on two things: children (signalfd) and the owner's socket. Whoever ends first, the
+ * kernel kills all that is left in the PID namespace when PID 1 exits, and only then does the owner's pidfd say so. */
 #include "sandbox/worker/init.h"
 
 #include <errno.h>
@@ -65,7 +65,8 @@ static int stage_forbid_namespaces(struct world *world, struct error *error)
 static int stage_leave_keyring(struct world *world, struct error *error)
 {
 	(void)world;
-	/* The caller's session keyring would be a channel between worlds and a way to the caller's keys (finding 17). */
+	/* The caller's session keyring would be a channel between worlds and a way to the caller's keys (finding 17).
+	 */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
 		return error_set(error, .number = errno, .step = "leave the caller's keyring",
 				 .remedy = errno == EDQUOT ? "raise kernel.keys.maxkeys" : NULL);
@@ -98,28 +99,12 @@ static int stage_shut_the_door(struct world *world, struct error *error)
 }
 
 static int (*const stages[])(struct world *, struct error *) = {
-	stage_hold_lifeline,
-	stage_write_maps,
-	stage_forbid_namespaces,
-	stage_leave_keyring,
-	stage_bring_up_loopback,
-	rootfs_take_volumes,
-	rootfs_open_layers,
-	rootfs_seal_host,
-	rootfs_mount_scratch,
-	rootfs_fill_layers,
-	rootfs_mount_devices,
-	rootfs_mount_proc,
-	rootfs_mount_sys,
-	rootfs_mount_private,
-	rootfs_mount_layers,
-	rootfs_write_etc,
-	rootfs_attach_volumes,
-	rootfs_cover_sockets,
-	rootfs_seal_homes,
-	rootfs_open_writable,
-	stage_name_host,
-	stage_shut_the_door,
+	stage_hold_lifeline,	 stage_write_maps,     stage_forbid_namespaces, stage_leave_keyring,
+	stage_bring_up_loopback, rootfs_take_volumes,  rootfs_open_layers,	rootfs_seal_host,
+	rootfs_mount_scratch,	 rootfs_fill_layers,   rootfs_mount_devices,	rootfs_mount_proc,
+	rootfs_mount_sys,	 rootfs_mount_private, rootfs_mount_layers,	rootfs_write_etc,
+	rootfs_attach_volumes,	 rootfs_cover_sockets, rootfs_seal_homes,	rootfs_open_writable,
+	stage_name_host,	 stage_shut_the_door,
 };
 
 /* If the owner does not hear it any more, its end of file is what counts: hence no look at the result. */
@@ -171,7 +156,8 @@ static pid_t start_payload(const struct world *world)
 	return pid;
 }
 
-/* PID 1 must not hold the other ends of the caller's pipes: whoever waits for their end of file waits for the payload. */
+/* PID 1 must not hold the other ends of the caller's pipes: whoever waits for their end of file waits for the payload.
+ */
 static void let_go_of_stdio(const struct world *world)
 {
 	owned_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -33,7 +33,7 @@
 #include "sandbox/worker/init.h"
 #include "sandbox/worker/message.h"
 
-#define SCRATCH_BYTES_DEFAULT (UINT64_C(2) << 30)
+#define SCRATCH_BYTES_DEFAULT  (UINT64_C(2) << 30)
 #define SCRATCH_INODES_DEFAULT UINT64_C(400000)
 
 /* Where people's homes lie: covered, but for the caller's own. */
@@ -63,7 +63,8 @@ static int plan_tree(struct worker_plan *plan, struct error *error)
 				 .remedy = "name the app's directory with -C DIR");
 	if (text_equal(plan->tree, "/"))
 		return error_set(error, .number = EINVAL, .step = "use the tree", .object = plan->tree,
-				 .cause = "the root directory cannot be a tree", .remedy = "name the app's directory with -C DIR");
+				 .cause = "the root directory cannot be a tree",
+				 .remedy = "name the app's directory with -C DIR");
 	result = plan->spec->tree ? 0 : path_canonical(".", &current);
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "find the current directory");
@@ -186,7 +187,8 @@ static int plan_limits(struct worker_plan *plan, struct error *error)
 		half = (uint64_t)information.totalram * information.mem_unit / 2;
 	plan->scratch_bytes_max =
 		plan->spec->scratch_bytes_max ? plan->spec->scratch_bytes_max : MIN(half, SCRATCH_BYTES_DEFAULT);
-	plan->scratch_inodes_max = plan->spec->scratch_inodes_max ? plan->spec->scratch_inodes_max : SCRATCH_INODES_DEFAULT;
+	plan->scratch_inodes_max =
+		plan->spec->scratch_inodes_max ? plan->spec->scratch_inodes_max : SCRATCH_INODES_DEFAULT;
 	return 0;
 }
 
@@ -200,7 +202,8 @@ static int plan_descriptors(struct worker_plan *plan, struct error *error)
 
 			(void)snprintf(number, sizeof(number), "%d", plan->spec->pass_fds[i]);
 			return error_set(error, .number = errno, .step = "pass the descriptor", .object = number,
-					 .cause = "it is not open", .remedy = "open it for sbx, as in: sbx run --pass-fd 3 … 3<FILE");
+					 .cause = "it is not open",
+					 .remedy = "open it for sbx, as in: sbx run --pass-fd 3 … 3<FILE");
 		}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set(error, .number = errno, .step = "make the control socket");
@@ -210,9 +213,8 @@ static int plan_descriptors(struct worker_plan *plan, struct error *error)
 }
 
 static int (*const plan_stages[])(struct worker_plan *, struct error *) = {
-	plan_identity,	  plan_tree,  plan_databases, plan_hidden,
-	plan_environment, plan_hosts, plan_sockets,   plan_limits,
-	plan_descriptors,
+	plan_identity, plan_tree,    plan_databases, plan_hidden,      plan_environment,
+	plan_hosts,    plan_sockets, plan_limits,    plan_descriptors,
 };
 
 void worker_plan_release(struct worker_plan *plan)
@@ -256,7 +258,8 @@ static void send_signal(const struct owner *owner, int number)
 
 static void start_timer(const struct owner *owner, uint64_t ms)
 {
-	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 } };
+	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(ms / 1000),
+						  .tv_nsec = (long)(ms % 1000) * 1000000 } };
 
 	(void)timerfd_settime(owner->timer_fd, 0, &timer, NULL);
 }
@@ -392,7 +395,9 @@ static int own_world(struct worker_plan *plan, struct owner *owner, struct error
 
 int launch_run(const struct spec *spec, struct launch_result *ret_result, struct error *error)
 {
-	struct worker_plan plan = { .spec = spec, .upper_fd = -1, .owner_fd = -1, .control_fd = -1, .listener_fd = -1, .lock_fd = -1 };
+	struct worker_plan plan = {
+		.spec = spec, .upper_fd = -1, .owner_fd = -1, .control_fd = -1, .listener_fd = -1, .lock_fd = -1
+	};
 	struct owner owner = { .spec = spec, .error = error };
 	int result = 0;
 

@@ -18,14 +18,15 @@
 #include "base/error.h"
 #include "base/text.h"
 
-#define REQUEST_VERSION 1
+#define REQUEST_VERSION	 1
 #define REQUEST_BODY_MAX (8u << 20) /* ARG_MAX of the kernel is 6 MiB at most, execve(2) */
-#define REQUEST_FDS_MAX 16
+#define REQUEST_FDS_MAX	 16
 
 enum request_kind {
 	REQUEST_SPAWN = 1, /* body: spawn_request; fds: stdin, stdout, stderr, then those of --pass-fd */
 	REQUEST_SIGNAL,	   /* argument: signal, sent to the group of this client's payload, or of the main one */
-	REQUEST_CONTINUE,  /* the payload's group goes on; argument: 1 in the terminal's foreground, 0 in its background */
+	REQUEST_CONTINUE,  /* the payload's group goes on; argument: 1 in the terminal's foreground, 0 in its background
+			    */
 	REQUEST_STOP,	   /* argument: milliseconds of grace between the stop signal and KILL; answered at the end */
 	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended */
 	REQUEST_RUN_TASK,  /* body: enum task, then its arguments; fds as the task says: done in a fork of PID 1 */
@@ -38,7 +39,7 @@ enum reply_kind {
 	REPLY_EXITED,	 /* number: wait status, as wait(2) gives it */
 	REPLY_FAILED,	 /* error is filled */
 	REPLY_DONE,	 /* number: exit status of a task */
-	REPLY_DEGRADED,	 /* error.step holds what is weaker than usual, error.cause why; several may come before READY */
+	REPLY_DEGRADED, /* error.step holds what is weaker than usual, error.cause why; several may come before READY */
 };
 
 /* Which of the payload's descriptors 0 to 2 shall be the private terminal instead of what was passed. */

@@ -21,8 +21,8 @@ static const struct {
 	const char *name;
 	mode_t mode;
 } scratch_directories[] = {
-	{ "layers", 0700 }, { "tmp", 01777 }, { "var-tmp", 01777 }, { "run", 0755 }, { "shm", 01777 },
-	{ "dev", 0755 },    { "etc", 0755 },  { "homes", 0755 },	{ "home", 0700 },
+	{ "layers", 0700 }, { "tmp", 01777 }, { "var-tmp", 01777 }, { "run", 0755 },  { "shm", 01777 },
+	{ "dev", 0755 },    { "etc", 0755 },  { "homes", 0755 },    { "home", 0700 },
 };
 
 /* Where the scratch may be mounted at first: each is covered by one of its own directories in the end. */
@@ -45,15 +45,15 @@ static const struct {
 	const char *name;
 	const char *target;
 } device_links[] = {
-	{ "ptmx", "pts/ptmx" },		   { "fd", "/proc/self/fd" },		{ "stdin", "/proc/self/fd/0" },
+	{ "ptmx", "pts/ptmx" },		 { "fd", "/proc/self/fd" },	  { "stdin", "/proc/self/fd/0" },
 	{ "stdout", "/proc/self/fd/1" }, { "stderr", "/proc/self/fd/2" },
 };
 
 /* With the host's uid 0 the files of /proc that set the kernel are writable by their mode alone (proc_sys_permission()
  * asks for no capability): container runtimes make these read-only or hide them, and so do we. */
 static const char *const proc_read_only[] = { "bus", "fs", "irq", "sys", "sysrq-trigger", "acpi", "asound", "scsi" };
-static const char *const proc_hidden[] = { "kcore",	 "keys",       "latency_stats", "timer_list",
-					   "timer_stats", "sched_debug", "kmsg",		"kallsyms" };
+static const char *const proc_hidden[] = { "kcore",	  "keys",	 "latency_stats", "timer_list",
+					   "timer_stats", "sched_debug", "kmsg",	  "kallsyms" };
 
 /* Binds a directory of the scratch; to be used only before the scratch is covered. */
 static int bind_scratch(const struct world *world, const char *name, const char *target)
@@ -87,7 +87,8 @@ int rootfs_take_volumes(struct world *world, struct error *error)
 		if (volume->kind == VOLUME_READ_ONLY || volume->kind == VOLUME_READ_WRITE) {
 			fd = mount_clone(AT_FDCWD, volume->source, MOUNT_RECURSIVE);
 			if (fd < 0)
-				return error_set(error, .number = -fd, .step = "take the volume", .object = volume->source);
+				return error_set(error, .number = -fd, .step = "take the volume",
+						 .object = volume->source);
 		}
 		world->volume_fds[i] = fd;
 	}
@@ -118,9 +119,9 @@ int rootfs_open_layers(struct world *world, struct error *error)
 		const struct volume *volume = &plan->spec->volumes.items[i];
 
 		if (volume->kind == VOLUME_OVERLAY)
-			requests[count++] = (struct layer_request){
-				.path = volume->target, .source = volume->source, .purpose = LAYER_FOR_OTHER
-			};
+			requests[count++] = (struct layer_request){ .path = volume->target,
+								    .source = volume->source,
+								    .purpose = LAYER_FOR_OTHER };
 	}
 	result = layers_open(&world->layers, requests, count, &plan->hidden, error);
 	free(requests);
@@ -162,9 +163,10 @@ int rootfs_mount_scratch(struct world *world, struct error *error)
 		if (is_usable_scratch_place(plan, scratch_places[i]))
 			world->scratch = scratch_places[i];
 	if (!world->scratch)
-		return error_set(error, .number = ENOENT, .step = "mount the scratch",
-				 .cause = "none of /run, /tmp, /var/tmp, /dev/shm is a directory that holds no named database",
-				 .remedy = "name databases of at most three of them");
+		return error_set(
+			error, .number = ENOENT, .step = "mount the scratch",
+			.cause = "none of /run, /tmp, /var/tmp, /dev/shm is a directory that holds no named database",
+			.remedy = "name databases of at most three of them");
 	(void)snprintf(options, sizeof(options), "mode=0755,size=%llu,nr_inodes=%llu",
 		       (unsigned long long)plan->scratch_bytes_max, (unsigned long long)plan->scratch_inodes_max);
 	if (mount("scratch", world->scratch, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
@@ -189,7 +191,7 @@ static int copy_database(struct world *world, const char *path, struct error *er
 		.source = path,
 		.verify_full = world->plan->spec->verify_databases,
 		.fix_ef_lock = world->plan->spec->fix_ef_lock,
-			};
+	};
 	struct database_report report;
 	struct world_database *database;
 	owned_fd parent_fd = -1;
@@ -207,8 +209,8 @@ static int copy_database(struct world *world, const char *path, struct error *er
 		abort();
 	database = &world->databases[world->database_count++];
 	database->path = text_duplicate(path);
-	database->detail = text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes,
-				       report.journal_mode, (unsigned long long)report.duration_us);
+	database->detail = text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes, report.journal_mode,
+				       (unsigned long long)report.duration_us);
 	if (report.ef_lock_found && !report.ef_lock_fixed)
 		world_note(world, "stale EF Core migrations lock",
 			   "__EFMigrationsLock holds a row: Migrate() will wait for ever; start with --fix-ef-lock");
@@ -296,11 +298,13 @@ static int protect_proc(struct error *error)
 		if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0) {
 			if (errno == ENOENT)
 				continue;
-			return error_set(error, .number = errno, .step = "protect the kernel's settings", .object = path);
+			return error_set(error, .number = errno, .step = "protect the kernel's settings",
+					 .object = path);
 		}
 		result = mount_restrict(AT_FDCWD, path, MOUNT_RECURSIVE | MOUNT_READ_ONLY);
 		if (result < 0)
-			return error_set(error, .number = -result, .step = "protect the kernel's settings", .object = path);
+			return error_set(error, .number = -result, .step = "protect the kernel's settings",
+					 .object = path);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(proc_hidden); i++) {
 		char path[64];
@@ -370,7 +374,8 @@ static int cover_homes(struct world *world, struct error *error)
 			continue;
 		(void)snprintf(name, sizeof(name), "homes/%zu", i);
 		if (mkdirat(world->scratch_fd, name, 0755) < 0)
-			return error_set(error, .number = errno, .step = "make a directory of the scratch", .object = name);
+			return error_set(error, .number = errno, .step = "make a directory of the scratch",
+					 .object = name);
 		result = bind_scratch(world, name, plan->homes.items[i]);
 		if (result < 0)
 			return error_set(error, .number = -result, .step = "cover the homes of others",
@@ -389,7 +394,8 @@ int rootfs_mount_private(struct world *world, struct error *error)
 		if (text_equal(private_directories[i].target, world->scratch))
 			own_name = private_directories[i].name;
 		else
-			result = cover_private(world, private_directories[i].target, private_directories[i].name, error);
+			result =
+				cover_private(world, private_directories[i].target, private_directories[i].name, error);
 	}
 	/* Last, since no path leads to the scratch any more after that. */
 	if (result >= 0)
@@ -399,7 +405,8 @@ int rootfs_mount_private(struct world *world, struct error *error)
 
 		(void)snprintf(options, sizeof(options), "mode=1777,size=%llu", (unsigned long long)shm_bytes);
 		if (mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-			result = error_set(error, .number = errno, .step = "mount the shared memory", .object = "/dev/shm");
+			result = error_set(error, .number = errno, .step = "mount the shared memory",
+					   .object = "/dev/shm");
 	}
 	if (result >= 0 && !world->plan->home && mkdir(HOME_WITHOUT, 0700) < 0)
 		result = error_set(error, .number = errno, .step = "make an empty HOME", .object = HOME_WITHOUT);
@@ -491,9 +498,9 @@ static int attach_volume(struct world *world, size_t index, struct error *error)
 		if (volume->size_bytes > 0)
 			(void)snprintf(options, sizeof(options), "mode=1777,size=%llu",
 				       (unsigned long long)volume->size_bytes);
-		result = mount("tmpfs", fd_proc_path(target_fd, target), "tmpfs", MS_NOSUID | MS_NODEV, options) < 0 ?
-				 -errno :
-				 0;
+		result = mount("tmpfs", fd_proc_path(target_fd, target), "tmpfs", MS_NOSUID | MS_NODEV, options) < 0
+				 ? -errno
+				 : 0;
 	} else {
 		unsigned flags = MOUNT_RECURSIVE | MOUNT_NO_SUID | MOUNT_PRIVATE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: the child runs in PID 1's memory until it execs (process_spawn(): no page tables are copied); what fails
- * there is seen at once in `struct child`. */
+/* How it works: the child runs in PID 1's memory until it execs (process_spawn(): no page tables are copied); what
+ * fails there is seen at once in `struct child`. */
 #include "sandbox/worker/spawn.h"
 
 #include <errno.h>
@@ -139,9 +139,10 @@ static const char *environment_value(const struct text_list *environment, const 
 static int error_execute(struct child *child, const char *program, int number)
 {
 	return error_set(&child->error, .number = number, .step = "execute", .object = program,
-			 .cause = number == ENOENT  ? "no such program in the world" :
-				  number == ENOEXEC ? "it is neither a binary of this machine nor a script with a #! line" :
-						      NULL,
+			 .cause = number == ENOENT ? "no such program in the world"
+				  : number == ENOEXEC
+					  ? "it is neither a binary of this machine nor a script with a #! line"
+					  : NULL,
 			 .remedy = number == ENOEXEC ? "start it with its interpreter, as in: sh FILE" : NULL);
 }
 
@@ -185,8 +186,10 @@ static int stage_execute(struct child *child)
 }
 
 static int (*const child_stages[])(struct child *) = {
-	stage_reset_signals,	 stage_start_session,	  stage_limit,	 stage_enter_directory, stage_place_descriptors,
-	stage_forbid_privileges, stage_landlock,	  stage_drop_capabilities, stage_filter,	 stage_execute,
+	stage_reset_signals,   stage_start_session,	stage_limit,
+	stage_enter_directory, stage_place_descriptors, stage_forbid_privileges,
+	stage_landlock,	       stage_drop_capabilities, stage_filter,
+	stage_execute,
 };
 
 /* In the child: returns only when something failed, which `error` tells. */

@@ -27,7 +27,8 @@ struct spawn {
  *  Errors: of each step of the list; of exec with number ENOENT, EACCES, ENOEXEC … and step "execute". */
 int spawn_start(const struct world *world, const struct spawn *spawn, pid_t *ret_pid, struct error *error);
 
-/** Exit status for an error of spawn_start(): 127 the program does not exist, 126 it cannot be executed, 125 the rest. */
+/** Exit status for an error of spawn_start(): 127 the program does not exist, 126 it cannot be executed, 125 the rest.
+ */
 int spawn_exit_code(const struct error *error);
 
 #endif

@@ -52,12 +52,12 @@ struct volume_list {
 };
 
 struct spec {
-	char *name;	    /* NULL: named by its id */
-	char *tree;	    /* NULL: the current directory */
-	char *workdir;	    /* NULL: the current directory, or the tree where -C was given */
-	char *scratch;	    /* --scratch DIR: the writable layer lies there, on disk; NULL: where it can be */
-	bool force_disk;    /* the writable layer goes to the state directory even where tmpfs would do */
-	char *hostname;	    /* NULL: the host's */
+	char *name;	 /* NULL: named by its id */
+	char *tree;	 /* NULL: the current directory */
+	char *workdir;	 /* NULL: the current directory, or the tree where -C was given */
+	char *scratch;	 /* --scratch DIR: the writable layer lies there, on disk; NULL: where it can be */
+	bool force_disk; /* the writable layer goes to the state directory even where tmpfs would do */
+	char *hostname;	 /* NULL: the host's */
 	enum home_mode home;
 	enum network_mode network;
 	enum keep_mode keep;

@@ -15,7 +15,8 @@
 
 /** Decides, and fills plan->upper_fd (-1: tmpfs). A kept worker's upper_fd is there already and stays.
  *  @note  filled where that is weaker than usual ("disk upper"), else left empty
- *  Errors: the state directory or --scratch DIR cannot hold layers (no user xattrs, on an overlay, read-only), --size or
+ *  Errors: the state directory or --scratch DIR cannot hold layers (no user xattrs, on an overlay, read-only), --size
+ * or
  *  --inodes without ",try" cannot hold there */
 int upper_choose(struct worker_plan *plan, struct world_note *note, struct error *error);
 

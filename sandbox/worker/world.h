@@ -26,10 +26,10 @@ struct worker_plan {
 	const struct spec *spec; /* borrowed */
 	struct identity identity;
 	struct limits limits; /* the spec's, made to fit what this process has */
-	char *tree;	/* absolute, canonical */
-	char *home;	/* absolute, canonical; NULL: there is none, HOME is then HOME_WITHOUT */
-	char *workdir;	/* absolute; where the payload starts */
-	char *hosts;	/* text of /etc/hosts */
+	char *tree;	      /* absolute, canonical */
+	char *home;	      /* absolute, canonical; NULL: there is none, HOME is then HOME_WITHOUT */
+	char *workdir;	      /* absolute; where the payload starts */
+	char *hosts;	      /* text of /etc/hosts */
 	char id[ID_LENGTH + 1];
 	struct state_paths state; /* hidden in every world, like credentials */
 	/* Where the writable layers lie: a directory on disk, claimed for this worker (uppers/ID, the kept worker that
@@ -69,7 +69,7 @@ struct world {
 	const char *scratch; /* where the scratch is mounted until it gets covered */
 	int scratch_fd;
 	struct layers layers;
-	int *volume_fds; /* detached mounts, one per volume; -1: none */
+	int *volume_fds;   /* detached mounts, one per volume; -1: none */
 	int *writable_fds; /* what Landlock lets the payload write beneath */
 	size_t writable_count;
 	struct world_database *databases;

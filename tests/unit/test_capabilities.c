@@ -60,7 +60,8 @@ static int nothing_comes_back_by_exec(void *argument)
 	(void)argument;
 	EXPECT(capabilities_drop_all(NULL) == 0);
 	execl("/bin/sh", "sh", "-c",
-	      "while read -r name value; do case $name in Cap*) [ \"$value\" = 0000000000000000 ] || exit 99;; esac; done "
+	      "while read -r name value; do case $name in Cap*) [ \"$value\" = 0000000000000000 ] || exit 99;; esac; "
+	      "done "
 	      "</proc/self/status",
 	      (char *)NULL);
 	return INSIDE_FAILED;

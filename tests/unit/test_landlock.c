@@ -258,8 +258,7 @@ TEST(test_a_descriptor_passed_for_reading_cannot_be_opened_for_writing, 0, 0, wh
 TEST(test_nested_namespaces_may_mount_when_they_are_allowed, 0, 0, with_nested_namespaces_mounts_work)
 TEST(test_nothing_wanted_confines_nothing, 0, 0, nothing_wanted_is_level_0)
 TEST(test_mounts_are_refused_under_rules_for_files, CLONE_NEWUSER | CLONE_NEWNS, 0, mounts_are_refused)
-TEST(test_without_no_new_privileges_it_is_an_error, CLONE_NEWUSER, 0,
-     without_no_new_privs_it_is_an_error)
+TEST(test_without_no_new_privileges_it_is_an_error, CLONE_NEWUSER, 0, without_no_new_privs_it_is_an_error)
 TEST(test_a_closed_place_is_an_error, 0, 0, a_closed_place_is_an_error)
 TEST(test_it_takes_little_time, 0, 0, it_is_quick)
 
