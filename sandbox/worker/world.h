@@ -56,7 +56,16 @@ void worker_plan_release(struct worker_plan *plan);
 struct world_database {
 	char *path;   /* absolute, as the worker sees it */
 	char *detail; /* "4096 bytes, wal, 1.2 ms" */
+	/* As its file was when the world was filled: world_database_note(). */
+	bool is_noted;
+	uint64_t bytes;
+	int64_t modified_ns;
+	uint32_t mode;
 };
+
+/** Notes how the copy is now, so that `diff` can tell later whether anybody wrote to it. In rootfs.c, when nothing of
+ * sbx will write to it any more. */
+void world_database_note(struct world_database *database, int directory_fd, const char *name);
 
 struct world_note {
 	char what[96];
