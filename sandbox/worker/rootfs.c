@@ -208,9 +208,11 @@ static int copy_database(struct world *world, const char *path, struct error *er
 	if (!world->databases)
 		abort();
 	database = &world->databases[world->database_count++];
+	*database = (struct world_database){ 0 };
 	database->path = text_duplicate(path);
 	database->detail = text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes, report.journal_mode,
 				       (unsigned long long)report.duration_us);
+	world_database_note(database, parent_fd, request.target_name);
 	if (report.ef_lock_found && !report.ef_lock_fixed)
 		world_note(world, "stale EF Core migrations lock",
 			   "__EFMigrationsLock holds a row: Migrate() will wait for ever; start with --fix-ef-lock");

@@ -7,7 +7,30 @@
  * upper directory do not meet). The fork stays out of the payload's reach (not dumpable). It opens what it needs, then
  * task_confine() takes its capabilities and loads the READER filter, and only then it reads what the payload wrote:
  * all of that is hostile input. Results go to descriptors that the command passed; errors are told by task_run()'s
- * caller (server.c). */
+ * caller (server.c), which also closes what a task has no use for before (the lock, the listener, the owner's socket):
+ * the filter lets a process use what it holds.
+ *
+ * Answers. Tables are escaped for a terminal, without colour and never cut; JSON is an array of objects, one a line.
+ *   TASK_DIFF      table: "A PATH", "C PATH", "D PATH" a line; JSON: kind, path, type (file, directory, link, pipe,
+ *                  socket, device), mode ("0644"), bytes. Paths are absolute, as the worker sees them. What sbx put
+ *                  there is not listed: hidden credentials, mount points, sidecars of the databases that it filled in,
+ *                  and such a database itself unless somebody wrote to it since (its size, time, bits, or rows in its
+ *                  WAL; not whether these rows differ in the end). Only the layers are looked at: /tmp, /run and
+ *                  /dev/shm are private in any case, and a read-write volume is the host's.
+ *   TASK_COPY_…    nothing. As `podman cp`: into a directory that exists, else under the new name; "DIR/." copies what
+ *                  is in DIR; "DIR/" must be a directory. Symbolic links are copied, not followed, but for those on the
+ *                  way and, inside, at the end of the target. The host's name is one component below the directory
+ *                  passed, or "."; links on the host are the caller's to follow before. No setuid or setgid bit of a
+ *                  file, no device and no socket is copied, and nothing of /proc. A database that is copied out by
+ *                  itself is taken as of one instant, with the rows in its WAL; inside a directory files are copied as
+ *                  they are.
+ *   TASK_DB_LIST   path, bytes (of its pages), journal (mode), tables (number), changed (since the world was filled;
+ *                  missing: not known), problem (why it cannot be read). Those filled in, and those that programs made
+ *                  in the tree's root and first level.
+ *   TASK_DB_QUERY  one table, or one JSON array, for each statement that has columns. Reading only. In JSON a blob is a
+ *                  text of hexadecimal digits, and infinity 9.0e+999 (as SQLite's own shell has it).
+ *   TASK_KEEP      a JSON object on one line: entries, bytes (of data), sockets_skipped. On failure the caller removes
+ *                  the directory. */
 #ifndef SBX_WORKER_TASK_H
 #define SBX_WORKER_TASK_H
 
@@ -24,7 +47,7 @@ enum task_kind {
 	TASK_COPY_IN,	  /* fds: host directory. arguments: name there, path inside */
 	TASK_DB_LIST,	  /* fds: out. arguments: "table" or "json" */
 	TASK_DB_QUERY,	  /* fds: out. arguments: "table" or "json", database (path, or "" for the only one), SQL */
-	TASK_KEEP,	  /* fds: the kept worker's directory. Copies the writable layers to upper-N */
+	TASK_KEEP,	  /* fds: the kept worker's directory, out. Copies the writable layers to upper-N */
 };
 
 enum { TASK_FDS_MAX = 4 };

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/worker/task.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "overlay/copy.h"
+#include "sandbox/policy/capabilities.h"
+#include "sandbox/policy/seccomp.h"
+#include "sandbox/worker/describe.h"
+#include "sandbox/worker/task_parts.h"
+
+enum { OUTPUT_PIECE = 64 << 10 };
+
+/* ---- answers ---- */
+
+/* Over short writes, and over the non-blocking pipe of a caller whose other end has it so. */
+static int write_all(int fd, const char *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t written = RETRY_EINTR(write(fd, bytes, size));
+
+		if (written < 0 && errno == EAGAIN) {
+			struct pollfd polled = { .fd = fd, .events = POLLOUT };
+
+			if (poll(&polled, 1, -1) < 0 && errno != EINTR)
+				return -errno;
+			continue;
+		}
+		if (written < 0)
+			return -errno;
+		bytes += written;
+		size -= (size_t)written;
+	}
+	return 0;
+}
+
+int task_output_end(struct task_output *output, struct error *error)
+{
+	int result = write_all(output->fd, output->buffer.bytes, output->buffer.length);
+
+	output->buffer.length = 0;
+	return result < 0 ? error_set(error, .number = -result, .step = "write the answer") : 0;
+}
+
+int task_output_continue(struct task_output *output, struct error *error)
+{
+	return output->buffer.length < OUTPUT_PIECE ? 0 : task_output_end(output, error);
+}
+
+void task_output_release(struct task_output *output)
+{
+	text_buffer_release(&output->buffer);
+}
+
+/* ---- confinement ---- */
+
+int task_confine(struct error *error)
+{
+	static const struct seccomp_options reader = { .profile = SECCOMP_READER };
+	int result;
+
+	/* A fork of PID 1 is not dumpable already; who calls this from elsewhere shall be no more open. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set(error, .number = errno, .step = "confine the task");
+	result = capabilities_drop_all(error);
+	return result < 0 ? result : seccomp_load(&reader, error);
+}
+
+/* ---- the small ones ---- */
+
+/* The text is made before: how far Landlock goes is asked by a call that the filter forbids, and nothing in the text
+ * was written by the payload. */
+static int inspect(const struct world *world, int out_fd, struct error *error)
+{
+	owned_output output = { .fd = out_fd };
+	int result;
+
+	describe_world(world, &output.buffer);
+	text_buffer_add(&output.buffer, "\n", 1);
+	result = task_confine(error);
+	return result < 0 ? result : task_output_end(&output, error);
+}
+
+void task_list_marks(const struct world *world, const struct layer *layer, struct text_list *ret_marks)
+{
+	const struct text_list *hidden = &world->layers.hidden;
+
+	for (size_t i = 0; i < hidden->count; i++)
+		if (layers_find(&world->layers, hidden->items[i]) == layer)
+			text_list_add(ret_marks, path_below(hidden->items[i], layer->path));
+}
+
+int task_keep(const struct world *world, int directory_fd, int out_fd, struct error *error)
+{
+	/* sbx's own whiteouts are made anew when the worker is entered again. */
+	struct layer_copy_options options = { .skip_marks = true };
+	owned_output output = { .fd = out_fd };
+	struct tree_copy_result sum = { 0 };
+
+	for (size_t i = 0; i < world->layers.count; i++) {
+		const struct layer *layer = &world->layers.items[i];
+		owned_list marks = { 0 };
+		struct tree_copy_result copied;
+		char name[32];
+		int result;
+
+		if (layer->upper_fd < 0)
+			continue;
+		task_list_marks(world, layer, &marks);
+		options.marks = &marks;
+		/* The name that layers_prepare() looks for. */
+		(void)snprintf(name, sizeof(name), "upper-%zu", i);
+		result = layer_copy(&options, layer->upper_fd, directory_fd, name, &copied, error);
+		if (result < 0)
+			return error_context(error, "keep %s", layer->path);
+		sum.entries += copied.entries - 1; /* its root is none */
+		sum.bytes += copied.bytes;
+		sum.sockets_skipped += copied.sockets_skipped;
+	}
+	json_begin_object(&output.buffer, NULL);
+	json_add_number(&output.buffer, "entries", (int64_t)sum.entries);
+	json_add_number(&output.buffer, "bytes", (int64_t)sum.bytes);
+	json_add_number(&output.buffer, "sockets_skipped", (int64_t)sum.sockets_skipped);
+	json_end_object(&output.buffer);
+	text_buffer_add(&output.buffer, "\n", 1);
+	return task_output_end(&output, error);
+}
+
+/* ---- all of them ---- */
+
+/* What each kind is given. The request came over a socket: whatever does not fit is refused. */
+static const struct kind {
+	size_t fd_count;
+	size_t argument_count;
+	bool has_format; /* as the first argument */
+} kinds[] = {
+	[TASK_INSPECT] = { 1, 0, false }, [TASK_DIFF] = { 1, 1, true },	   [TASK_COPY_OUT] = { 1, 2, false },
+	[TASK_COPY_IN] = { 1, 2, false }, [TASK_DB_LIST] = { 1, 1, true }, [TASK_DB_QUERY] = { 1, 3, true },
+	[TASK_KEEP] = { 2, 0, false },
+};
+
+static int check(const struct task *task, enum table_format *ret_format, struct error *error)
+{
+	const struct kind *kind = &kinds[task->kind < ARRAY_SIZE(kinds) ? task->kind : 0];
+
+	if (kind->fd_count == 0 || task->fd_count != kind->fd_count || task->arguments.count != kind->argument_count)
+		return error_set(error, .number = EINVAL, .step = "do the task",
+				 .cause = "the request does not fit this version of sbx",
+				 .remedy = "use the sbx that started the worker");
+	if (kind->has_format && table_parse_format(task->arguments.items[0], ret_format) < 0)
+		return error_set(error, .number = EINVAL, .step = "use the format", .object = task->arguments.items[0],
+				 .remedy = "choose table or json");
+	return 0;
+}
+
+int task_run(const struct world *world, const struct task *task, struct error *error)
+{
+	char **arguments = task->arguments.items;
+	enum table_format format = TABLE_FORMAT_TABLE;
+	int result = check(task, &format, error);
+
+	if (result < 0)
+		return result;
+	if (task->kind == TASK_INSPECT)
+		return inspect(world, task->fds[0], error);
+	/* From here on nothing of what the payload wrote finds a capability, or a call that it could abuse. */
+	result = task_confine(error);
+	if (result < 0)
+		return result;
+	switch (task->kind) {
+	case TASK_DIFF:
+		return task_diff(world, task->fds[0], format, error);
+	case TASK_COPY_OUT:
+		return task_copy_out(world, task->fds[0], arguments[0], arguments[1], error);
+	case TASK_COPY_IN:
+		return task_copy_in(world, task->fds[0], arguments[0], arguments[1], error);
+	case TASK_DB_LIST:
+		return task_database_list(world, task->fds[0], format, error);
+	case TASK_DB_QUERY:
+		return task_database_query(world, task->fds[0], format, arguments[1], arguments[2], error);
+	case TASK_KEEP:
+		return task_keep(world, task->fds[0], task->fds[1], error);
+	case TASK_INSPECT:
+		break; /* done above */
+	}
+	assert(!"a kind without its part");
+	return -EINVAL;
+}

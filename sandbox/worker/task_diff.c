@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works: each layer is walked by overlay/diff.h, which knows nothing of worlds. What sbx itself put into a layer
+ * is left out here: mount points that it made, and databases as they were filled in, with their sidecars. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "overlay/diff.h"
+#include "sandbox/worker/task_parts.h"
+
+#define STEP_DIFF "list the changes"
+
+static const char *const sidecars[] = { "-journal", "-wal", "-shm" };
+
+struct listing {
+	const struct world *world;
+	const struct layer *layer; /* the one that is walked */
+	enum table_format format;
+	struct text_list mount_points; /* absolute */
+	bool *is_told;		       /* for each of the world's databases */
+	bool has_entries;
+	struct task_output output;
+	struct error *error;
+};
+
+static void listing_release(struct listing *listing)
+{
+	text_list_release(&listing->mount_points);
+	free(listing->is_told);
+	task_output_release(&listing->output);
+}
+
+static const char *type_name(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "file";
+	case S_IFDIR:
+		return "directory";
+	case S_IFLNK:
+		return "link";
+	case S_IFIFO:
+		return "pipe";
+	case S_IFSOCK:
+		return "socket";
+	default:
+		return "device";
+	}
+}
+
+static void add_line(struct text_buffer *out, char kind, const char *path)
+{
+	size_t size = 4 * strlen(path) + 1; /* \xNN is the longest that one byte becomes */
+	owned_text escaped = malloc(size);
+
+	if (!escaped)
+		abort();
+	text_escape(escaped, size, path);
+	text_buffer_format(out, "%c %s\n", kind, escaped);
+}
+
+/* One object a line, as listings have it (base/table.h). */
+static void add_object(struct listing *listing, const struct diff_entry *entry, const char *path)
+{
+	struct text_buffer *out = &listing->output.buffer;
+	char kind[] = { (char)entry->kind, '\0' };
+	char mode[8];
+
+	text_buffer_add_text(out, listing->has_entries ? ",\n" : "\n");
+	(void)snprintf(mode, sizeof(mode), "%04o", entry->mode & 07777);
+	json_begin_object(out, NULL);
+	json_add_text(out, "kind", kind);
+	json_add_text(out, "path", path);
+	json_add_text(out, "type", type_name(entry->mode));
+	json_add_text(out, "mode", mode);
+	json_add_number(out, "bytes", (int64_t)entry->bytes);
+	json_end_object(out);
+}
+
+static int tell(struct listing *listing, const struct diff_entry *entry, const char *path)
+{
+	if (listing->format == TABLE_FORMAT_JSON)
+		add_object(listing, entry, path);
+	else
+		add_line(&listing->output.buffer, (char)entry->kind, path);
+	listing->has_entries = true;
+	return task_output_continue(&listing->output, listing->error);
+}
+
+/* Mount points, and directories made on the way to them: the payload can neither make nor remove these. */
+static bool is_mount_point(const struct listing *listing, const struct diff_entry *entry, const char *path)
+{
+	for (size_t i = 0; i < listing->mount_points.count; i++) {
+		const char *point = listing->mount_points.items[i];
+
+		if (path_is_below(path, point) ||
+		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, path)))
+			return true;
+	}
+	return false;
+}
+
+static bool is_sidecar(const char *path, const char *database)
+{
+	size_t length = strlen(database);
+
+	if (strncmp(path, database, length) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++)
+		if (text_equal(path + length, sidecars[i]))
+			return true;
+	return false;
+}
+
+static int on_difference(void *data, const struct diff_entry *entry)
+{
+	struct listing *listing = data;
+	const struct world *world = listing->world;
+	owned_text path = path_join(listing->layer->path, entry->path);
+
+	if (is_mount_point(listing, entry, path))
+		return 0;
+	for (size_t i = 0; i < world->database_count; i++) {
+		const struct world_database *database = &world->databases[i];
+
+		if (is_sidecar(path, database->path))
+			return 0;
+		if (!text_equal(path, database->path))
+			continue;
+		/* The copy differs from its source by a counter of SQLite's at least. */
+		if (entry->kind != DIFF_DELETED && task_database_state(database) == DATABASE_AS_FILLED)
+			return 0;
+		listing->is_told[i] = true;
+	}
+	return tell(listing, entry, path);
+}
+
+/* Databases whose bytes are their source's, and whose changes still lie in the WAL. */
+static int tell_databases(struct listing *listing)
+{
+	const struct world *world = listing->world;
+
+	for (size_t i = 0; i < world->database_count; i++) {
+		const char *path = world->databases[i].path;
+		struct diff_entry entry = { .kind = DIFF_CHANGED };
+		struct stat status;
+		int result;
+
+		if (listing->is_told[i] || task_database_state(&world->databases[i]) != DATABASE_CHANGED ||
+		    lstat(path, &status) < 0)
+			continue;
+		entry.mode = status.st_mode;
+		entry.bytes = (uint64_t)status.st_size;
+		result = tell(listing, &entry, path);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static void list_mount_points(struct listing *listing)
+{
+	const struct world *world = listing->world;
+	const struct volume_list *volumes = &world->plan->spec->volumes;
+
+	for (size_t i = 0; i < world->layers.count; i++)
+		if (world->layers.items[i].path != listing->layer->path)
+			text_list_add(&listing->mount_points, world->layers.items[i].path);
+	for (size_t i = 0; i < volumes->count; i++)
+		if (volumes->items[i].kind != VOLUME_COPY)
+			text_list_take(&listing->mount_points,
+				       path_normal(world->plan->tree, volumes->items[i].target));
+}
+
+static int walk_layer(struct listing *listing, struct diff_result *ret)
+{
+	const struct layer *layer = listing->layer;
+	int layers[] = { layer->upper_fd, layer->lower_fd };
+	owned_list marks = { 0 };
+	struct diff_request request = {
+		.layers = layers, .layer_count = layer->lower_fd < 0 ? 1 : 2, .upper_count = 1, .marks = &marks
+	};
+
+	text_list_release(&listing->mount_points);
+	list_mount_points(listing);
+	task_list_marks(listing->world, layer, &marks);
+	return diff_layers(&request, on_difference, listing, ret, listing->error);
+}
+
+int task_diff(const struct world *world, int out_fd, enum table_format format, struct error *error)
+{
+	__attribute__((cleanup(listing_release))) struct listing listing = {
+		.world = world, .format = format, .output = { .fd = out_fd }, .error = error
+	};
+	uint64_t unreadable = 0;
+	int result = 0;
+
+	listing.is_told = calloc(world->database_count + 1, sizeof(bool));
+	if (!listing.is_told)
+		abort();
+	if (format == TABLE_FORMAT_JSON)
+		json_begin_array(&listing.output.buffer, NULL);
+	for (size_t i = 0; i < world->layers.count && result == 0; i++) {
+		struct diff_result walked = { 0 };
+
+		listing.layer = &world->layers.items[i];
+		if (listing.layer->upper_fd >= 0)
+			result = walk_layer(&listing, &walked);
+		unreadable += walked.unreadable;
+	}
+	if (result == 0)
+		result = tell_databases(&listing);
+	if (result == 0 && format == TABLE_FORMAT_JSON)
+		text_buffer_add_text(&listing.output.buffer, listing.has_entries ? "\n]\n" : "]\n");
+	if (result == 0)
+		result = task_output_end(&listing.output, error);
+	if (result == 0 && unreadable > 0) {
+		char cause[96];
+
+		(void)snprintf(cause, sizeof(cause), "%llu directories cannot be read: what is in them is not listed",
+			       (unsigned long long)unreadable);
+		return error_set(error, .number = EACCES, .step = STEP_DIFF, .cause = cause,
+				 .remedy = "give their owner back the right to read and search them (chmod u+rx)");
+	}
+	return result;
+}

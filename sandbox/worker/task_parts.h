@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of task.c, one for each kind of task: not for anybody else.
+ *
+ * Each is called confined (task_confine()) and as the fork of PID 1 that task.h describes. @return as task_run(). */
+#ifndef SBX_WORKER_TASK_PARTS_H
+#define SBX_WORKER_TASK_PARTS_H
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/table.h"
+#include "base/text.h"
+#include "sandbox/worker/task.h"
+#include "sandbox/worker/world.h"
+
+/* An answer on its way to a descriptor, in pieces, so that a long one needs little memory. */
+struct task_output {
+	int fd; /* borrowed */
+	struct text_buffer buffer;
+};
+
+/** Writes what is buffered when there is much of it. */
+int task_output_continue(struct task_output *output, struct error *error);
+/** Writes the rest. */
+int task_output_end(struct task_output *output, struct error *error);
+void task_output_release(struct task_output *output);
+#define owned_output __attribute__((cleanup(task_output_release))) struct task_output
+
+/** Adds the paths, relative to the layer, that sbx hid in it (credentials, the state directory). */
+void task_list_marks(const struct world *world, const struct layer *layer, struct text_list *ret_marks);
+
+int task_diff(const struct world *world, int out_fd, enum table_format format, struct error *error);
+
+/** @inside  as the user wrote it: absolute, or below the tree */
+int task_copy_out(const struct world *world, int host_fd, const char *inside, const char *host_name,
+		  struct error *error);
+int task_copy_in(const struct world *world, int host_fd, const char *host_name, const char *inside,
+		 struct error *error);
+
+int task_database_list(const struct world *world, int out_fd, enum table_format format, struct error *error);
+int task_database_query(const struct world *world, int out_fd, enum table_format format, const char *database,
+			const char *sql, struct error *error);
+
+enum database_state {
+	DATABASE_AS_FILLED,
+	DATABASE_CHANGED,
+	DATABASE_UNKNOWN, /* it is not known how it was when the world was filled, or it is no file any more */
+};
+
+/** Whether anything was written to a database since the world was filled, by its size, time and permission bits and by
+ * its WAL: cheap, and never wrong about a database that nobody opened for writing. */
+enum database_state task_database_state(const struct world_database *database);
+
+int task_keep(const struct world *world, int directory_fd, int out_fd, struct error *error);
+
+#endif
