@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -141,6 +142,25 @@ int fd_ensure_standard(void)
 			return -errno;
 	}
 	return 0;
+}
+
+void fd_close_others(const int *kept, size_t count)
+{
+	unsigned next = 0;
+
+	for (;;) {
+		unsigned nearest = ~0u;
+
+		for (size_t i = 0; i < count; i++)
+			if (kept[i] >= 0 && (unsigned)kept[i] >= next && (unsigned)kept[i] < nearest)
+				nearest = (unsigned)kept[i];
+		if (nearest == ~0u)
+			break;
+		if (nearest > next)
+			(void)syscall(SYS_close_range, next, nearest - 1, 0);
+		next = nearest + 1;
+	}
+	(void)syscall(SYS_close_range, next, ~0u, 0);
 }
 
 int fd_send(int socket, const void *data, size_t size, const int *fds, size_t fd_count)

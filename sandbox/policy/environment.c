@@ -310,3 +310,41 @@ void environment_build(char *const *caller, const struct environment_options *op
 	}
 	variables_release(&variables);
 }
+
+void environment_list_changes(char *const *caller, const struct environment_options *options, struct text_list *ret_set,
+			      struct text_list *ret_unset)
+{
+	struct variables variables;
+
+	variables_init(&variables, options->from_files.count + options->changes.count);
+	change(&variables, &options->from_files, caller);
+	change(&variables, &options->changes, caller);
+	*ret_set = (struct text_list){ 0 };
+	*ret_unset = (struct text_list){ 0 };
+	for (size_t i = 0; i < variables.count; i++) {
+		const struct variable *variable = &variables.items[i];
+
+		if (variable->is_removed)
+			text_list_take(ret_unset, strndup(variable->name, variable->name_length));
+		else
+			text_list_add(ret_set, variable->name);
+	}
+	variables_release(&variables);
+}
+
+void environment_apply(const struct text_list *base, const struct text_list *set, const struct text_list *unset,
+		       struct text_list *ret_environment)
+{
+	struct variables variables;
+
+	variables_init(&variables, base->count + set->count + unset->count);
+	put_all(&variables, base->items);
+	for (size_t i = 0; i < unset->count; i++)
+		put(&variables, unset->items[i], strlen(unset->items[i]))->is_removed = true;
+	put_all(&variables, set->items);
+	*ret_environment = (struct text_list){ 0 };
+	for (size_t i = 0; i < variables.count; i++)
+		if (!variables.items[i].is_removed)
+			text_list_add(ret_environment, variables.items[i].name);
+	variables_release(&variables);
+}

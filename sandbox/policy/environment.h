@@ -67,4 +67,15 @@ int environment_options_read_text(struct environment_options *options, const cha
 void environment_build(char *const *caller, const struct environment_options *options, char *const *defaults,
 		       char *const *forced, struct text_list *ret_environment, struct text_list *ret_dropped);
 
+/** What the options change, for a command in a world that has its environment already: --env-file and -e, the latter
+ *  stronger, and --unsetenv. -e NAME takes the caller's value.
+ *  @ret_set, @ret_unset  the caller's to release, as environment_apply() takes them */
+void environment_list_changes(char *const *caller, const struct environment_options *options, struct text_list *ret_set,
+			      struct text_list *ret_unset);
+
+/** `base` without the names of `unset`, then with each NAME=VALUE of `set`, the last one winning.
+ *  @ret_environment  the caller's to release */
+void environment_apply(const struct text_list *base, const struct text_list *set, const struct text_list *unset,
+		       struct text_list *ret_environment);
+
 #endif

@@ -144,6 +144,19 @@ int lock_is_held(int directory_fd, const char *name)
 	return errno == EWOULDBLOCK ? 1 : -errno;
 }
 
+int lock_wait(int directory_fd, const char *name, struct error *error)
+{
+	char file[LOCK_FILE_NAME_SIZE];
+	owned_fd fd = openat(directory_fd, file_name(LOCK_PREFIX, name, file),
+			     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || RETRY_EINTR(flock(fd, LOCK_SH)) < 0)
+		return error_set(error, .number = errno, .step = "wait for the end of the worker", .object = name);
+	return 0;
+}
+
 /* Makes and locks the file. -EEXIST: there is one. */
 static int make_locked(int directory_fd, const char *file, int *ret_fd)
 {

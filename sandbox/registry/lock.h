@@ -90,6 +90,9 @@ int lock_list(const int *directory_fds, size_t directory_count, struct lock_list
 /** Whether a live worker holds this lock file. @return 1, 0 (stale or missing), or -errno */
 int lock_is_held(int directory_fd, const char *name);
 
+/** Waits until no live worker holds this lock file any more. That there is none is success. */
+int lock_wait(int directory_fd, const char *name, struct error *error);
+
 /* ---- Collecting -------------------------------------------------------------------------------------------------- */
 
 /** Removes what a dead worker left: its directory below --scratch DIR, its socket, its lock file, in this order, so

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "sandbox/verbs/help.h"
 #include "sandbox/verbs/invocation.h"
+#include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
 
 static int print_verb_help(const struct verb *verb, struct error *error)
@@ -31,28 +32,12 @@ static void print_overview_as_error(void)
 	(void)fd_write_all(STDERR_FILENO, text.bytes, text.length);
 }
 
-/* One write, so that messages of several sbx do not mix within a line. */
-static void print_line(const char *line)
-{
-	owned_text message = text_format("sbx: %s\n", line);
-
-	(void)fd_write_all(STDERR_FILENO, message, strlen(message));
-}
-
-static void print_error(const struct error *error)
-{
-	char text[2 * sizeof(*error)];
-
-	error_format(error, text, sizeof(text));
-	print_line(text);
-}
-
 static int run_verb(struct invocation *invocation, struct error *error)
 {
 	int status;
 
 	for (size_t i = 0; invocation->spec.verbose && i < invocation->notes.count; i++)
-		print_line(invocation->notes.items[i]);
+		say_line(invocation->notes.items[i]);
 	status = invocation->verb->run(invocation, error);
 	/* What a listing could not write must not pass for written: a full disk, a closed pipe. */
 	if (status == 0 && fflush(stdout) != 0)
@@ -68,7 +53,7 @@ int main(int argc, char **argv)
 
 	if (status < 0) {
 		(void)error_set(&error, .number = -status, .step = "open /dev/null for a closed standard stream");
-		print_error(&error);
+		say_error(&error);
 		return EXIT_SBX_FAILED;
 	}
 	invocation_init(&invocation);
@@ -80,6 +65,6 @@ int main(int argc, char **argv)
 		status = invocation.help ? print_verb_help(invocation.verb, &error) : run_verb(&invocation, &error);
 	/* A command that could not be executed has an exit status of its own, and an error to be told as well. */
 	if (error.step[0] != '\0')
-		print_error(&error);
+		say_error(&error);
 	return status < 0 ? EXIT_SBX_FAILED : status;
 }

@@ -13,32 +13,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/macro.h"
 #include "netns/loopback.h"
-#include "sandbox/worker/message.h"
+#include "sandbox/worker/request.h"
 #include "sandbox/worker/rootfs.h"
-#include "sandbox/worker/spawn.h"
+#include "sandbox/worker/server.h"
 
 static int stage_hold_lifeline(struct world *world, struct error *error)
 {
 	struct pollfd lifeline = { .fd = world->plan->control_fd, .events = POLLRDHUP };
-	int owner_fd = world->plan->owner_fd;
+	const struct worker_plan *plan = world->plan;
+	sigset_t children;
 
 	/* First thing of all: from here on the owner's death is ours. What happened before shows on the socket, whose
 	 * other end must be closed here for that (finding 54). */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_set(error, .number = errno, .step = "hold the lifeline");
-	fd_close(&owner_fd);
+	fd_close_others((const int[]){ 0, 1, 2, plan->control_fd, plan->listener_fd, plan->lock_fd, plan->upper_fd },
+			7);
 	if (poll(&lifeline, 1, 0) < 0)
 		return error_set(error, .number = errno, .step = "hold the lifeline");
 	if (lifeline.revents & (POLLHUP | POLLRDHUP))
 		_exit(EXIT_SBX_FAILED);
+	/* Waited for from the start: server.c. */
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &children, NULL);
+	(void)signal(SIGCHLD, SIG_DFL);
 	return 0;
 }
 
@@ -89,7 +95,14 @@ static int stage_name_host(struct world *world, struct error *error)
 
 static int stage_shut_the_door(struct world *world, struct error *error)
 {
+	owned_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
 	(void)world;
+	/* Payloads get theirs by request. Copies here would keep whoever reads a pipe of the caller's from its end. */
+	for (int number = 0; number <= 2; number++)
+		if (null_fd < 0 || dup3(null_fd, number, O_CLOEXEC) < 0)
+			return error_set(error, .number = errno, .step = "let go of the caller's streams",
+					 .object = "/dev/null");
 	if (chdir("/") < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_set(error, .number = errno, .step = "protect PID 1");
 	/* A payload can lower these limits of PID 1's by prlimit(2), and they would kill it (finding 40). */
@@ -98,138 +111,86 @@ static int stage_shut_the_door(struct world *world, struct error *error)
 	return 0;
 }
 
-static int (*const stages[])(struct world *, struct error *) = {
-	stage_hold_lifeline,	 stage_write_maps,     stage_forbid_namespaces, stage_leave_keyring,
-	stage_bring_up_loopback, rootfs_take_volumes,  rootfs_open_layers,	rootfs_seal_host,
-	rootfs_mount_scratch,	 rootfs_fill_layers,   rootfs_mount_devices,	rootfs_mount_proc,
-	rootfs_mount_sys,	 rootfs_mount_private, rootfs_mount_layers,	rootfs_write_etc,
-	rootfs_attach_volumes,	 rootfs_cover_sockets, rootfs_seal_homes,	rootfs_open_writable,
-	stage_name_host,	 stage_shut_the_door,
+static const struct stage {
+	const char *name;
+	int (*run)(struct world *, struct error *);
+} stages[] = {
+	{ "hold the lifeline", stage_hold_lifeline },
+	{ "write the id maps", stage_write_maps },
+	{ "forbid nested user namespaces", stage_forbid_namespaces },
+	{ "leave the caller's keyring", stage_leave_keyring },
+	{ "bring up loopback", stage_bring_up_loopback },
+	{ "take the volumes", rootfs_take_volumes },
+	{ "open the layers", rootfs_open_layers },
+	{ "make the root read-only", rootfs_seal_host },
+	{ "mount the scratch", rootfs_mount_scratch },
+	{ "fill the layers", rootfs_fill_layers },
+	{ "mount the devices", rootfs_mount_devices },
+	{ "mount a fresh /proc", rootfs_mount_proc },
+	{ "mount a fresh /sys", rootfs_mount_sys },
+	{ "mount the private directories", rootfs_mount_private },
+	{ "mount the layers", rootfs_mount_layers },
+	{ "write the files of /etc", rootfs_write_etc },
+	{ "attach the volumes", rootfs_attach_volumes },
+	{ "cover the host's sockets", rootfs_cover_sockets },
+	{ "seal the homes of others", rootfs_seal_homes },
+	{ "open what is writable", rootfs_open_writable },
+	{ "set the host name", stage_name_host },
+	{ "protect PID 1", stage_shut_the_door },
 };
 
 /* If the owner does not hear it any more, its end of file is what counts: hence no look at the result. */
-static void tell(const struct world *world, const struct message *message)
+static void tell(const struct world *world, const struct reply *reply)
 {
-	(void)message_send(world->plan->control_fd, message);
-}
-
-static void fail(const struct world *world, const struct error *error, int exit_code)
-{
-	struct message message = { .kind = MESSAGE_FAILED, .number = exit_code, .error = *error };
-
-	tell(world, &message);
-	_exit(EXIT_SBX_FAILED);
+	(void)reply_send(world->plan->control_fd, reply, -1);
 }
 
 void world_note(struct world *world, const char *what, const char *why)
 {
-	struct message message = { .kind = MESSAGE_DEGRADED };
+	struct reply reply = { .kind = REPLY_DEGRADED };
 
-	text_copy(message.error.step, sizeof(message.error.step), what);
-	text_copy(message.error.cause, sizeof(message.error.cause), why);
-	tell(world, &message);
-}
+	if (world->note_count < ARRAY_SIZE(world->notes)) {
+		struct world_note *note = &world->notes[world->note_count++];
 
-static pid_t start_payload(const struct world *world)
-{
-	const struct spec *spec = world->plan->spec;
-	struct spawn spawn = {
-		.arguments = &spec->payload,
-		.environment = &world->plan->environment,
-		.directory = world->plan->workdir,
-		.fds = { 0, 1, 2 },
-		.numbers = { 0, 1, 2 },
-		.fd_count = 3,
-	};
-	struct message message = { .kind = MESSAGE_STARTED };
-	struct error error = { 0 };
-	pid_t pid = -1;
-
-	for (size_t i = 0; i < spec->pass_fd_count; i++) {
-		spawn.fds[spawn.fd_count] = spec->pass_fds[i];
-		spawn.numbers[spawn.fd_count++] = spec->pass_fds[i];
+		text_copy(note->what, sizeof(note->what), what);
+		text_copy(note->why, sizeof(note->why), why);
 	}
-	if (spawn_start(world, &spawn, &pid, &error) < 0)
-		fail(world, &error, spawn_exit_code(&error));
-	message.number = pid;
-	tell(world, &message);
-	return pid;
+	text_copy(reply.error.step, sizeof(reply.error.step), what);
+	text_copy(reply.error.cause, sizeof(reply.error.cause), why);
+	tell(world, &reply);
 }
 
-/* PID 1 must not hold the other ends of the caller's pipes: whoever waits for their end of file waits for the payload.
- */
-static void let_go_of_stdio(const struct world *world)
+static int64_t now_ns(void)
 {
-	owned_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct timespec now;
 
-	for (int number = 0; number <= 2 && null_fd >= 0; number++)
-		(void)dup3(null_fd, number, O_CLOEXEC);
-	for (size_t i = 0; i < world->plan->spec->pass_fd_count; i++)
-		(void)close(world->plan->spec->pass_fds[i]);
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void reap(const struct world *world, pid_t payload)
+static void take_stage(struct world *world, const struct stage *stage)
 {
-	for (;;) {
-		int status;
-		pid_t pid = waitpid(-1, &status, WNOHANG);
+	struct reply reply = { 0 };
+	int64_t start_ns = world->plan->spec->verbose ? now_ns() : 0;
 
-		if (pid <= 0)
-			return;
-		if (pid == payload) {
-			struct message message = { .kind = MESSAGE_EXITED, .number = status };
-
-			tell(world, &message);
-			_exit(0); /* the kernel kills and reaps the rest, pid_namespaces(7) */
-		}
+	if (stage->run(world, &reply.error) < 0) {
+		reply.kind = REPLY_FAILED;
+		tell(world, &reply);
+		_exit(EXIT_SBX_FAILED);
 	}
-}
-
-static void serve(const struct world *world, int signal_fd, pid_t payload)
-{
-	struct pollfd polled[] = { { .fd = signal_fd, .events = POLLIN },
-				   { .fd = world->plan->control_fd, .events = POLLIN } };
-
-	for (;;) {
-		if (poll(polled, ARRAY_SIZE(polled), -1) < 0)
-			continue;
-		if (polled[1].revents) {
-			struct message message;
-
-			if (message_receive(world->plan->control_fd, &message) <= 0)
-				_exit(EXIT_SBX_FAILED); /* the owner is gone */
-			if (message.kind == MESSAGE_SIGNAL)
-				(void)kill(-payload, message.number);
-		}
-		if (polled[0].revents) {
-			struct signalfd_siginfo information;
-
-			(void)!read(signal_fd, &information, sizeof(information));
-			reap(world, payload);
-		}
-	}
+	if (!world->plan->spec->verbose)
+		return;
+	reply.kind = REPLY_STEP;
+	reply.number = now_ns() - start_ns;
+	text_copy(reply.error.step, sizeof(reply.error.step), stage->name);
+	tell(world, &reply);
 }
 
 void init_run(const struct worker_plan *plan)
 {
 	struct world world = { .plan = plan, .scratch_fd = -1 };
-	struct error error = { 0 };
-	sigset_t children;
-	int signal_fd;
-	pid_t payload;
 
 	for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
-		if (stages[i](&world, &error) < 0)
-			fail(&world, &error, EXIT_SBX_FAILED);
-	sigemptyset(&children);
-	sigaddset(&children, SIGCHLD);
-	signal_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (signal_fd < 0) {
-		(void)error_set(&error, .number = errno, .step = "watch the children");
-		fail(&world, &error, EXIT_SBX_FAILED);
-	}
-	payload = start_payload(&world);
-	let_go_of_stdio(&world);
-	serve(&world, signal_fd, payload);
-	_exit(EXIT_SBX_FAILED);
+		take_stage(&world, &stages[i]);
+	server_run(&world);
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/macro.h"
 
 _Static_assert(sizeof(struct reply) <= 4096, "a reply fits one page, so that a Unix socket takes it in one piece");
 
@@ -45,6 +46,73 @@ int request_unpack_list(const char *body, size_t size, size_t *offset, struct te
 	return 0;
 }
 
+static int unpack_bytes(const char *body, size_t size, size_t *offset, void *target, size_t target_size)
+{
+	if (size - *offset < target_size)
+		return -EBADMSG;
+	memcpy(target, body + *offset, target_size);
+	*offset += target_size;
+	return 0;
+}
+
+void spawn_request_pack(const struct spawn_request *request, struct text_buffer *body)
+{
+	char *directory[] = { request->directory, NULL };
+	uint32_t count = (uint32_t)request->number_count;
+
+	request_pack_list(body, request->arguments.items);
+	request_pack_list(body, request->set.items);
+	request_pack_list(body, request->unset.items);
+	request_pack_list(body, directory);
+	text_buffer_add(body, &count, sizeof(count));
+	text_buffer_add(body, request->numbers, count * sizeof(request->numbers[0]));
+	text_buffer_add(body, &request->shape, sizeof(request->shape));
+}
+
+int spawn_request_unpack(const char *body, size_t size, struct spawn_request *ret_request)
+{
+	owned_list directory = { 0 };
+	size_t offset = 0;
+	uint32_t count = 0;
+
+	*ret_request = (struct spawn_request){ 0 };
+	if (request_unpack_list(body, size, &offset, &ret_request->arguments) < 0 ||
+	    request_unpack_list(body, size, &offset, &ret_request->set) < 0 ||
+	    request_unpack_list(body, size, &offset, &ret_request->unset) < 0 ||
+	    request_unpack_list(body, size, &offset, &directory) < 0 ||
+	    unpack_bytes(body, size, &offset, &count, sizeof(count)) < 0 || count > REQUEST_FDS_MAX ||
+	    unpack_bytes(body, size, &offset, ret_request->numbers, count * sizeof(ret_request->numbers[0])) < 0 ||
+	    unpack_bytes(body, size, &offset, &ret_request->shape, sizeof(ret_request->shape)) < 0 || offset != size)
+		return -EBADMSG;
+	ret_request->number_count = count;
+	if (directory.count > 0)
+		ret_request->directory = text_duplicate(directory.items[0]);
+	return ret_request->arguments.count > 0 ? 0 : -EBADMSG;
+}
+
+void spawn_request_release(struct spawn_request *request)
+{
+	text_list_release(&request->arguments);
+	text_list_release(&request->set);
+	text_list_release(&request->unset);
+	text_free(&request->directory);
+	*request = (struct spawn_request){ 0 };
+}
+
+/* write(2) would end this process by SIGPIPE where PID 1 has died. */
+static int send_all(int socket, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t sent = RETRY_EINTR(send(socket, data, size, MSG_NOSIGNAL));
+
+		if (sent < 0)
+			return -errno;
+		data += sent;
+		size -= (size_t)sent;
+	}
+	return 0;
+}
+
 int request_send(int socket, const struct request_header *header, const char *body, const int *fds)
 {
 	struct request_header sent = *header;
@@ -54,7 +122,7 @@ int request_send(int socket, const struct request_header *header, const char *bo
 	result = fd_send(socket, &sent, sizeof(sent), fds, sent.fd_count);
 	if (result < 0 || sent.body_size == 0)
 		return result;
-	return fd_write_all(socket, body, sent.body_size);
+	return send_all(socket, body, sent.body_size);
 }
 
 int reply_send(int socket, const struct reply *reply, int fd)

@@ -17,23 +17,28 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/worker/terminal.h"
 
 #define REQUEST_VERSION	 1
 #define REQUEST_BODY_MAX (8u << 20) /* ARG_MAX of the kernel is 6 MiB at most, execve(2) */
 #define REQUEST_FDS_MAX	 16
 
 enum request_kind {
-	REQUEST_SPAWN = 1, /* body: spawn_request; fds: stdin, stdout, stderr, then those of --pass-fd */
-	REQUEST_SIGNAL,	   /* argument: signal, sent to the group of this client's payload, or of the main one */
+	REQUEST_SPAWN = 1, /* body: spawn_request; fds: of 0 to 2 those that are no terminal, then those of --pass-fd */
+	REQUEST_SIGNAL,	   /* argument: signal, sent to the group of this client's payload; of a client that has none:
+			    * to the main one's, answered with REPLY_DONE */
 	REQUEST_CONTINUE,  /* the payload's group goes on; argument: 1 in the terminal's foreground, 0 in its background
 			    */
-	REQUEST_STOP,	   /* argument: milliseconds of grace between the stop signal and KILL; answered at the end */
+	REQUEST_STOP,	   /* argument: milliseconds of grace between the stop signal and KILL, -1: the worker's own;
+			    * answered as REQUEST_WAIT */
 	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended */
-	REQUEST_RUN_TASK,  /* body: enum task, then its arguments; fds as the task says: done in a fork of PID 1 */
+	REQUEST_RUN_TASK,  /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
+			      1 */
 };
 
 enum reply_kind {
 	REPLY_READY = 1, /* the world stands; sent to the owner once */
+	REPLY_STEP,	 /* with --verbose: error.step is done, it took `number` nanoseconds */
 	REPLY_STARTED,	 /* number: pid inside; with a terminal: its master descriptor */
 	REPLY_STOPPED,	 /* number: signal that stopped the payload's group (job control) */
 	REPLY_EXITED,	 /* number: wait status, as wait(2) gives it */
@@ -48,9 +53,8 @@ enum spawn_flag {
 	SPAWN_TERMINAL_STDOUT = 1 << 1,
 	SPAWN_TERMINAL_STDERR = 1 << 2,
 	SPAWN_TERMINAL = SPAWN_TERMINAL_STDIN | SPAWN_TERMINAL_STDOUT | SPAWN_TERMINAL_STDERR,
-	SPAWN_LANDLOCK = 1 << 3, /* the main payload and services; not exec: sibling domains cannot trace each other */
-	SPAWN_OUTLIVE = 1 << 4,	 /* goes on when its client goes away */
-	SPAWN_BACKGROUND = 1 << 5, /* with a terminal: not its foreground group until REQUEST_CONTINUE says so */
+	SPAWN_MAIN = 1 << 3,	   /* the worker's own command: its end is the worker's. Of the owner alone */
+	SPAWN_BACKGROUND = 1 << 4, /* with a terminal: not its foreground group until REQUEST_CONTINUE says so */
 };
 
 struct request_header {
@@ -59,9 +63,8 @@ struct request_header {
 	uint32_t flags; /* enum spawn_flag */
 	uint32_t body_size;
 	int64_t argument;
-	uint16_t rows; /* of the terminal */
-	uint16_t columns;
 	uint32_t fd_count;
+	uint32_t reserved; /* 0 */
 };
 
 struct reply {
@@ -71,12 +74,29 @@ struct reply {
 	struct error error;
 };
 
+/* What REQUEST_SPAWN says. */
+struct spawn_request {
+	struct text_list arguments;
+	struct text_list set;	      /* NAME=VALUE, over the world's environment */
+	struct text_list unset;	      /* NAME, taken out of it before that */
+	char *directory;	      /* as typed: a relative one is below the tree; NULL: the world's own */
+	int numbers[REQUEST_FDS_MAX]; /* which the passed descriptors after 0 to 2 become */
+	size_t number_count;
+	struct terminal_shape shape; /* of the private terminal; all zero where none is asked for */
+};
+
+void spawn_request_release(struct spawn_request *request);
+void spawn_request_pack(const struct spawn_request *request, struct text_buffer *body);
+/** Reads what spawn_request_pack() wrote. @return 0 or -EBADMSG; to be released in both cases */
+int spawn_request_unpack(const char *body, size_t size, struct spawn_request *ret_request);
+
 /** Packs NUL-terminated strings: a count, then the strings. */
 void request_pack_list(struct text_buffer *body, char *const *items);
 /** Reads what request_pack_list() wrote, from *offset on. @return 0 or -EBADMSG, nothing kept */
 int request_unpack_list(const char *body, size_t size, size_t *offset, struct text_list *ret_items);
 
-/** Sends a request. @return 0 or -errno */
+/** Sends a request; never raises SIGPIPE. @return 0 or -errno (EPIPE, ECONNRESET: PID 1 is gone, its last replies may
+ *  still be read) */
 int request_send(int socket, const struct request_header *header, const char *body, const int *fds);
 /** Sends a reply, with one descriptor where `fd` >= 0. @return 0 or -errno */
 int reply_send(int socket, const struct reply *reply, int fd);

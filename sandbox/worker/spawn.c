@@ -26,6 +26,7 @@
 struct child {
 	const struct world *world;
 	const struct spawn *spawn;
+	int slave_fd; /* of the private terminal; -1 */
 	struct error error;
 };
 
@@ -50,6 +51,9 @@ static int stage_reset_signals(struct child *child)
 
 static int stage_start_session(struct child *child)
 {
+	/* A job of a terminal has its leader's. */
+	if (child->spawn->shape)
+		return 0;
 	/* A new session: no way to the caller's terminal (finding 5), and one group to send signals to. */
 	if (setsid() < 0)
 		return error_set(&child->error, .number = errno, .step = "start a session");
@@ -79,7 +83,8 @@ static int stage_place_descriptors(struct child *child)
 		number_max = MAX(number_max, spawn->numbers[i]);
 	/* First out of the way of every number that is going to be used, then each to its own. */
 	for (size_t i = 0; i < spawn->fd_count; i++) {
-		sources[i] = fcntl(spawn->fds[i], F_DUPFD_CLOEXEC, number_max + 1);
+		sources[i] =
+			fcntl(spawn->fds[i] < 0 ? child->slave_fd : spawn->fds[i], F_DUPFD_CLOEXEC, number_max + 1);
 		if (sources[i] < 0)
 			return error_set(&child->error, .number = errno, .step = "place the descriptors");
 	}
@@ -111,7 +116,7 @@ static int stage_landlock(struct child *child)
 		.scope_for_host_network = spec->network == NETWORK_HOST,
 		.allow_userns = spec->seccomp.allow_userns,
 	};
-	int result = landlock_confine(&rules, &child->error);
+	int result = child->spawn->is_main ? landlock_confine(&rules, &child->error) : 0;
 
 	return result < 0 ? result : 0;
 }
@@ -192,7 +197,7 @@ static int (*const child_stages[])(struct child *) = {
 	stage_execute,
 };
 
-/* In the child: returns only when something failed, which `error` tells. */
+/* In the child: returns never; what failed is in `error`. */
 static int run_stages(void *argument)
 {
 	struct child *child = argument;
@@ -207,11 +212,44 @@ static int run_stages(void *argument)
 	_exit(EXIT_SBX_FAILED);
 }
 
-int spawn_start(const struct world *world, const struct spawn *spawn, pid_t *ret_pid, struct error *error)
+static int run_job(void *argument, int slave_fd)
 {
-	struct child child = { .world = world, .spawn = spawn };
-	pid_t pid = process_spawn(run_stages, &child);
+	struct child *child = argument;
 
+	child->slave_fd = slave_fd;
+	return run_stages(child);
+}
+
+static int start_job(struct child *child, struct spawned *ret_spawned, struct error *error)
+{
+	struct terminal_job job = {
+		.multiplexer = "/dev/pts/ptmx",
+		.shape = child->spawn->shape,
+		.is_foreground = !child->spawn->is_background,
+		.spawn = run_job,
+		.argument = child,
+		.spawn_error = &child->error,
+	};
+	struct terminal_started started;
+	int result = terminal_start(&job, &started, error);
+
+	if (result < 0)
+		return result;
+	*ret_spawned = (struct spawned){ .payload = started.payload,
+					 .leader = started.leader,
+					 .channel_fd = started.channel_fd,
+					 .master_fd = started.master_fd };
+	return 0;
+}
+
+int spawn_start(const struct world *world, const struct spawn *spawn, struct spawned *ret_spawned, struct error *error)
+{
+	struct child child = { .world = world, .spawn = spawn, .slave_fd = -1 };
+	pid_t pid;
+
+	if (spawn->shape)
+		return start_job(&child, ret_spawned, error);
+	pid = process_spawn(run_stages, &child);
 	if (pid < 0)
 		return error_set(error, .number = -pid, .step = "start a process");
 	if (child.error.number != 0) {
@@ -221,6 +259,6 @@ int spawn_start(const struct world *world, const struct spawn *spawn, pid_t *ret
 		*error = child.error;
 		return -error->number;
 	}
-	*ret_pid = pid;
+	*ret_spawned = (struct spawned){ .payload = pid, .channel_fd = -1, .master_fd = -1 };
 	return 0;
 }

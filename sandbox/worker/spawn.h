@@ -6,10 +6,12 @@
 #ifndef SBX_WORKER_SPAWN_H
 #define SBX_WORKER_SPAWN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/worker/terminal.h"
 #include "sandbox/worker/world.h"
 
 enum { SPAWN_FDS_MAX = 16 };
@@ -18,14 +20,25 @@ struct spawn {
 	const struct text_list *arguments;   /* argv; the program is looked up in PATH of `environment` */
 	const struct text_list *environment; /* NAME=VALUE */
 	const char *directory;		     /* absolute */
-	int fds[SPAWN_FDS_MAX];		     /* borrowed; 0 to 2 first */
+	int fds[SPAWN_FDS_MAX];		     /* borrowed; -1: the slave side of the private terminal */
 	int numbers[SPAWN_FDS_MAX];	     /* what each becomes */
 	size_t fd_count;
+	bool is_main; /* with Landlock: sibling domains cannot trace each other, so other commands have none */
+	/* Set: on a private terminal, as a job of its leader. */
+	const struct terminal_shape *shape;
+	bool is_background;
 };
 
-/** Starts it. @ret_pid its number inside.
+struct spawned {
+	pid_t payload;	/* inside; leads its process group */
+	pid_t leader;	/* of the private terminal's session, the caller's child in its place; 0: no terminal */
+	int channel_fd; /* to the leader, the caller's; -1 */
+	int master_fd;	/* of the terminal, to be handed to the client; the caller's; -1 */
+};
+
+/** Starts it, and returns when it has executed.
  *  Errors: of each step of the list; of exec with number ENOENT, EACCES, ENOEXEC … and step "execute". */
-int spawn_start(const struct world *world, const struct spawn *spawn, pid_t *ret_pid, struct error *error);
+int spawn_start(const struct world *world, const struct spawn *spawn, struct spawned *ret_spawned, struct error *error);
 
 /** Exit status for an error of spawn_start(): 127 the program does not exist, 126 it cannot be executed, 125 the rest.
  */

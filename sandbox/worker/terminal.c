@@ -96,31 +96,6 @@ static int begin_payload(void *argument)
 	return leader->job->spawn(leader->job->argument, leader->slave_fd);
 }
 
-/* Copies of PID 1's descriptors (other clients' sockets, pipes of other payloads, its standard streams) would keep
- * those from ever reaching end of file. */
-static void close_all_but(int a, int b, int c)
-{
-	int kept[] = { a, b, c };
-	unsigned next = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		for (size_t j = i + 1; j < ARRAY_SIZE(kept); j++)
-			if (kept[j] < kept[i]) {
-				int larger = kept[i];
-
-				kept[i] = kept[j];
-				kept[j] = larger;
-			}
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-		unsigned fd = (unsigned)kept[i];
-
-		if (fd > next)
-			(void)syscall(SYS_close_range, next, fd - 1, 0);
-		next = fd + 1;
-	}
-	(void)syscall(SYS_close_range, next, ~0u, 0);
-}
-
 static void signal_payload(const struct leader *leader, int number)
 {
 	/* ESRCH: the group is empty, its leader was moved or has ended and waits to be reaped by us. */
@@ -222,7 +197,9 @@ _Noreturn static void lead(struct leader *leader)
 	if (error.number != 0)
 		leader_fail(leader, &error);
 
-	close_all_but(leader->slave_fd, leader->channel_fd, leader->signal_fd);
+	/* Copies of PID 1's descriptors (other clients' sockets, pipes of other payloads) would keep those from ever
+	 * reaching end of file. */
+	fd_close_others((const int[]){ leader->slave_fd, leader->channel_fd, leader->signal_fd }, 3);
 	report(leader, LEADER_STARTED, leader->payload, NULL);
 	polled[0] = (struct pollfd){ .fd = leader->signal_fd, .events = POLLIN };
 	polled[1] = (struct pollfd){ .fd = leader->channel_fd, .events = POLLIN };

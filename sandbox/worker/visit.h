@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "sandbox/registry/resolve.h"
+#include "sandbox/worker/relay.h"
 #include "sandbox/worker/spec.h"
 #include "sandbox/worker/task.h"
 
@@ -36,13 +37,15 @@ int visit_run_task(struct visit *visit, const struct task *task, struct error *e
 
 /** Runs a command there, with terminal, signals and job control as `run` has them; pass_fds, environment, workdir and
  *  payload of `spec` say what.
- *  @ret_exit_code  its own, 128 + signal, or 125 to 127   Errors: as launch_run() */
-int visit_run_command(struct visit *visit, const struct spec *spec, int *ret_exit_code, struct error *error);
+ *  @ret_exit_code  its own, 128 + signal, or 125 to 127   @ret_result  for relay_raise(); may be NULL
+ *  Errors: as attach_follow() */
+int visit_run_command(struct visit *visit, const struct spec *spec, struct relay_result *ret_result, int *ret_exit_code,
+		      struct error *error);
 
 /** Sends a signal to the group of its main payload. */
 int visit_signal(struct visit *visit, int number, struct error *error);
 /** Asks the main payload to end and waits for the worker's end: its stop signal, then KILL after the grace.
- *  @grace_ms  UINT64_MAX: the worker's own */
+ *  @grace_ms  ASK_OWN_GRACE (ask.h): the worker's own */
 int visit_stop(struct visit *visit, uint64_t grace_ms, struct error *error);
 /** Waits for the end of the main payload. @ret_exit_code as the shell counts */
 int visit_wait(struct visit *visit, int *ret_exit_code, struct error *error);

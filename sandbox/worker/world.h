@@ -42,6 +42,7 @@ struct worker_plan {
 	struct text_list hidden;    /* absolute paths hidden in every layer: credentials, the state directory */
 	struct text_list covered;   /* absolute paths of host sockets to be covered, at most SOCKETS_COVERED_MAX */
 	struct text_list homes;	    /* directories of other people's homes, covered by empty ones */
+	struct text_list messages;  /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
 	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
@@ -49,8 +50,6 @@ struct worker_plan {
 	int listener_fd; /* where other sbx commands connect; -1: none, the worker is not listed */
 	int lock_fd;	 /* held by sbx and PID 1 for as long as one of them lives; -1: not listed */
 };
-
-void worker_plan_release(struct worker_plan *plan);
 
 /* A database that was copied into the world. */
 struct world_database {

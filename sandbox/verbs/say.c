@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/verbs/say.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+
+void say_line(const char *line)
+{
+	owned_text message = text_format("sbx: %s\n", line);
+
+	/* Without stderr there is nobody to tell. */
+	(void)fd_write_all(STDERR_FILENO, message, strlen(message));
+}
+
+void say_error(const struct error *error)
+{
+	char text[2 * sizeof(*error)];
+
+	error_format(error, text, sizeof(text));
+	say_line(text);
+}

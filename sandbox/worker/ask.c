@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/worker/ask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/macro.h"
+#include "base/process.h"
+#include "sandbox/worker/request.h"
+
+/* Sends it, and receives until the answer that ends it. */
+static int ask(int socket, const struct request_header *header, const char *body, const int *fds,
+	       struct reply *ret_reply, struct error *error)
+{
+	int result = request_send(socket, header, body, fds);
+
+	/* Of a PID 1 that is ending the last replies can still be read. */
+	if (result < 0 && result != -EPIPE && result != -ECONNRESET)
+		return error_set(error, .number = -result, .step = "ask the worker");
+	for (;;) {
+		result = reply_receive(socket, ret_reply, NULL);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "hear from the worker");
+		if (result == 0)
+			return error_set(error, .number = ECHILD, .step = "hear from the worker",
+					 .cause = "it ended meanwhile");
+		if (ret_reply->kind == REPLY_FAILED) {
+			*error = ret_reply->error;
+			return error->number > 0 ? -error->number : -EPROTO;
+		}
+		if (ret_reply->kind == REPLY_DONE || ret_reply->kind == REPLY_EXITED)
+			return 0;
+	}
+}
+
+int ask_task(int socket, const struct task *task, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_RUN_TASK,
+					 .argument = task->kind,
+					 .fd_count = (uint32_t)task->fd_count };
+	owned_buffer body = { 0 };
+	struct reply reply;
+	int result;
+
+	request_pack_list(&body, task->arguments.items);
+	header.body_size = (uint32_t)body.length;
+	result = ask(socket, &header, body.bytes, task->fds, &reply, error);
+	return result < 0 ? result : (int)reply.number;
+}
+
+int ask_signal(int socket, int number, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_SIGNAL, .argument = number };
+	struct reply reply;
+
+	return ask(socket, &header, NULL, NULL, &reply, error);
+}
+
+static int ask_for_the_end(int socket, const struct request_header *header, int *ret_exit_code, struct error *error)
+{
+	struct reply reply;
+	int result = ask(socket, header, NULL, NULL, &reply, error);
+
+	if (result == 0)
+		*ret_exit_code = process_exit_code((int)reply.number);
+	return result;
+}
+
+int ask_wait(int socket, int *ret_exit_code, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_WAIT };
+
+	return ask_for_the_end(socket, &header, ret_exit_code, error);
+}
+
+int ask_stop(int socket, uint64_t grace_ms, int *ret_exit_code, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_STOP,
+					 .argument = grace_ms == ASK_OWN_GRACE
+							     ? -1
+							     : (int64_t)MIN(grace_ms, (uint64_t)INT64_MAX) };
+
+	return ask_for_the_end(socket, &header, ret_exit_code, error);
+}

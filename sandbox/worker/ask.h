@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an sbx command asks of a world's PID 1 and waits for, over a connection to it. Host side. */
+#ifndef SBX_WORKER_ASK_H
+#define SBX_WORKER_ASK_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "sandbox/worker/task.h"
+
+/** Has a task done. @return its exit status, or -errno: what failed there, or the world is gone */
+int ask_task(int socket, const struct task *task, struct error *error);
+
+/** Sends a signal to the group of the main payload. */
+int ask_signal(int socket, int number, struct error *error);
+
+/** Waits for the end of the main payload. @ret_exit_code  as the shell counts */
+int ask_wait(int socket, int *ret_exit_code, struct error *error);
+
+#define ASK_OWN_GRACE UINT64_MAX
+
+/** Asks the main payload to end, and waits for that: its stop signal, then KILL after the grace.
+ *  @grace_ms  ASK_OWN_GRACE: the worker's own */
+int ask_stop(int socket, uint64_t grace_ms, int *ret_exit_code, struct error *error);
+
+#endif

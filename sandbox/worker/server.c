@@ -1,0 +1,713 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works: one poll(2) loop over the owner's socket, the listener, the clients that came through it, the leaders
+ * of their private terminals, and a signalfd for SIGCHLD. PID 1 is the only parent of everything inside.
+ *
+ * A client is a connection. It has at most one thing going on: a payload, a task, or waiting for the main payload's
+ * end. What it asks beyond that is refused. It never blocks PID 1: requests are put together as their bytes come, and a
+ * client that does not read its few small replies is dropped. The owner is a client like the others, but for two
+ * things: its end of file is the lifeline, and its SPAWN_MAIN payload is the worker's own command.
+ *
+ * Peers are of the caller's own uid (the kernel says so), since the socket lies in a directory of mode 0700 and is seen
+ * in no world; all the same nothing that they send is trusted to be well-formed.
+ *
+ * When the main payload ends: with nothing to be kept PID 1 tells those who wait and exits, and the kernel kills what
+ * is left, pid_namespaces(7). Else it kills the rest itself, so that the layers come to rest, and serves the owner, who
+ * has them copied out and goes away. */
+#include "sandbox/worker/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "sandbox/policy/environment.h"
+#include "sandbox/worker/request.h"
+#include "sandbox/worker/session.h"
+#include "sandbox/worker/spawn.h"
+#include "sandbox/worker/task.h"
+#include "sandbox/worker/terminal.h"
+
+enum {
+	CLIENTS_MAX = 512,
+	FIXED_SLOTS = 3, /* signals, listener, timer */
+	SLOTS_PER_CLIENT = 2,
+};
+
+struct client {
+	int fd; /* -1: it has gone, what it started has not ended yet */
+	bool is_owner;
+
+	/* The request that is coming in. */
+	struct request_header header;
+	size_t header_got;
+	int fds[REQUEST_FDS_MAX];
+	size_t fd_count;
+	char *body;
+	size_t body_got;
+
+	/* What is going on. */
+	pid_t payload;
+	pid_t leader;
+	int channel_fd;
+	bool is_main;
+	bool had_payload; /* what it sends for one that has just ended is passed over */
+	pid_t task;
+	int task_fd; /* where its outcome comes */
+	bool waits_for_main;
+};
+
+struct server {
+	struct world *world;
+	int signal_fd;
+	int timer_fd;
+	struct client **clients; /* the owner first */
+	size_t client_count;
+	bool has_main;
+	bool has_main_ended;
+	int main_status;
+};
+
+/* What a task tells PID 1: one write, atomic by pipe(7). */
+struct task_outcome {
+	int status;
+	struct error error;
+};
+
+_Static_assert(sizeof(struct task_outcome) <= 4096, "an outcome fits PIPE_BUF");
+
+/* ---- clients ---- */
+
+static struct client *add_client(struct server *server, int fd)
+{
+	struct client *client = calloc(1, sizeof(*client));
+
+	server->clients = reallocarray(server->clients, server->client_count + 1, sizeof(struct client *));
+	if (!client || !server->clients)
+		abort();
+	client->fd = fd;
+	client->channel_fd = -1;
+	client->task_fd = -1;
+	server->clients[server->client_count++] = client;
+	return client;
+}
+
+static void forget_request(struct client *client)
+{
+	for (size_t i = 0; i < client->fd_count; i++)
+		fd_close(&client->fds[i]);
+	free(client->body);
+	client->body = NULL;
+	client->fd_count = client->header_got = client->body_got = 0;
+}
+
+static bool is_idle(const struct client *client)
+{
+	return client->payload == 0 && client->task == 0;
+}
+
+/* The connection's end: what it started ends with it. */
+static void hang_up(struct client *client)
+{
+	if (client->is_owner)
+		_exit(EXIT_SBX_FAILED);
+	fd_close(&client->fd);
+	forget_request(client);
+	client->waits_for_main = false;
+	if (client->task)
+		(void)kill(client->task, SIGKILL);
+	if (client->payload && client->leader)
+		fd_close(&client->channel_fd); /* its leader hangs up on the job, as a terminal that is closed does */
+	if (client->payload)
+		session_kill(client->leader ? client->leader : client->payload);
+}
+
+/* Those that have gone and have nothing going on any more. */
+static void remove_clients(struct server *server)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < server->client_count; i++) {
+		struct client *client = server->clients[i];
+
+		if (client->fd >= 0 || !is_idle(client)) {
+			server->clients[kept++] = client;
+			continue;
+		}
+		forget_request(client);
+		fd_close(&client->channel_fd);
+		fd_close(&client->task_fd);
+		free(client);
+	}
+	server->client_count = kept;
+}
+
+static void reply(struct client *client, const struct reply *message, int fd)
+{
+	if (client->fd < 0)
+		return;
+	/* Who does not read must not stop PID 1; the owner always reads. */
+	if (reply_send(client->fd, message, fd) < 0 && !client->is_owner)
+		hang_up(client);
+}
+
+static void reply_number(struct client *client, enum reply_kind kind, int64_t number)
+{
+	struct reply message = { .kind = kind, .number = number };
+
+	reply(client, &message, -1);
+}
+
+static void reply_error(struct client *client, const struct error *error)
+{
+	struct reply message = { .kind = REPLY_FAILED, .error = *error };
+
+	reply(client, &message, -1);
+}
+
+static void refuse(struct client *client, int number, const char *cause)
+{
+	struct error error = { 0 };
+
+	(void)error_set(&error, .number = number, .step = "answer the request", .cause = cause);
+	reply_error(client, &error);
+}
+
+/* ---- the main payload's end ---- */
+
+static void child_ended(struct server *server, pid_t pid, int status);
+
+static void end_world(struct server *server)
+{
+	int status;
+	pid_t pid;
+
+	for (size_t i = 0; i < server->client_count; i++)
+		if (server->clients[i]->waits_for_main) {
+			server->clients[i]->waits_for_main = false;
+			reply_number(server->clients[i], REPLY_EXITED, server->main_status);
+		}
+	if (server->world->plan->spec->keep == KEEP_NEVER)
+		_exit(0);
+	/* All but this process: kill(2) of -1 from PID 1 of a namespace. Once none is left nobody writes any more. */
+	(void)kill(-1, SIGKILL);
+	while ((pid = waitpid(-1, &status, 0)) > 0)
+		child_ended(server, pid, status);
+}
+
+static void payload_ended(struct server *server, struct client *client, int status)
+{
+	bool was_main = client->is_main;
+
+	client->payload = 0;
+	client->is_main = false;
+	fd_close(&client->channel_fd);
+	reply_number(client, REPLY_EXITED, status);
+	if (was_main) {
+		server->has_main_ended = true;
+		server->main_status = status;
+		end_world(server);
+	}
+}
+
+/* ---- signals for payloads ---- */
+
+static void signal_payload(const struct client *client, int number)
+{
+	if (client->leader)
+		terminal_tell(client->channel_fd, LEADER_SIGNAL, number);
+	else if (kill(-client->payload, number) < 0)
+		(void)kill(client->payload, number); /* it has left its group */
+}
+
+static struct client *find_main(const struct server *server)
+{
+	for (size_t i = 0; i < server->client_count; i++)
+		if (server->clients[i]->is_main)
+			return server->clients[i];
+	return NULL;
+}
+
+static void handle_signal(struct server *server, struct client *client)
+{
+	int number = (int)client->header.argument;
+	struct client *target = client->payload ? client : find_main(server);
+
+	if (number < 1 || number > SIGRTMAX)
+		refuse(client, EINVAL, "there is no such signal");
+	else if (client->payload)
+		signal_payload(client, number);
+	else if (client->had_payload)
+		return;
+	else if (!target)
+		refuse(client, ESRCH, "its command has ended");
+	else {
+		signal_payload(target, number);
+		reply_number(client, REPLY_DONE, 0);
+	}
+}
+
+static void handle_continue(const struct client *client)
+{
+	if (client->leader)
+		terminal_tell(client->channel_fd, LEADER_CONTINUE, client->header.argument != 0);
+	else if (client->payload)
+		signal_payload(client, SIGCONT);
+}
+
+static void wait_for_main(struct server *server, struct client *client)
+{
+	if (server->has_main_ended)
+		reply_number(client, REPLY_EXITED, server->main_status);
+	else if (!server->has_main)
+		refuse(client, ESRCH, "it has no command of its own");
+	else
+		client->waits_for_main = true;
+}
+
+static void handle_stop(struct server *server, struct client *client)
+{
+	const struct spec *spec = server->world->plan->spec;
+	struct client *target = find_main(server);
+	uint64_t grace_ms = client->header.argument < 0 ? spec->stop_timeout_ms : (uint64_t)client->header.argument;
+	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(grace_ms / 1000),
+						  .tv_nsec = (long)(grace_ms % 1000) * 1000000 } };
+
+	wait_for_main(server, client);
+	if (!target)
+		return;
+	if (grace_ms == 0) {
+		signal_payload(target, SIGKILL);
+		return;
+	}
+	signal_payload(target, spec->stop_signal);
+	/* A stopped process ends only when it goes on. */
+	signal_payload(target, SIGCONT);
+	(void)timerfd_settime(server->timer_fd, 0, &timer, NULL);
+}
+
+static void hear_timer(struct server *server)
+{
+	struct client *target = find_main(server);
+	uint64_t expirations;
+
+	(void)!read(server->timer_fd, &expirations, sizeof(expirations));
+	if (target)
+		signal_payload(target, SIGKILL);
+}
+
+/* ---- commands ---- */
+
+/* Which of the passed descriptors becomes what; -1: the private terminal. */
+static int place_descriptors(const struct client *client, const struct spawn_request *request, struct spawn *spawn)
+{
+	size_t used = 0;
+
+	for (int number = 0; number < 3; number++) {
+		bool is_terminal = client->header.flags & ((unsigned)SPAWN_TERMINAL_STDIN << number);
+
+		if (!is_terminal && used == client->fd_count)
+			return -EBADMSG;
+		spawn->fds[spawn->fd_count] = is_terminal ? -1 : client->fds[used++];
+		spawn->numbers[spawn->fd_count++] = number;
+	}
+	if (client->fd_count - used != request->number_count || spawn->fd_count + request->number_count > SPAWN_FDS_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < request->number_count; i++) {
+		if (request->numbers[i] < 3)
+			return -EBADMSG;
+		spawn->fds[spawn->fd_count] = client->fds[used++];
+		spawn->numbers[spawn->fd_count++] = request->numbers[i];
+	}
+	return 0;
+}
+
+static void start_payload(struct server *server, struct client *client, const struct spawn_request *request)
+{
+	const struct worker_plan *plan = server->world->plan;
+	owned_list environment = { 0 };
+	owned_text directory = request->directory ? path_normal(plan->tree, request->directory) : NULL;
+	struct reply started = { .kind = REPLY_STARTED };
+	struct spawned spawned;
+	struct error error = { 0 };
+	struct spawn spawn = {
+		.arguments = &request->arguments,
+		.environment = &environment,
+		.directory = directory ? directory : plan->workdir,
+		.is_main = client->header.flags & SPAWN_MAIN,
+		.shape = client->header.flags & SPAWN_TERMINAL ? &request->shape : NULL,
+		.is_background = client->header.flags & SPAWN_BACKGROUND,
+	};
+
+	if (place_descriptors(client, request, &spawn) < 0) {
+		refuse(client, EBADMSG, "its descriptors do not fit");
+		return;
+	}
+	environment_apply(&plan->environment, &request->set, &request->unset, &environment);
+	if (spawn_start(server->world, &spawn, &spawned, &error) < 0) {
+		reply_error(client, &error);
+		return;
+	}
+	client->payload = spawned.payload;
+	client->leader = spawned.leader;
+	client->channel_fd = spawned.channel_fd;
+	client->had_payload = true;
+	if (spawn.is_main) {
+		client->is_main = true;
+		server->has_main = true;
+	}
+	started.number = spawned.payload;
+	reply(client, &started, spawned.master_fd);
+	fd_close(&spawned.master_fd);
+}
+
+static void handle_spawn(struct server *server, struct client *client)
+{
+	struct spawn_request request;
+
+	if (spawn_request_unpack(client->body, client->header.body_size, &request) < 0)
+		refuse(client, EBADMSG, "its body cannot be read");
+	else if (!is_idle(client))
+		refuse(client, EBUSY, "this connection has something going on");
+	else if ((client->header.flags & SPAWN_MAIN) && (!client->is_owner || server->has_main))
+		refuse(client, EPERM, "only the owner starts the worker's own command, once");
+	else if (server->has_main_ended)
+		refuse(client, ESRCH, "the worker is ending");
+	else
+		start_payload(server, client, &request);
+	spawn_request_release(&request);
+}
+
+/* ---- tasks ---- */
+
+/* In the fork of PID 1. It keeps no copy of what others wait for the end of. */
+__attribute__((noreturn)) static void do_task(struct server *server, struct client *own, struct task *task,
+					      int outcome_fd)
+{
+	struct task_outcome outcome = { 0 };
+	sigset_t none;
+
+	for (size_t i = 0; i < server->client_count; i++) {
+		fd_close(&server->clients[i]->fd);
+		fd_close(&server->clients[i]->channel_fd);
+		fd_close(&server->clients[i]->task_fd);
+		if (server->clients[i] != own)
+			forget_request(server->clients[i]);
+	}
+	fd_close(&server->signal_fd);
+	fd_close(&server->timer_fd);
+	/* The filter of a task lets it use what it holds. */
+	if (server->world->plan->listener_fd >= 0)
+		(void)close(server->world->plan->listener_fd);
+	if (server->world->plan->lock_fd >= 0)
+		(void)close(server->world->plan->lock_fd);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like others */
+	outcome.status = task_run(server->world, task, &outcome.error);
+	/* If PID 1 does not hear it, it sees the exit status. */
+	(void)!write(outcome_fd, &outcome, sizeof(outcome));
+	_exit(0);
+}
+
+static int read_task(const struct client *client, struct task *ret_task)
+{
+	size_t offset = 0;
+
+	*ret_task = (struct task){ .kind = (enum task_kind)client->header.argument, .fd_count = client->fd_count };
+	if (client->fd_count > TASK_FDS_MAX ||
+	    request_unpack_list(client->body, client->header.body_size, &offset, &ret_task->arguments) < 0)
+		return -EBADMSG;
+	memcpy(ret_task->fds, client->fds, client->fd_count * sizeof(int));
+	return 0;
+}
+
+static void handle_task(struct server *server, struct client *client)
+{
+	struct task task;
+	int ends[2];
+
+	if (!is_idle(client)) {
+		refuse(client, EBUSY, "this connection has something going on");
+		return;
+	}
+	if (read_task(client, &task) < 0) {
+		refuse(client, EBADMSG, "its body cannot be read");
+		return;
+	}
+	if (fd_pipe(ends, O_NONBLOCK) < 0)
+		refuse(client, errno, NULL);
+	else {
+		pid_t pid = process_clone(0, NULL);
+
+		if (pid == 0)
+			do_task(server, client, &task, ends[1]);
+		(void)close(ends[1]);
+		client->task_fd = ends[0];
+		if (pid > 0)
+			client->task = pid;
+		else {
+			fd_close(&client->task_fd);
+			refuse(client, (int)-pid, NULL);
+		}
+	}
+	text_list_release(&task.arguments);
+}
+
+static void task_ended(struct client *client, int status)
+{
+	struct task_outcome outcome;
+	bool is_told = read(client->task_fd, &outcome, sizeof(outcome)) == (ssize_t)sizeof(outcome);
+	char number[32];
+
+	client->task = 0;
+	fd_close(&client->task_fd);
+	if (is_told && outcome.status >= 0)
+		reply_number(client, REPLY_DONE, outcome.status);
+	else if (is_told)
+		reply_error(client, &outcome.error);
+	else {
+		struct error error = { 0 };
+
+		(void)error_set(&error, .number = EIO, .step = "work inside the world",
+				.cause = WIFSIGNALED(status)
+						 ? process_signal_name(WTERMSIG(status), number, sizeof(number))
+						 : "it ended without a word");
+		reply_error(client, &error);
+	}
+}
+
+/* ---- requests ---- */
+
+static void handle_request(struct server *server, struct client *client)
+{
+	switch ((enum request_kind)client->header.kind) {
+	case REQUEST_SPAWN:
+		handle_spawn(server, client);
+		break;
+	case REQUEST_SIGNAL:
+		handle_signal(server, client);
+		break;
+	case REQUEST_CONTINUE:
+		handle_continue(client);
+		break;
+	case REQUEST_STOP:
+		handle_stop(server, client);
+		break;
+	case REQUEST_WAIT:
+		wait_for_main(server, client);
+		break;
+	case REQUEST_RUN_TASK:
+		handle_task(server, client);
+		break;
+	default:
+		refuse(client, EOPNOTSUPP, "this worker's sbx does not know it");
+	}
+	forget_request(client);
+}
+
+/* @return bytes; 0: nothing more now; < 0: the connection's end */
+static ssize_t receive_header(struct client *client)
+{
+	size_t fd_count = 0;
+	ssize_t got = fd_receive(client->fd, (char *)&client->header + client->header_got,
+				 sizeof(client->header) - client->header_got, client->fds + client->fd_count,
+				 REQUEST_FDS_MAX - client->fd_count, &fd_count, MSG_DONTWAIT);
+
+	client->fd_count += fd_count;
+	if (got > 0)
+		client->header_got += (size_t)got;
+	return got;
+}
+
+static ssize_t receive_body(struct client *client)
+{
+	ssize_t got;
+
+	if (!client->body)
+		client->body = malloc(client->header.body_size + 1);
+	if (!client->body)
+		return -ENOMEM;
+	got = RETRY_EINTR(recv(client->fd, client->body + client->body_got, client->header.body_size - client->body_got,
+			       MSG_DONTWAIT));
+	if (got > 0)
+		client->body_got += (size_t)got;
+	return got < 0 ? -errno : got;
+}
+
+static bool is_request_legal(const struct client *client)
+{
+	return client->header.version == REQUEST_VERSION && client->header.body_size <= REQUEST_BODY_MAX &&
+	       client->header.fd_count == client->fd_count;
+}
+
+/* Takes what has come; handles each request that is whole. */
+static void hear_client(struct server *server, struct client *client)
+{
+	while (client->fd >= 0) {
+		ssize_t got =
+			client->header_got < sizeof(client->header) ? receive_header(client) : receive_body(client);
+
+		if (got == -EAGAIN)
+			return;
+		if (got <= 0) {
+			hang_up(client);
+			return;
+		}
+		if (client->header_got < sizeof(client->header))
+			continue;
+		if (!is_request_legal(client)) {
+			refuse(client, EPROTO, "it is of another version of sbx, or damaged");
+			hang_up(client);
+			return;
+		}
+		if (client->body_got == client->header.body_size)
+			handle_request(server, client);
+	}
+}
+
+static void accept_client(struct server *server)
+{
+	owned_fd fd = accept4(server->world->plan->listener_fd, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != getuid() ||
+	    server->client_count >= CLIENTS_MAX)
+		return;
+	(void)add_client(server, fd_take(&fd));
+}
+
+/* ---- children ---- */
+
+/* @return whether there may be more */
+static bool hear_leader(struct server *server, struct client *client)
+{
+	struct leader_message message;
+	int result = terminal_receive(client->channel_fd, &message);
+
+	if (result == -EAGAIN)
+		return false;
+	if (result <= 0) {
+		/* Killed by its payload, say, which it leaves behind without a terminal: that ends as well. */
+		session_kill(client->leader);
+		(void)kill(-client->payload, SIGKILL);
+		payload_ended(server, client, SIGKILL);
+		return false;
+	}
+	if (message.kind == LEADER_STOPPED)
+		reply_number(client, REPLY_STOPPED, message.number);
+	if (message.kind == LEADER_EXITED) {
+		payload_ended(server, client, message.number);
+		return false;
+	}
+	return true;
+}
+
+static void child_ended(struct server *server, pid_t pid, int status)
+{
+	for (size_t i = 0; i < server->client_count; i++) {
+		struct client *client = server->clients[i];
+
+		if (client->task == pid)
+			task_ended(client, status);
+		else if (client->leader == pid) {
+			/* Its last message lies in the channel. */
+			while (client->payload && client->channel_fd >= 0 && hear_leader(server, client))
+				;
+			client->leader = 0;
+			client->payload = 0;
+		} else if (client->payload == pid && client->leader == 0)
+			payload_ended(server, client, status);
+		else
+			continue;
+		return;
+	}
+}
+
+static void reap(struct server *server)
+{
+	struct signalfd_siginfo information;
+	int status;
+	pid_t pid;
+
+	(void)!read(server->signal_fd, &information, sizeof(information));
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		child_ended(server, pid, status);
+}
+
+/* ---- the loop ---- */
+
+static size_t prepare_poll(const struct server *server, struct pollfd *polled)
+{
+	size_t count = 0;
+
+	polled[count++] = (struct pollfd){ .fd = server->signal_fd, .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = server->world->plan->listener_fd, .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = server->timer_fd, .events = POLLIN };
+	for (size_t i = 0; i < server->client_count; i++) {
+		polled[count++] = (struct pollfd){ .fd = server->clients[i]->fd, .events = POLLIN };
+		polled[count++] = (struct pollfd){ .fd = server->clients[i]->channel_fd, .events = POLLIN };
+	}
+	return count;
+}
+
+static void serve_once(struct server *server)
+{
+	struct pollfd polled[FIXED_SLOTS + SLOTS_PER_CLIENT * (CLIENTS_MAX + 1)];
+	size_t count = prepare_poll(server, polled);
+	size_t clients = server->client_count; /* those that come meanwhile are not in `polled` */
+
+	if (poll(polled, count, -1) < 0)
+		return;
+	for (size_t i = 0; i < clients; i++) {
+		const struct pollfd *slots = polled + FIXED_SLOTS + SLOTS_PER_CLIENT * i;
+		struct client *client = server->clients[i];
+
+		if (slots[1].revents && client->channel_fd == slots[1].fd)
+			while (client->channel_fd >= 0 && hear_leader(server, client))
+				;
+		if (slots[0].revents && client->fd == slots[0].fd)
+			hear_client(server, client);
+	}
+	if (polled[0].revents)
+		reap(server);
+	if (polled[1].revents)
+		accept_client(server);
+	if (polled[2].revents)
+		hear_timer(server);
+	remove_clients(server);
+}
+
+void server_run(struct world *world)
+{
+	struct server server = { .world = world };
+	struct error error = { 0 };
+	struct client *owner = add_client(&server, world->plan->control_fd);
+	sigset_t children;
+
+	owner->is_owner = true;
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	server.signal_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+	server.timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (server.signal_fd < 0 || server.timer_fd < 0) {
+		(void)error_set(&error, .number = errno, .step = "watch the children");
+		reply_error(owner, &error);
+		_exit(EXIT_SBX_FAILED);
+	}
+	reply_number(owner, REPLY_READY, 0);
+	for (;;)
+		serve_once(&server);
+}
