@@ -20,9 +20,24 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "netns/loopback.h"
+#include "sandbox/worker/annex.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/rootfs.h"
 #include "sandbox/worker/server.h"
+
+/* What is the owner's and other worlds', their lifelines above all: a copy of one would keep a dead owner's world alive
+ * (finding 54). */
+static void close_others(const struct worker_plan *plan)
+{
+	int kept[8 + ANNEX_GRAFTS_MAX] = {
+		0, 1, 2, plan->control_fd, plan->listener_fd, plan->lock_fd, plan->upper_fd
+	};
+	size_t count = 7;
+
+	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
+		kept[count++] = plan->grafts[i].fd;
+	fd_close_others(kept, count);
+}
 
 static int stage_hold_lifeline(struct world *world, struct error *error)
 {
@@ -34,8 +49,7 @@ static int stage_hold_lifeline(struct world *world, struct error *error)
 	 * other end must be closed here for that (finding 54). */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_set(error, .number = errno, .step = "hold the lifeline");
-	fd_close_others((const int[]){ 0, 1, 2, plan->control_fd, plan->listener_fd, plan->lock_fd, plan->upper_fd },
-			7);
+	close_others(plan);
 	if (poll(&lifeline, 1, 0) < 0)
 		return error_set(error, .number = errno, .step = "hold the lifeline");
 	if (lifeline.revents & (POLLHUP | POLLRDHUP))
@@ -132,6 +146,8 @@ static const struct stage {
 	{ "mount the layers", rootfs_mount_layers },
 	{ "write the files of /etc", rootfs_write_etc },
 	{ "attach the volumes", rootfs_attach_volumes },
+	{ "attach the grafts", annex_attach_grafts },
+	{ "make the annex", annex_make },
 	{ "cover the host's sockets", rootfs_cover_sockets },
 	{ "seal the homes of others", rootfs_seal_homes },
 	{ "open what is writable", rootfs_open_writable },
@@ -188,7 +204,7 @@ static void take_stage(struct world *world, const struct stage *stage)
 
 void init_run(const struct worker_plan *plan)
 {
-	struct world world = { .plan = plan, .scratch_fd = -1 };
+	struct world world = { .plan = plan, .scratch_fd = -1, .annex_socket_fd = -1 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
 		take_stage(&world, &stages[i]);

@@ -275,6 +275,11 @@ void plan_release(struct worker_plan *plan)
 	text_list_release(&plan->covered);
 	text_list_release(&plan->homes);
 	text_list_release(&plan->messages);
+	for (size_t i = 0; i < plan->graft_count; i++) {
+		fd_close(&plan->grafts[i].fd);
+		text_free(&plan->grafts[i].target);
+	}
+	free(plan->grafts);
 	fd_close(&plan->owner_fd);
 	fd_close(&plan->control_fd);
 }

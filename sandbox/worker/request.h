@@ -32,18 +32,22 @@ enum request_kind {
 	REQUEST_STOP,	   /* argument: milliseconds of grace between the stop signal and KILL, -1: the worker's own;
 			    * answered as REQUEST_WAIT */
 	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended */
-	REQUEST_RUN_TASK,  /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
-			      1 */
+	REQUEST_LEASE, /* the world is this connection's alone until its end: REPLY_DONE, or REPLY_FAILED with EBUSY */
+	REQUEST_CONNECT,  /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: 1:
+			   * one that may only spawn and signal, for a process that is not trusted with more */
+	REQUEST_RUN_TASK, /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
+			     1 */
 };
 
 enum reply_kind {
-	REPLY_READY = 1, /* the world stands; sent to the owner once */
+	REPLY_READY = 1, /* the world stands; sent to the owner once, with the annex's listening socket if it has one */
 	REPLY_STEP,	 /* with --verbose: error.step is done, it took `number` nanoseconds */
 	REPLY_STARTED,	 /* number: pid inside; with a terminal: its master descriptor */
 	REPLY_STOPPED,	 /* number: signal that stopped the payload's group (job control) */
 	REPLY_EXITED,	 /* number: wait status, as wait(2) gives it */
 	REPLY_FAILED,	 /* error is filled */
 	REPLY_DONE,	 /* number: exit status of a task */
+	REPLY_SERVICE,	 /* to the owner: what server_guest (server.h) has to tell; its own numbers */
 	REPLY_DEGRADED, /* error.step holds what is weaker than usual, error.cause why; several may come before READY */
 };
 
@@ -53,8 +57,9 @@ enum spawn_flag {
 	SPAWN_TERMINAL_STDOUT = 1 << 1,
 	SPAWN_TERMINAL_STDERR = 1 << 2,
 	SPAWN_TERMINAL = SPAWN_TERMINAL_STDIN | SPAWN_TERMINAL_STDOUT | SPAWN_TERMINAL_STDERR,
-	SPAWN_MAIN = 1 << 3,	   /* the worker's own command: its end is the worker's. Of the owner alone */
-	SPAWN_BACKGROUND = 1 << 4, /* with a terminal: not its foreground group until REQUEST_CONTINUE says so */
+	SPAWN_MAIN = 1 << 3,		/* the worker's own command: its end is the worker's. Of the owner alone */
+	SPAWN_OWN_ENVIRONMENT = 1 << 5, /* `set` is all of it */
+	SPAWN_BACKGROUND = 1 << 4,	/* with a terminal: not its foreground group until REQUEST_CONTINUE says so */
 };
 
 struct request_header {

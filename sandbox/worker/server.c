@@ -26,6 +26,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -48,6 +49,7 @@ enum {
 struct client {
 	int fd; /* -1: it has gone, what it started has not ended yet */
 	bool is_owner;
+	bool is_restricted; /* may only spawn and signal */
 
 	/* The request that is coming in. */
 	struct request_header header;
@@ -74,6 +76,7 @@ struct server {
 	int timer_fd;
 	struct client **clients; /* the owner first */
 	size_t client_count;
+	struct client *lessee; /* who has the world for itself; NULL: nobody */
 	bool has_main;
 	bool has_main_ended;
 	int main_status;
@@ -145,6 +148,8 @@ static void remove_clients(struct server *server)
 			server->clients[kept++] = client;
 			continue;
 		}
+		if (server->lessee == client)
+			server->lessee = NULL;
 		forget_request(client);
 		fd_close(&client->channel_fd);
 		fd_close(&client->task_fd);
@@ -336,6 +341,7 @@ static int place_descriptors(const struct client *client, const struct spawn_req
 static void start_payload(struct server *server, struct client *client, const struct spawn_request *request)
 {
 	const struct worker_plan *plan = server->world->plan;
+	const struct text_list nothing = { 0 };
 	owned_list environment = { 0 };
 	owned_text directory = request->directory ? path_normal(plan->tree, request->directory) : NULL;
 	struct reply started = { .kind = REPLY_STARTED };
@@ -354,7 +360,8 @@ static void start_payload(struct server *server, struct client *client, const st
 		refuse(client, EBADMSG, "its descriptors do not fit");
 		return;
 	}
-	environment_apply(&plan->environment, &request->set, &request->unset, &environment);
+	environment_apply(client->header.flags & SPAWN_OWN_ENVIRONMENT ? &nothing : &plan->environment, &request->set,
+			  &request->unset, &environment);
 	if (spawn_start(server->world, &spawn, &spawned, &error) < 0) {
 		reply_error(client, &error);
 		return;
@@ -490,8 +497,51 @@ static void task_ended(struct client *client, int status)
 
 /* ---- requests ---- */
 
+static void handle_lease(struct server *server, struct client *client)
+{
+	if (server->lessee && server->lessee != client)
+		refuse(client, EBUSY, "somebody has leased it");
+	else {
+		server->lessee = client;
+		reply_number(client, REPLY_DONE, 0);
+	}
+}
+
+static void handle_connect(struct server *server, struct client *client)
+{
+	struct client *added;
+
+	if (!client->is_owner || client->fd_count != 1)
+		refuse(client, EPERM, "only the owner makes connections, one at a time");
+	else if (server->client_count >= CLIENTS_MAX)
+		refuse(client, EMFILE, "there are too many connections");
+	else {
+		added = add_client(server, client->fds[0]);
+		added->is_restricted = client->header.argument != 0;
+		client->fd_count = 0;
+	}
+}
+
+static bool is_allowed(const struct client *client)
+{
+	switch (client->header.kind) {
+	case REQUEST_SPAWN:
+	case REQUEST_CONTINUE:
+		return true;
+	case REQUEST_SIGNAL:
+		return !client->is_restricted || client->had_payload;
+	default:
+		return !client->is_restricted;
+	}
+}
+
 static void handle_request(struct server *server, struct client *client)
 {
+	if (!is_allowed(client)) {
+		refuse(client, EPERM, "this connection may only start a command");
+		forget_request(client);
+		return;
+	}
 	switch ((enum request_kind)client->header.kind) {
 	case REQUEST_SPAWN:
 		handle_spawn(server, client);
@@ -507,6 +557,12 @@ static void handle_request(struct server *server, struct client *client)
 		break;
 	case REQUEST_WAIT:
 		wait_for_main(server, client);
+		break;
+	case REQUEST_LEASE:
+		handle_lease(server, client);
+		break;
+	case REQUEST_CONNECT:
+		handle_connect(server, client);
 		break;
 	case REQUEST_RUN_TASK:
 		handle_task(server, client);
@@ -617,6 +673,10 @@ static bool hear_leader(struct server *server, struct client *client)
 
 static void child_ended(struct server *server, pid_t pid, int status)
 {
+	const struct server_guest *guest = server->world->plan->guest;
+
+	if (guest && guest->child_ended(guest->argument, pid, status))
+		return;
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
 
@@ -663,13 +723,28 @@ static size_t prepare_poll(const struct server *server, struct pollfd *polled)
 	return count;
 }
 
+static int wait_ms(uint64_t deadline_ms)
+{
+	struct timespec now;
+	uint64_t now_ms;
+
+	if (deadline_ms == UINT64_MAX)
+		return -1;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return deadline_ms <= now_ms ? 0 : (int)MIN(deadline_ms - now_ms, (uint64_t)INT32_MAX);
+}
+
 static void serve_once(struct server *server)
 {
-	struct pollfd polled[FIXED_SLOTS + SLOTS_PER_CLIENT * (CLIENTS_MAX + 1)];
-	size_t count = prepare_poll(server, polled);
+	struct pollfd polled[FIXED_SLOTS + SLOTS_PER_CLIENT * (CLIENTS_MAX + 1) + SERVER_GUEST_SLOTS];
+	const struct server_guest *guest = server->world->plan->guest;
+	size_t own = prepare_poll(server, polled);
 	size_t clients = server->client_count; /* those that come meanwhile are not in `polled` */
+	uint64_t deadline_ms = UINT64_MAX;
+	size_t guests = guest ? guest->prepare(guest->argument, polled + own, SERVER_GUEST_SLOTS, &deadline_ms) : 0;
 
-	if (poll(polled, count, -1) < 0)
+	if (poll(polled, own + guests, wait_ms(deadline_ms)) < 0)
 		return;
 	for (size_t i = 0; i < clients; i++) {
 		const struct pollfd *slots = polled + FIXED_SLOTS + SLOTS_PER_CLIENT * i;
@@ -681,6 +756,8 @@ static void serve_once(struct server *server)
 		if (slots[0].revents && client->fd == slots[0].fd)
 			hear_client(server, client);
 	}
+	if (guest)
+		guest->step(guest->argument, polled + own, guests);
 	if (polled[0].revents)
 		reap(server);
 	if (polled[1].revents)
@@ -690,11 +767,33 @@ static void serve_once(struct server *server)
 	remove_clients(server);
 }
 
+const struct world *server_world(const struct server *server)
+{
+	return server->world;
+}
+
+void server_tell_owner(struct server *server, int64_t number, const struct error *error)
+{
+	struct reply message = { .kind = REPLY_SERVICE, .number = number };
+
+	if (error)
+		message.error = *error;
+	reply(server->clients[0], &message, -1);
+}
+
+static int start_guest(struct server *server, struct error *error)
+{
+	const struct server_guest *guest = server->world->plan->guest;
+
+	return guest ? guest->start(guest->argument, server, error) : 0;
+}
+
 void server_run(struct world *world)
 {
 	struct server server = { .world = world };
 	struct error error = { 0 };
 	struct client *owner = add_client(&server, world->plan->control_fd);
+	const struct reply ready = { .kind = REPLY_READY };
 	sigset_t children;
 
 	owner->is_owner = true;
@@ -702,12 +801,16 @@ void server_run(struct world *world)
 	sigaddset(&children, SIGCHLD);
 	server.signal_fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
 	server.timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (server.signal_fd < 0 || server.timer_fd < 0) {
+	if (server.signal_fd < 0 || server.timer_fd < 0)
 		(void)error_set(&error, .number = errno, .step = "watch the children");
+	else
+		(void)start_guest(&server, &error);
+	if (error.step[0] != '\0') {
 		reply_error(owner, &error);
 		_exit(EXIT_SBX_FAILED);
 	}
-	reply_number(owner, REPLY_READY, 0);
+	reply(owner, &ready, world->annex_socket_fd);
+	fd_close(&world->annex_socket_fd);
 	for (;;)
 		serve_once(&server);
 }

@@ -3,7 +3,37 @@
 #ifndef SBX_WORKER_SERVER_H
 #define SBX_WORKER_SERVER_H
 
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sandbox/worker/request.h"
 #include "sandbox/worker/world.h"
+
+struct server;
+
+/* What a higher folder has PID 1 do beside its own work: the services of a pool's world. Set in the plan before clone;
+ * all of it runs in PID 1's loop and must not block. */
+struct server_guest {
+	void *argument;
+	/* Once, when the world stands, before READY. */
+	int (*start)(void *argument, struct server *server, struct error *error);
+	/* Fills in what to wait for. @ret_deadline_ms  CLOCK_MONOTONIC, when step() is due at the latest; UINT64_MAX:
+	 * never */
+	size_t (*prepare)(void *argument, struct pollfd *polled, size_t room, uint64_t *ret_deadline_ms);
+	/* After each wait: what became ready of these, or the deadline. */
+	void (*step)(void *argument, const struct pollfd *polled, size_t count);
+	/* @return whether that child was its own */
+	bool (*child_ended)(void *argument, pid_t pid, int status);
+};
+
+enum { SERVER_GUEST_SLOTS = 128 };
+
+const struct world *server_world(const struct server *server);
+/** Tells the owner something, as REPLY_SERVICE. */
+void server_tell_owner(struct server *server, int64_t number, const struct error *error);
 
 /** Serves until the owner goes away, or the main payload has ended and nothing is to be kept. Never returns. */
 void server_run(struct world *world) __attribute__((noreturn));

@@ -22,6 +22,27 @@ enum {
 	SOCKETS_COVERED_MAX = 256,
 };
 
+struct server_guest; /* server.h */
+
+/* What world R of a test run holds in /run/sbx: files, sbx itself as /run/sbx/sbx, and a socket on which its owner
+ * listens, /run/sbx/run. No other world has them. */
+struct annex {
+	const struct annex_file {
+		const char *name;
+		const char *data;
+		size_t size;
+	} * files; /* borrowed */
+	size_t file_count;
+	bool is_wanted;
+};
+
+/* A directory of another world, as a detached mount, to be shown in this one, writable: open_tree(2) there,
+ * move_mount(2) here, once. */
+struct graft {
+	int fd;	      /* owned until it is attached */
+	char *target; /* absolute */
+};
+
 struct worker_plan {
 	const struct spec *spec; /* borrowed */
 	struct identity identity;
@@ -42,7 +63,11 @@ struct worker_plan {
 	struct text_list hidden;    /* absolute paths hidden in every layer: credentials, the state directory */
 	struct text_list covered;   /* absolute paths of host sockets to be covered, at most SOCKETS_COVERED_MAX */
 	struct text_list homes;	    /* directories of other people's homes, covered by empty ones */
-	struct text_list messages;  /* what the user should be told: "not passed on: …" */
+	struct annex annex;	    /* /run/sbx, in a world that has one */
+	struct graft *grafts;	    /* owned */
+	size_t graft_count;
+	const struct server_guest *guest; /* borrowed; NULL: none */
+	struct text_list messages;	  /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
 	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
@@ -77,8 +102,9 @@ struct world {
 	const char *scratch; /* where the scratch is mounted until it gets covered */
 	int scratch_fd;
 	struct layers layers;
-	int *volume_fds;   /* detached mounts, one per volume; -1: none */
-	int *writable_fds; /* what Landlock lets the payload write beneath */
+	int annex_socket_fd; /* listening, to be handed to the owner; -1: none */
+	int *volume_fds;     /* detached mounts, one per volume; -1: none */
+	int *writable_fds;   /* what Landlock lets the payload write beneath */
 	size_t writable_count;
 	struct world_database *databases;
 	size_t database_count;
