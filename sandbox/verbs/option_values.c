@@ -95,6 +95,8 @@ int option_set_choice(struct invocation *invocation, const struct option *option
 int option_set_nothing(struct invocation *invocation, const struct option *option, const char *value,
 		       struct error *error)
 {
+	if (!option->choices && refuse_empty(option, value, error) < 0)
+		return -EINVAL;
 	if (option->choices && !find_choice(option, value))
 		return option_refuse_value(option, value, option->help, "it cannot be otherwise: leave the option out",
 					   error);
