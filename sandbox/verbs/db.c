@@ -318,7 +318,7 @@ static int open_shell(struct invocation *invocation, struct error *error)
 		return result;
 	text_list_add(&spec->payload, program);
 	text_list_take(&spec->payload, make_uri(path));
-	result = visit_run_command(visit, spec, &exit_code, error);
+	result = visit_run_command(visit, spec, NULL, &exit_code, error);
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
 }
 
