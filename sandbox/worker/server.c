@@ -79,6 +79,7 @@ struct server {
 	struct client *lessee; /* who has the world for itself; NULL: nobody */
 	bool has_main;
 	bool has_main_ended;
+	bool is_ending; /* end_world() was called */
 	int main_status;
 };
 
@@ -189,27 +190,7 @@ static void refuse(struct client *client, int number, const char *cause)
 	reply_error(client, &error);
 }
 
-/* ---- the main payload's end ---- */
-
-static void child_ended(struct server *server, pid_t pid, int status);
-
-static void end_world(struct server *server)
-{
-	int status;
-	pid_t pid;
-
-	for (size_t i = 0; i < server->client_count; i++)
-		if (server->clients[i]->waits_for_main) {
-			server->clients[i]->waits_for_main = false;
-			reply_number(server->clients[i], REPLY_EXITED, server->main_status);
-		}
-	if (server->world->plan->spec->keep == KEEP_NEVER)
-		_exit(0);
-	/* All but this process: kill(2) of -1 from PID 1 of a namespace. Once none is left nobody writes any more. */
-	(void)kill(-1, SIGKILL);
-	while ((pid = waitpid(-1, &status, 0)) > 0)
-		child_ended(server, pid, status);
-}
+/* ---- a payload's end ---- */
 
 static void payload_ended(struct server *server, struct client *client, int status)
 {
@@ -222,7 +203,6 @@ static void payload_ended(struct server *server, struct client *client, int stat
 	if (was_main) {
 		server->has_main_ended = true;
 		server->main_status = status;
-		end_world(server);
 	}
 }
 
@@ -707,6 +687,39 @@ static void reap(struct server *server)
 		child_ended(server, pid, status);
 }
 
+/* ---- the worker's end ---- */
+
+static bool has_others(const struct server *server)
+{
+	for (size_t i = 0; i < server->client_count; i++)
+		if (!is_idle(server->clients[i]))
+			return true;
+	return false;
+}
+
+/* The main payload has ended, and whoever ended with it has been told. */
+static void end_world(struct server *server)
+{
+	bool is_kept = server->world->plan->spec->keep != KEEP_NEVER;
+	int status;
+	pid_t pid;
+
+	if (is_kept || has_others(server)) {
+		/* All but this process: kill(2) of -1 from PID 1 of a namespace. Each client hears what became of its
+		 * own, and once none is left nobody writes to the layers any more. */
+		(void)kill(-1, SIGKILL);
+		while ((pid = waitpid(-1, &status, 0)) > 0)
+			child_ended(server, pid, status);
+	}
+	for (size_t i = 0; i < server->client_count; i++)
+		if (server->clients[i]->waits_for_main) {
+			server->clients[i]->waits_for_main = false;
+			reply_number(server->clients[i], REPLY_EXITED, server->main_status);
+		}
+	if (!is_kept)
+		_exit(0);
+}
+
 /* ---- the loop ---- */
 
 static size_t prepare_poll(const struct server *server, struct pollfd *polled)
@@ -764,6 +777,10 @@ static void serve_once(struct server *server)
 		accept_client(server);
 	if (polled[2].revents)
 		hear_timer(server);
+	if (server->has_main_ended && !server->is_ending) {
+		server->is_ending = true;
+		end_world(server);
+	}
 	remove_clients(server);
 }
 
