@@ -162,10 +162,11 @@ int path_make_directories(int dirfd, const char *path, mode_t mode)
 			*slash = '\0';
 			if (mkdirat(dirfd, partial, mode) < 0 && errno != EEXIST) {
 				struct stat status;
+				int number = errno;
 
 				/* EROFS, EACCES where it exists already: what counts is that it is a directory. */
 				if (fstatat(dirfd, partial, &status, 0) < 0 || !S_ISDIR(status.st_mode))
-					return -errno;
+					return -number;
 			}
 			*slash = kept;
 		}
