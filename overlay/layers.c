@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -17,13 +18,19 @@
 #include "base/macro.h"
 #include "base/mount.h"
 #include "base/path.h"
+#include "base/tree.h"
+#include "overlay/copy.h"
+#include "overlay/format.h"
 #include "overlay/mountinfo.h"
 
 enum {
 	SPLIT_ENTRIES_MAX = 4096,
-	SPLIT_FILE_BYTES_MAX = 64 << 20, /* all files of a split directory's first level together */
+	SPLIT_FILE_BYTES_MAX = 64 << 20, /* all files of one split directory together: copied at each start */
+	SPLIT_HOME_DEPTH_MAX = 3,	 /* .local/share/NAME: below it only what is at the mount is read-only */
 	HIDE_DEPTH_MAX = 8,		 /* symlinks followed from one hidden path */
 };
+
+#define OVERLAYFS_SUPER_MAGIC 0x794c7630 /* linux/magic.h */
 
 /* The directories of HOME that programs write into as a matter of course. */
 static const char *const writable_home_directories[] = {
@@ -60,6 +67,7 @@ void layers_close(struct layers *layers)
 	}
 	free(layers->items);
 	text_list_release(&layers->hidden);
+	text_list_release(&layers->outside);
 	text_list_release(&layers->skip);
 	*layers = (struct layers){ 0 };
 }
@@ -93,26 +101,32 @@ static bool list_has(const struct text_list *list, const char *text)
 	return false;
 }
 
-static int error_mount_below(const char *path, const struct mount_entry *mount, struct error *error)
+/* Whether an overlay of this directory is what it needs, and why it cannot be one. */
+static int error_mount_below(const char *path, const struct mount_list *mounts, const char *copied, struct error *error)
 {
+	const struct mount_entry *mount = mountinfo_below(mounts, path);
 	char cause[256];
 	char remedy[384];
 
 	(void)snprintf(cause, sizeof(cause), "a mount lies below it: %s (%s)", mount ? mount->point : "unknown",
 		       mount ? mount->type : "unknown");
-	(void)snprintf(remedy, sizeof(remedy), "unmount %s, or choose a tree without it", mount ? mount->point : "it");
+	(void)snprintf(remedy, sizeof(remedy), "copy the directory with --copy %s, or unmount %s", copied,
+		       mount ? mount->point : "it");
 	return error_set(error, .number = EINVAL, .step = "mount the overlay", .object = path, .cause = cause,
 			 .remedy = remedy);
 }
 
-/* Splitting: the directory becomes a frame of our own, in which each first-level entry finds its place (finding 37). */
+/* Splitting: the directory becomes a frame of our own, in which each entry finds its place (finding 37). */
 struct split {
 	struct layers *layers;
-	const struct text_list *skip;
+	const struct layer_request *request;
+	const struct layer_request *const *requests; /* all of them */
+	size_t request_count;
 	struct mount_list mounts;
-	const char *path;
-	int lower_fd;
+	struct error *error;
 };
+
+static int split_directory(struct split *split, const char *path, int lower_fd, bool is_writable, unsigned depth);
 
 static bool is_writable_home_directory(const char *name)
 {
@@ -122,66 +136,115 @@ static bool is_writable_home_directory(const char *name)
 	return false;
 }
 
-static void split_directory_entry(struct split *split, const char *path, int entry_fd)
+/* Asked for by itself: its own request makes its layer. */
+static bool is_requested(const struct split *split, const char *path)
 {
-	bool wants_overlay = is_writable_home_directory(path_name(path)) && !has_mounts_below(entry_fd);
-
-	add_layer(split->layers, wants_overlay ? LAYER_OVERLAY : LAYER_BIND, path, entry_fd);
+	for (size_t i = 0; i < split->request_count; i++)
+		if (text_equal(split->requests[i]->path, path))
+			return true;
+	return false;
 }
 
-static void split_entry(struct split *split, const char *name)
+static bool has_requests_below(const struct split *split, const char *path)
 {
-	owned_text path = path_join(split->path, name);
+	for (size_t i = 0; i < split->request_count; i++)
+		if (path_is_below(split->requests[i]->path, path))
+			return true;
+	return false;
+}
+
+static int split_directory_entry(struct split *split, const char *path, int entry_fd, bool is_writable, unsigned depth)
+{
+	bool is_home = split->request->purpose == LAYER_FOR_HOME;
+	bool can_go_on = is_home ? depth < SPLIT_HOME_DEPTH_MAX : has_requests_below(split, path);
+
+	if (!is_writable || !has_mounts_below(entry_fd)) {
+		add_layer(split->layers, is_writable ? LAYER_OVERLAY : LAYER_BIND, path, entry_fd);
+		return 0;
+	}
+	if (can_go_on)
+		return split_directory(split, path, entry_fd, is_writable, depth + 1);
+	if (is_home) {
+		/* A container store, a mounted drive: to be seen, as the rest of a split HOME is. */
+		add_layer(split->layers, LAYER_BIND, path, entry_fd);
+		return 0;
+	}
+	fd_close(&entry_fd);
+	return error_mount_below(path, &split->mounts, path, split->error);
+}
+
+static int split_entry(struct split *split, const char *directory, int lower_fd, const char *name, bool is_writable,
+		       unsigned depth)
+{
+	owned_text path = path_join(directory, name);
 	owned_fd entry_fd = -1;
 	struct stat status;
 
-	if (list_has(split->skip, path))
-		return;
-	entry_fd = openat(split->lower_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (list_has(&split->layers->skip, path) || is_requested(split, path))
+		return 0;
+	entry_fd = openat(lower_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (entry_fd < 0 || fstat(entry_fd, &status) < 0)
-		return; /* gone, or not to be looked at: then the app could not either */
-	/* Symlinks are made anew by fill_frame(); sockets and the like are no use in a copy. */
+		return 0; /* gone, or not to be looked at: then the app could not either */
 	if (S_ISDIR(status.st_mode))
-		split_directory_entry(split, path, fd_take(&entry_fd));
-	else if (S_ISREG(status.st_mode))
+		return split_directory_entry(split, path, fd_take(&entry_fd),
+					     is_writable || is_writable_home_directory(name), depth);
+	/* What can be read is copied where it is to be written, by fill_frame(), which makes symlinks anew, too. */
+	if (S_ISREG(status.st_mode) &&
+	    (!is_writable || faccessat(lower_fd, name, R_OK, AT_EACCESS | AT_SYMLINK_NOFOLLOW) < 0))
 		add_layer(split->layers, LAYER_BIND, path, fd_take(&entry_fd))->is_file = true;
+	return 0;
 }
 
-static int split_directory(struct layers *layers, const struct layer_request *request, int lower_fd,
-			   const struct text_list *skip, struct error *error)
+/* Takes over lower_fd. */
+static int split_directory(struct split *split, const char *path, int lower_fd, bool is_writable, unsigned depth)
 {
-	struct split split = { .layers = layers, .skip = skip, .path = request->path };
-	owned_fd read_fd = openat(lower_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	owned_fd lower = lower_fd;
+	owned_fd read_fd = openat(lower, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = read_fd < 0 ? NULL : fdopendir(read_fd);
 	size_t entries = 0;
 	struct dirent *entry;
-	DIR *directory;
-	int result;
+	int result = 0;
 
-	result = mountinfo_read(&split.mounts, error);
-	if (result < 0)
-		return result;
-	if (request->purpose != LAYER_FOR_HOME || read_fd < 0) {
-		result = error_mount_below(request->path, mountinfo_below(&split.mounts, request->path), error);
-		mountinfo_release(&split.mounts);
-		return result;
-	}
-	layers->is_split = true;
-	add_layer(layers, LAYER_PLAIN, request->path, lower_fd);
-	split.lower_fd = lower_fd;
-	directory = fdopendir(fd_take(&read_fd));
-	while (directory && result == 0 && (entry = readdir(directory)) != NULL) {
+	if (!directory)
+		return error_mount_below(path, &split->mounts, path, split->error);
+	read_fd = -1; /* closedir's now */
+	add_layer(split->layers, LAYER_PLAIN, path, fd_duplicate(lower))->takes_files = is_writable;
+	while (result == 0 && (entry = readdir(directory)) != NULL) {
 		if (text_equal(entry->d_name, ".") || text_equal(entry->d_name, ".."))
 			continue;
 		if (++entries > SPLIT_ENTRIES_MAX)
-			result = error_set(error, .number = E2BIG, .step = "split the directory",
-					   .object = request->path,
+			result = error_set(split->error, .number = E2BIG, .step = "split the directory", .object = path,
 					   .cause = "it has too many entries, and a mount lies below it",
-					   .remedy = "unmount what lies below it");
+					   .remedy = "unmount what lies below it, or name it with --copy");
 		else
-			split_entry(&split, entry->d_name);
+			result = split_entry(split, path, lower, entry->d_name, is_writable, depth);
 	}
-	if (directory)
-		(void)closedir(directory);
+	(void)closedir(directory);
+	return result;
+}
+
+/* Takes over lower_fd. */
+static int split_request(struct layers *layers, const struct layer_request *request, int lower_fd,
+			 const struct layer_request *const *requests, size_t request_count, struct error *error)
+{
+	owned_fd lower = lower_fd;
+	struct split split = { .layers = layers,
+			       .request = request,
+			       .requests = requests,
+			       .request_count = request_count,
+			       .error = error };
+	int result = mountinfo_read(&split.mounts, error);
+
+	if (result < 0)
+		return result;
+	/* Of another place's files the mounts are known by other names, and nothing is known of their use. */
+	if (request->source || request->purpose == LAYER_FOR_OTHER)
+		result = error_mount_below(request->source ? request->source : request->path, &split.mounts,
+					   request->path, error);
+	else
+		result = split_directory(&split, request->path, fd_take(&lower),
+					 request->purpose == LAYER_FOR_TREE, 1);
+	layers->is_split = true;
 	mountinfo_release(&split.mounts);
 	return result;
 }
@@ -196,8 +259,8 @@ static bool is_part_of(const struct layer *layer, const char *path, int path_fd)
 	       fstat(layer->lower_fd, &outer) == 0 && fstat(path_fd, &inner) == 0 && outer.st_dev == inner.st_dev;
 }
 
-static int open_request(struct layers *layers, const struct layer_request *request, const struct text_list *skip,
-			struct error *error)
+static int open_request(struct layers *layers, const struct layer_request *request,
+			const struct layer_request *const *requests, size_t count, struct error *error)
 {
 	const char *source = request->source ? request->source : request->path;
 	owned_fd lower_fd = -1;
@@ -213,15 +276,25 @@ static int open_request(struct layers *layers, const struct layer_request *reque
 				 .object = source);
 	if (!request->source && is_part_of(layers_find(layers, request->path), request->path, lower_fd))
 		return 0;
+	if (request->purpose == LAYER_FOR_COPY) {
+		add_layer(layers, LAYER_PLAIN, request->path, -1);
+		return 0;
+	}
 	if (has_mounts_below(lower_fd))
-		return split_directory(layers, request, fd_take(&lower_fd), skip, error);
+		return split_request(layers, request, fd_take(&lower_fd), requests, count, error);
 	add_layer(layers, LAYER_OVERLAY, request->path, fd_take(&lower_fd));
 	return 0;
 }
 
+/* A parent's path is a prefix of its child's and so comes first. Of two requests for one path the one with the lower
+ * purpose is taken. */
 static int compare_requests(const void *a, const void *b)
 {
-	return strcmp((*(const struct layer_request *const *)a)->path, (*(const struct layer_request *const *)b)->path);
+	const struct layer_request *one = *(const struct layer_request *const *)a;
+	const struct layer_request *other = *(const struct layer_request *const *)b;
+	int order = strcmp(one->path, other->path);
+
+	return order ? order : (int)one->purpose - (int)other->purpose;
 }
 
 int layers_open(struct layers *layers, const struct layer_request *requests, size_t count, const struct text_list *skip,
@@ -238,18 +311,18 @@ int layers_open(struct layers *layers, const struct layer_request *requests, siz
 		text_list_add(&layers->skip, skip->items[i]);
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = &requests[i];
-	/* A parent's path is a prefix of its child's and so comes first. */
 	qsort(sorted, count, sizeof(*sorted), compare_requests);
 	for (size_t i = 0; i < count && result == 0; i++) {
 		if (i > 0 && text_equal(sorted[i]->path, sorted[i - 1]->path))
 			continue;
-		result = open_request(layers, sorted[i], skip, error);
+		result = open_request(layers, sorted[i], sorted, count, error);
 	}
 	free(sorted);
 	return result;
 }
 
-/* The merged root takes mode and times from the upper directory: they shall be the lower one's. */
+/* The merged root takes mode and times from the upper directory: they shall be the lower one's.
+ * @return 1: it is new, 0: it was there, or -errno */
 static int make_upper(int base_fd, const char *name, int lower_fd, int *ret_fd)
 {
 	struct stat status = { .st_mode = 0700 };
@@ -264,67 +337,161 @@ static int make_upper(int base_fd, const char *name, int lower_fd, int *ret_fd)
 	if (is_new && ((lower_fd >= 0 && fstat(lower_fd, &status) < 0) || fchmod(fd, status.st_mode & 07777) < 0))
 		return -errno;
 	*ret_fd = fd_take(&fd);
+	return is_new;
+}
+
+struct frame {
+	const struct layers *layers;
+	const struct layer *layer;
+};
+
+/* The entries of a frame that no layer shows: symlinks, and files where the worker is to change them. */
+static int take_frame_entry(void *data, const struct tree_entry *entry, struct error *error)
+{
+	const struct frame *frame = data;
+	owned_text path = NULL;
+	const struct layer *layer;
+
+	(void)error;
+	if (entry->path[0] == '\0')
+		return TREE_TAKE;
+	path = path_join(frame->layer->path, entry->path);
+	layer = layers_find(frame->layers, path);
+	if (list_has(&frame->layers->skip, path) || (layer && text_equal(layer->path, path)))
+		return TREE_SKIP;
+	if (S_ISLNK(entry->status->st_mode) || S_ISFIFO(entry->status->st_mode))
+		return TREE_TAKE;
+	return S_ISREG(entry->status->st_mode) && frame->layer->takes_files ? TREE_TAKE : TREE_SKIP;
+}
+
+static int fill_frame(const struct layers *layers, const struct layer *layer, struct error *error)
+{
+	struct frame frame = { .layers = layers, .layer = layer };
+	const struct tree_copy_options options = { .bytes_max = SPLIT_FILE_BYTES_MAX,
+						   .force_access = false,
+						   .filter = take_frame_entry,
+						   .attribute_filter = layer_plain_attribute,
+						   .filter_data = &frame };
+	int result = tree_copy(&options, layer->lower_fd, ".", layer->upper_fd, ".", NULL, error);
+
+	if (result == -EFBIG)
+		return error_set(error, .number = EFBIG, .step = "split the directory", .object = layer->path,
+				 .cause = "a mount lies below it, and its files, which have to be copied then, are more "
+					  "than 64 MiB",
+				 .remedy = "unmount what lies below it, or name the directory itself with --copy");
+	if (result < 0)
+		return error_context(error, "%s", path_name(layer->path));
 	return 0;
 }
 
-/* Symlinks of a split directory's first level are made anew in its frame: there is no overlay to show them. */
-static int fill_frame(const struct layer *layer, const struct text_list *hidden, struct error *error)
+/* overlayfs refuses the work directory of an earlier volatile mount, and left a closed directory in it (finding 10). */
+static int make_work(int base_fd, size_t number, struct layer *layer, struct error *error)
 {
-	owned_fd read_fd = openat(layer->lower_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *directory = read_fd < 0 ? NULL : fdopendir(read_fd);
-	struct dirent *entry;
-	int result = 0;
+	char name[32];
+	int result;
 
-	if (!directory)
-		return error_set(error, .number = errno, .step = "read the directory", .object = layer->path);
-	read_fd = -1; /* closedir's now */
-	while (result == 0 && (entry = readdir(directory)) != NULL) {
-		owned_text path = path_join(layer->path, entry->d_name);
-		char target[PATH_MAX];
-		ssize_t length = readlinkat(layer->lower_fd, entry->d_name, target, sizeof(target) - 1);
-
-		if (length < 0 || list_has(hidden, path))
-			continue;
-		target[length] = '\0';
-		if (symlinkat(target, layer->upper_fd, entry->d_name) < 0 && errno != EEXIST)
-			result = error_set(error, .number = errno, .step = "make the link", .object = path);
+	(void)snprintf(name, sizeof(name), "work-%zu", number);
+	if (mkdirat(base_fd, name, 0700) < 0) {
+		if (errno != EEXIST)
+			return error_set(error, .number = errno, .step = "make the work directory",
+					 .object = layer->path);
+		result = tree_remove(base_fd, name, error);
+		if (result < 0)
+			return result;
+		if (mkdirat(base_fd, name, 0700) < 0)
+			return error_set(error, .number = errno, .step = "make the work directory",
+					 .object = layer->path);
 	}
-	(void)closedir(directory);
-	return result;
+	layer->work_fd = openat(base_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (layer->work_fd < 0)
+		return error_set(error, .number = errno, .step = "open the work directory", .object = layer->path);
+	return 0;
+}
+
+static int prepare_layer(struct layers *layers, int base_fd, size_t number, struct error *error)
+{
+	struct layer *layer = &layers->items[number];
+	char name[32];
+	int result;
+
+	(void)snprintf(name, sizeof(name), "upper-%zu", number);
+	result = make_upper(base_fd, name, layer->lower_fd, &layer->upper_fd);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "make the writable layer", .object = layer->path);
+	if (layer->kind == LAYER_OVERLAY)
+		return make_work(base_fd, number, layer, error);
+	return result == 1 && layer->lower_fd >= 0 ? fill_frame(layers, layer, error) : 0;
+}
+
+/* What the layers are, one after another: kind, path, each ended by a NUL. */
+static void write_names(const struct layers *layers, struct text_buffer *text)
+{
+	for (size_t i = 0; i < layers->count; i++) {
+		text_buffer_format(text, "%d", (int)layers->items[i].kind);
+		text_buffer_add(text, "", 1);
+		text_buffer_add(text, layers->items[i].path, strlen(layers->items[i].path) + 1);
+	}
+}
+
+int layers_write_names(const struct layers *layers, int base_fd, struct error *error)
+{
+	owned_buffer text = { 0 };
+	owned_fd fd = openat(base_fd, LAYERS_NAMES, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int result = fd < 0 ? -errno : 0;
+
+	write_names(layers, &text);
+	if (result == 0)
+		result = fd_write_all(fd, text.bytes ? text.bytes : "", text.length);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "note the layers", .object = LAYERS_NAMES);
+	return 0;
+}
+
+/* A layer's number is its place in the list, which changes with the mounts below a tree: then upper-3 of the earlier
+ * time would become that of another directory. */
+static int check_names(const struct layers *layers, int base_fd, struct error *error)
+{
+	owned_buffer wanted = { 0 };
+	owned_text found = NULL;
+	size_t length;
+	int result = fd_read_file(base_fd, LAYERS_NAMES, 16 << 20, &found, &length);
+
+	if (result == -ENOENT)
+		return 0;
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "read the layers", .object = LAYERS_NAMES);
+	write_names(layers, &wanted);
+	if (length == wanted.length && memcmp(found, wanted.bytes, length) == 0)
+		return 0;
+	return error_set(error, .number = ESTALE, .step = "take the kept layers",
+			 .cause = "the worker's directories are made up of other layers now: a mount came to lie below "
+				  "them, or went",
+			 .remedy = "mount or unmount what was there at the time ('sbx inspect' shows it)");
 }
 
 int layers_prepare(struct layers *layers, int base_fd, struct error *error)
 {
-	for (size_t i = 0; i < layers->count; i++) {
-		struct layer *layer = &layers->items[i];
-		char name[32];
-		int result;
+	int result = check_names(layers, base_fd, error);
 
-		if (layer->kind == LAYER_BIND)
-			continue;
-		(void)snprintf(name, sizeof(name), "upper-%zu", i);
-		result = make_upper(base_fd, name, layer->lower_fd, &layer->upper_fd);
-		if (result < 0)
-			return error_set(error, .number = -result, .step = "make the writable layer",
-					 .object = layer->path);
-		if (layer->kind == LAYER_PLAIN) {
-			if (layer->lower_fd >= 0)
-				result = fill_frame(layer, &layers->skip, error);
-			if (result < 0)
-				return result;
-			continue;
-		}
-		(void)snprintf(name, sizeof(name), "work-%zu", i);
-		/* overlayfs refuses a work directory of an earlier volatile mount (finding 10). */
-		if (mkdirat(base_fd, name, 0700) < 0)
-			return error_set(error, .number = errno, .step = "make the work directory",
-					 .object = layer->path);
-		layer->work_fd = openat(base_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (layer->work_fd < 0)
-			return error_set(error, .number = errno, .step = "open the work directory",
-					 .object = layer->path);
-	}
-	return 0;
+	for (size_t i = 0; i < layers->count && result >= 0; i++)
+		if (layers->items[i].kind != LAYER_BIND)
+			result = prepare_layer(layers, base_fd, i, error);
+	return result < 0 ? result : 0;
+}
+
+void layers_remove_work(int base_fd)
+{
+	struct dirent *entry;
+	owned_fd read_fd = openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *directory = read_fd < 0 ? NULL : fdopendir(read_fd);
+
+	if (!directory)
+		return;
+	read_fd = -1; /* closedir's now */
+	while ((entry = readdir(directory)) != NULL)
+		if (text_starts_with(entry->d_name, "work-"))
+			(void)tree_remove(base_fd, entry->d_name, NULL);
+	(void)closedir(directory);
 }
 
 /* One step of layers_place(): the directory `name` of the writable layer, made as the lower one is. */
@@ -394,12 +561,17 @@ int layers_place(const struct layers *layers, const char *path, int *ret_parent_
 	return 0;
 }
 
+/* @return 0, 1: something of the worker's own is there, which hides what lies below as well, or -errno */
 static int make_whiteout(int parent_fd, const char *name)
 {
+	struct stat status;
+
 	/* A character device 0:0 needs no privilege since 5.8 (vfs_mknod(): "WHITEOUT_DEV"). */
 	if (mknodat(parent_fd, name, S_IFCHR, makedev(0, 0)) == 0)
 		return 0;
-	return errno == EEXIST ? 0 : -errno;
+	if (errno != EEXIST)
+		return -errno;
+	return fstatat(parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && format_is_whiteout(&status) ? 0 : 1;
 }
 
 /* Follows one path by hand: where a component is a symlink, that link is hidden and the path it stood for comes next.
@@ -409,7 +581,11 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 	const struct layer *layer = layers_find(layers, path);
 	const char *rest;
 
-	if (!layer || layer->lower_fd < 0 || layer->kind == LAYER_BIND || text_equal(path, layer->path))
+	if (!layer || layer->kind == LAYER_BIND) {
+		text_list_add(&layers->outside, path);
+		return 0;
+	}
+	if (layer->lower_fd < 0 || text_equal(path, layer->path))
 		return 0;
 	rest = path_below(path, layer->path);
 	for (const char *end = rest;; end++) {
@@ -440,12 +616,18 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 				*ret_next = path_join(resolved, *end ? end + 1 : "");
 			}
 		}
+		if (layer->kind == LAYER_PLAIN)
+			return 0; /* who filled the frame left it out */
 		result = layers_place(layers, partial, &parent_fd, &name);
+		/* A kept worker removed or replaced a directory on the way: what lies below is hidden by that. */
+		if (result == -ENOTDIR || result == -ELOOP)
+			return 0;
 		if (result == 0)
 			result = make_whiteout(parent_fd, name);
 		if (result < 0)
 			return error_set(error, .number = -result, .step = "hide the credentials", .object = partial);
-		text_list_add(&layers->hidden, partial);
+		if (result == 0)
+			text_list_add(&layers->hidden, partial);
 		return 1;
 	}
 }
@@ -493,6 +675,21 @@ int layers_open_target(const char *path, bool is_file)
 	return path_open(AT_FDCWD, path, O_PATH, 0, PATH_FOLLOW);
 }
 
+/* The kernel says EINVAL for all that it does not like of a lower directory, and the reason to its log only. */
+static int error_overlay(const struct layer *layer, int number, struct error *error)
+{
+	struct statfs status;
+	const char *cause = NULL;
+	const char *remedy = NULL;
+
+	if (number == EINVAL && fstatfs(layer->lower_fd, &status) == 0 && status.f_type == OVERLAYFS_SUPER_MAGIC) {
+		cause = "it lies on stacked overlays already, and the kernel stacks no more than two";
+		remedy = "put the directory on a volume or a disk, or copy it with --copy";
+	}
+	return error_set(error, .number = number, .step = "mount the overlay", .object = layer->path, .cause = cause,
+			 .remedy = remedy);
+}
+
 static int mount_overlay(struct layer *layer, int target_fd, struct error *error)
 {
 	char target[FD_PROC_PATH_SIZE];
@@ -505,7 +702,7 @@ static int mount_overlay(struct layer *layer, int target_fd, struct error *error
 		       "userxattr,volatile,index=off,xino=off",
 		       layer->lower_fd, layer->upper_fd, layer->work_fd);
 	if (mount("overlay", fd_proc_path(target_fd, target), "overlay", MS_NOSUID, options) < 0)
-		return error_set(error, .number = errno, .step = "mount the overlay", .object = layer->path);
+		return error_overlay(layer, errno, error);
 	fd_close(&layer->work_fd);
 	return 0;
 }

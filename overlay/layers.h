@@ -8,9 +8,10 @@
  *
  *   fact  since  source                                  what follows                        test
  *   F9    5.11   overlayfs.rst "userxattr"; fs/overlayfs  layers are named /proc/self/fd/N    001-run.bats
- *   F22   -      clone_private_mount(), fs/namespace.c    a mount below a layer: split        001-run.bats
+ *   F22   -      clone_private_mount(), fs/namespace.c    a mount below a layer: split        020-layers.bats
  *   F36   -      overlayfs.rst "redirect_dir"             one overlay where it can be one     001-run.bats
- *   F10   5.10   overlayfs.rst "Volatile mount"           work directories are never reused   - */
+ *   F10   5.10   overlayfs.rst "Volatile mount"           work directories are never reused   020-layers.bats
+ *   F38   -      FILESYSTEM_MAX_STACK_DEPTH, linux/fs.h   two overlays, not three: named      020-layers.bats */
 #ifndef SBX_OVERLAY_LAYERS_H
 #define SBX_OVERLAY_LAYERS_H
 
@@ -23,13 +24,14 @@
 
 enum layer_kind {
 	LAYER_OVERLAY, /* the lower directory, merged with a writable one */
-	LAYER_PLAIN,   /* a writable directory alone: an empty HOME, or the frame of a split directory */
+	LAYER_PLAIN,   /* a writable directory alone: an empty HOME, the frame of a split directory, a copy */
 	LAYER_BIND,    /* part of a split directory that is only shown, read-only */
 };
 
 /* What a directory is for: decides how it is split when a mount lies below it (finding 37). */
 enum layer_purpose {
-	LAYER_FOR_TREE,	 /* not split: an error names the mount */
+	LAYER_FOR_COPY,	 /* filled by the caller: part of an overlay where it lies in one, else LAYER_PLAIN */
+	LAYER_FOR_TREE,	 /* each name in it gets one, its files are copied; an error names a mount further down */
 	LAYER_FOR_HOME,	 /* the usual writable directories get one, the rest is shown read-only */
 	LAYER_FOR_OTHER, /* a database's directory, -v …:O: not split, an error names the mount */
 };
@@ -41,6 +43,7 @@ struct layer {
 	int upper_fd; /* its writable directory; -1: LAYER_BIND */
 	int work_fd;  /* overlayfs's own; closed once mounted */
 	bool is_file; /* LAYER_BIND of a file */
+	bool takes_files; /* the frame of a split directory in which files are the worker's own copies */
 };
 
 struct layers {
@@ -49,6 +52,8 @@ struct layers {
 	bool is_split;		 /* some directory had to be split: said in `inspect` */
 	struct text_list skip;	 /* paths that a split leaves out */
 	struct text_list hidden; /* paths hidden by layers_hide(), absolute: diff and seeds skip them */
+	/* What layers_hide() met that no writable layer holds: shown by the root or read-only, to be covered. */
+	struct text_list outside;
 };
 
 struct layer_request {
@@ -60,15 +65,23 @@ struct layer_request {
 
 /** Opens the layers for the paths asked for. A path that lies below another on the same file system becomes a part of
  * it.
- *  @skip    absolute paths whose entries a split leaves out (credentials, --copy); may be empty
+ *  @skip    absolute paths whose entries a split leaves out (credentials, databases); may be empty
  *  Errors: EINVAL naming the mount that lies below and the remedy. To be closed with layers_close() in any case. */
 int layers_open(struct layers *layers, const struct layer_request *requests, size_t count, const struct text_list *skip,
 		struct error *error);
 void layers_close(struct layers *layers);
 
 /** Makes upper-N and work-N for each layer below `base_fd`, which lies on a file system that takes user xattrs.
- * Existing upper-N (a kept worker's) are taken as they are, work-N are always new. */
+ * Existing upper-N (a kept worker's) are taken as they are, work-N are always new.
+ *  Errors: ESTALE layers_write_names() noted other layers there; as mkdir(2); of copying a split directory's files */
 int layers_prepare(struct layers *layers, int base_fd, struct error *error);
+
+/** Notes which directory each upper-N belongs to, for whoever enters them again: layers_prepare() compares. */
+int layers_write_names(const struct layers *layers, int base_fd, struct error *error);
+#define LAYERS_NAMES "layers"
+
+/** Removes the work-N below `base_fd`, after the world's end. */
+void layers_remove_work(int base_fd);
 
 /** The innermost layer that holds `path` (absolute), or NULL. */
 struct layer *layers_find(const struct layers *layers, const char *path);
@@ -79,7 +92,8 @@ struct layer *layers_find(const struct layers *layers, const char *path);
 int layers_place(const struct layers *layers, const char *path, int *ret_parent_fd, const char **ret_name);
 
 /** Hides `path`, if it exists, by a whiteout in the writable layer. What a symlink leads to is hidden too, if it lies
- * in a layer. @return 1 hidden, 0 there is nothing to hide, or -errno with error filled */
+ * in a layer; else the way ends in `outside`.
+ *  @return 1 hidden, 0 there is nothing to hide, or -errno with error filled */
 int layers_hide(struct layers *layers, const char *path, struct error *error);
 
 /** Mounts all layers at their paths. */
