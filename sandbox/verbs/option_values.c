@@ -432,6 +432,25 @@ int option_set_scratch_size(struct invocation *invocation, const struct option *
 	return 0;
 }
 
+int option_set_scratch_inodes(struct invocation *invocation, const struct option *option, const char *value,
+			      struct error *error)
+{
+	owned_text number = text_duplicate(value);
+	char *comma = strchr(number, ',');
+	bool try = comma && text_equal(comma, ",try");
+	uint64_t inodes = 0;
+	int result;
+
+	if (try)
+		*comma = '\0';
+	result = number_parse(number, 1, UINT32_MAX, &inodes);
+	if (result < 0)
+		return refuse_number(option, value, result, "a number (then ',try' or nothing)", error);
+	invocation->spec.scratch_inodes_max = inodes;
+	invocation->spec.scratch_inodes_try = try;
+	return 0;
+}
+
 int option_set_doctor_tree(struct invocation *invocation, const struct option *option, const char *value,
 			   struct error *error)
 {

@@ -32,6 +32,7 @@ option_setter option_set_read_only_bind;
 option_setter option_set_copy;
 option_setter option_set_tmpfs;
 option_setter option_set_scratch_size;
+option_setter option_set_scratch_inodes;
 option_setter option_set_env;
 option_setter option_set_env_file;
 option_setter option_set_unset_env;

@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "netns/loopback.h"
+#include "netns/stub.h"
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/rootfs.h"
@@ -95,7 +96,19 @@ static int stage_leave_keyring(struct world *world, struct error *error)
 
 static int stage_bring_up_loopback(struct world *world, struct error *error)
 {
-	return world->plan->spec->network == NETWORK_HOST ? 0 : loopback_bring_up(error);
+	int result = world->plan->spec->network == NETWORK_HOST ? 1 : loopback_bring_up(error);
+
+	return result == 0 ? loopback_allow_low_ports(error) : result;
+}
+
+static int stage_add_stub_link(struct world *world, struct error *error)
+{
+	int type = world->plan->spec->network == NETWORK_ONLINE ? stub_link_add(error) : STUB_VETH;
+
+	if (type == STUB_NONE)
+		world_note(world, "no stub link",
+			   "this kernel makes neither veth nor ifb here: browsers will believe they are offline");
+	return type < 0 ? type : 0;
 }
 
 static int stage_name_host(struct world *world, struct error *error)
@@ -134,6 +147,7 @@ static const struct stage {
 	{ "forbid nested user namespaces", stage_forbid_namespaces },
 	{ "leave the caller's keyring", stage_leave_keyring },
 	{ "bring up loopback", stage_bring_up_loopback },
+	{ "add the stub link", stage_add_stub_link },
 	{ "take the volumes", rootfs_take_volumes },
 	{ "open the layers", rootfs_open_layers },
 	{ "make the root read-only", rootfs_seal_host },

@@ -22,6 +22,7 @@
 #include "sandbox/worker/plan.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/status.h"
+#include "sandbox/worker/upper.h"
 
 /* ---- one world ---- */
 
@@ -127,6 +128,7 @@ static void note(struct run *run, const struct world_note *said)
 static int prepare(struct run *run, struct error *error)
 {
 	struct world_note unlisted;
+	struct world_note upper;
 	int result = plan_make(&run->plan, error);
 
 	for (size_t i = 0; i < run->plan.messages.count; i++)
@@ -136,6 +138,10 @@ static int prepare(struct run *run, struct error *error)
 	if (result < 0)
 		return result;
 	note(run, &unlisted);
+	result = upper_choose(&run->plan, &upper, error);
+	if (result < 0)
+		return result;
+	note(run, &upper);
 	result = plan_hide_state(&run->plan, error);
 	if (result < 0)
 		return result;
@@ -211,6 +217,7 @@ int launch_run(const struct spec *spec, launch_say *say, struct launch_result *r
 	relay_close(run.relay);
 	status_ended(&run.status, ret_result, result < 0 ? error : NULL);
 	keep_close(&run.keeping);
+	upper_remove(&run.plan);
 	listing_close(&run.listing);
 	status_release(&run.status);
 	plan_release(&run.plan);

@@ -86,7 +86,7 @@ static int plan_databases(struct worker_plan *plan, struct error *error)
 	for (size_t i = 0; i < found.names.count && result == 0; i++)
 		text_list_take(&plan->databases, path_join(plan->tree, found.names.items[i]));
 	database_discovery_release(&found);
-	return result;
+	return result < 0 ? error_context(error, "tree %s", plan->tree) : 0;
 }
 
 static int plan_hidden(struct worker_plan *plan, struct error *error)

@@ -14,6 +14,8 @@
 #include "base/macro.h"
 #include "base/mount.h"
 #include "base/path.h"
+#include "base/tree.h"
+#include "overlay/copy.h"
 #include "overlay/database.h"
 
 /* Directories of the scratch, by name below it. */
@@ -22,7 +24,7 @@ static const struct {
 	mode_t mode;
 } scratch_directories[] = {
 	{ "layers", 0700 }, { "tmp", 01777 }, { "var-tmp", 01777 }, { "run", 0755 },  { "shm", 01777 },
-	{ "dev", 0755 },    { "etc", 0755 },  { "homes", 0755 },    { "home", 0700 },
+	{ "dev", 0755 },    { "etc", 0755 },  { "homes", 0755 },    { "empty", 0555 },
 };
 
 /* Where the scratch may be mounted at first: each is covered by one of its own directories in the end. */
@@ -73,26 +75,120 @@ static int open_scratch(const struct world *world, const char *name, int flags)
 
 /* ---- sources, taken while the host's root is still as it was ---- */
 
+static bool is_private_place(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(private_directories); i++)
+		if (path_is_below(path, private_directories[i].target))
+			return true;
+	return false;
+}
+
+static int open_directory(const char *path, const char *step, int *ret_fd, char **ret_real, struct error *error)
+{
+	owned_fd fd = path_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
+	int result = fd < 0 ? fd : path_of_fd(fd, ret_real);
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = step, .object = path);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int take_volume(const struct worker_plan *plan, const struct volume *volume, struct world_volume *ret,
+		       struct error *error)
+{
+	int result;
+
+	ret->fd = -1;
+	ret->target = path_normal(plan->tree, volume->target);
+	switch (volume->kind) {
+	case VOLUME_READ_ONLY:
+	case VOLUME_READ_WRITE:
+		ret->fd = mount_clone(AT_FDCWD, volume->source, MOUNT_RECURSIVE);
+		if (ret->fd < 0)
+			return error_set(error, .number = -ret->fd, .step = "take the volume",
+					 .object = volume->source);
+		return 0;
+	case VOLUME_OVERLAY:
+		result = open_directory(volume->source, "take the volume", &ret->fd, &ret->source, error);
+		fd_close(&ret->fd); /* layers_open() opens it; this was for its name */
+		break;
+	case VOLUME_COPY:
+		result = open_directory(ret->target, "copy the directory", &ret->fd, &ret->source, error);
+		break;
+	default:
+		return 0;
+	}
+	if (result < 0)
+		return result;
+	/* A layer has its place by its real name, in which other layers are found. In a private place names are ours. */
+	if (volume->kind == VOLUME_COPY || !is_private_place(ret->target)) {
+		char *real = NULL;
+
+		if (path_canonical(ret->target, &real) == 0) {
+			text_free(&ret->target);
+			ret->target = real;
+		}
+	}
+	return 0;
+}
+
+/* The directory on disk by its path: the plan's descriptor belongs to the host's mount namespace, and what overlayfs is
+ * given must be of this one (finding 9). Cloned before the root is made read-only, which it would be, too. */
+static int take_disk(struct world *world, struct error *error)
+{
+	owned_text path = NULL;
+	owned_fd there_fd = -1;
+	struct stat own;
+	struct stat there;
+	int result;
+
+	world->disk_fd = -1;
+	if (world->plan->upper_fd < 0)
+		return 0;
+	result = path_of_fd(world->plan->upper_fd, &path);
+	if (result == 0)
+		there_fd = mount_clone(AT_FDCWD, path, 0);
+	if (result == 0 && there_fd < 0)
+		result = there_fd;
+	if (result == 0 && (fstat(world->plan->upper_fd, &own) < 0 || fstat(there_fd, &there) < 0))
+		result = -errno;
+	if (result == 0 && (own.st_dev != there.st_dev || own.st_ino != there.st_ino))
+		result = -ESTALE;
+	if (result == 0)
+		result = mount_restrict(there_fd, "", MOUNT_NO_SUID | MOUNT_NO_DEVICES | MOUNT_PRIVATE);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "take the directory of the writable layer",
+				 .object = path ? path : "");
+	world->disk_fd = fd_take(&there_fd);
+	return 0;
+}
+
 int rootfs_take_volumes(struct world *world, struct error *error)
 {
 	const struct volume_list *volumes = &world->plan->spec->volumes;
+	int result = take_disk(world, error);
 
-	world->volume_fds = calloc(volumes->count + 1, sizeof(int));
-	if (!world->volume_fds)
+	world->volumes = calloc(volumes->count + 1, sizeof(*world->volumes));
+	if (!world->volumes)
 		abort();
-	for (size_t i = 0; i < volumes->count; i++) {
-		const struct volume *volume = &volumes->items[i];
-		int fd = -1;
+	for (size_t i = 0; i < volumes->count && result == 0; i++)
+		result = take_volume(world->plan, &volumes->items[i], &world->volumes[i], error);
+	return result;
+}
 
-		if (volume->kind == VOLUME_READ_ONLY || volume->kind == VOLUME_READ_WRITE) {
-			fd = mount_clone(AT_FDCWD, volume->source, MOUNT_RECURSIVE);
-			if (fd < 0)
-				return error_set(error, .number = -fd, .step = "take the volume",
-						 .object = volume->source);
-		}
-		world->volume_fds[i] = fd;
+static const char *const database_sidecars[] = { "-journal", "-wal", "-shm" };
+
+/* What must not be copied into a writable layer as a plain file. */
+static void list_left_out(const struct worker_plan *plan, struct text_list *ret)
+{
+	for (size_t i = 0; i < plan->hidden.count; i++)
+		text_list_add(ret, plan->hidden.items[i]);
+	for (size_t i = 0; i < plan->databases.count; i++) {
+		text_list_add(ret, plan->databases.items[i]);
+		for (size_t j = 0; j < ARRAY_SIZE(database_sidecars); j++)
+			text_list_take(ret, text_format("%s%s", plan->databases.items[i], database_sidecars[j]));
 	}
-	return 0;
 }
 
 int rootfs_open_layers(struct world *world, struct error *error)
@@ -101,6 +197,7 @@ int rootfs_open_layers(struct world *world, struct error *error)
 	struct layer_request *requests =
 		calloc(plan->databases.count + plan->spec->volumes.count + 2, sizeof(*requests));
 	owned_list directories = { 0 };
+	owned_list left_out = { 0 };
 	size_t count = 0;
 	int result;
 
@@ -116,14 +213,20 @@ int rootfs_open_layers(struct world *world, struct error *error)
 		requests[count++] = (struct layer_request){ .path = directories.items[i], .purpose = LAYER_FOR_OTHER };
 	}
 	for (size_t i = 0; i < plan->spec->volumes.count; i++) {
-		const struct volume *volume = &plan->spec->volumes.items[i];
+		const struct world_volume *volume = &world->volumes[i];
 
-		if (volume->kind == VOLUME_OVERLAY)
-			requests[count++] = (struct layer_request){ .path = volume->target,
-								    .source = volume->source,
-								    .purpose = LAYER_FOR_OTHER };
+		if (plan->spec->volumes.items[i].kind == VOLUME_OVERLAY)
+			requests[count++] = (struct layer_request){
+				.path = volume->target,
+				.source = text_equal(volume->source, volume->target) ? NULL : volume->source,
+				.purpose = LAYER_FOR_OTHER
+			};
+		else if (plan->spec->volumes.items[i].kind == VOLUME_COPY)
+			requests[count++] =
+				(struct layer_request){ .path = volume->target, .purpose = LAYER_FOR_COPY };
 	}
-	result = layers_open(&world->layers, requests, count, &plan->hidden, error);
+	list_left_out(plan, &left_out);
+	result = layers_open(&world->layers, requests, count, &left_out, error);
 	free(requests);
 	return result;
 }
@@ -154,6 +257,21 @@ static bool is_usable_scratch_place(const struct worker_plan *plan, const char *
 	return true;
 }
 
+/* Over the scratch's directory "layers": covered with it in the end, so that no path leads there (finding 55). */
+static int attach_disk(struct world *world, struct error *error)
+{
+	owned_fd target_fd = -1;
+	int result;
+
+	if (world->disk_fd < 0)
+		return 0;
+	target_fd = open_scratch(world, "layers", O_PATH | O_DIRECTORY);
+	result = target_fd < 0 ? target_fd : mount_attach(world->disk_fd, target_fd);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "attach the directory of the writable layer");
+	return 0;
+}
+
 int rootfs_mount_scratch(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
@@ -180,10 +298,112 @@ int rootfs_mount_scratch(struct world *world, struct error *error)
 		     fchmodat(world->scratch_fd, scratch_directories[i].name, scratch_directories[i].mode, 0) < 0))
 			return error_set(error, .number = errno, .step = "make a directory of the scratch",
 					 .object = scratch_directories[i].name);
-	return 0;
+	return attach_disk(world, error);
 }
 
 /* ---- the writable layers ---- */
+
+/* A full scratch, told by the flag that sizes it. */
+static int explain_space(const struct world *world, struct error *error)
+{
+	if (error->number != ENOSPC && error->number != EDQUOT)
+		return -error->number;
+	if (world->disk_fd >= 0) {
+		text_copy(error->cause, sizeof(error->cause), "the disk that holds the writable layer is full");
+		text_copy(error->remedy, sizeof(error->remedy),
+			  "free some of it, or name another place with --scratch DIR");
+		return -error->number;
+	}
+	(void)snprintf(error->cause, sizeof(error->cause),
+		       "the writable layer is full: it holds %llu MiB and %llu files and directories",
+		       (unsigned long long)(world->plan->scratch_bytes_max >> 20),
+		       (unsigned long long)world->plan->scratch_inodes_max);
+	text_copy(error->remedy, sizeof(error->remedy),
+		  "raise it with --size N (bytes; k, m, g) or --inodes N, or put it on disk with --scratch DIR");
+	return -error->number;
+}
+
+/* Leaves out credentials and what is copied as a database. */
+struct copying {
+	const struct text_list *left_out;
+	const char *path; /* of the directory that is copied */
+};
+
+static int take_copied_entry(void *data, const struct tree_entry *entry, struct error *error)
+{
+	const struct copying *copying = data;
+	owned_text path = path_join(copying->path, entry->path);
+
+	(void)error;
+	for (size_t i = 0; i < copying->left_out->count; i++)
+		if (text_equal(copying->left_out->items[i], path))
+			return TREE_SKIP;
+	return TREE_TAKE;
+}
+
+/* --copy: the directory as files of the writable layer's own, so that nothing of it is looked up below. */
+static int fill_copy(struct world *world, const struct world_volume *volume, const struct text_list *left_out,
+		     struct error *error)
+{
+	const struct layer *layer = layers_find(&world->layers, volume->target);
+	struct copying copying = { .left_out = left_out, .path = volume->target };
+	const struct tree_copy_options options = { .cross_mounts = true,
+						   .keep_setid = true,
+						   .skip_devices = true,
+						   .force_access = true,
+						   .filter = take_copied_entry,
+						   .attribute_filter = layer_plain_attribute,
+						   .filter_data = &copying };
+	owned_fd parent_fd = -1;
+	const char *name = ".";
+	int result;
+
+	for (size_t i = 0; i < world->plan->hidden.count; i++)
+		if (path_is_below(volume->target, world->plan->hidden.items[i]))
+			return error_set(error, .number = EACCES, .step = "copy the directory", .object = volume->target,
+					 .cause = "it lies in a directory that is hidden in every world: credentials, or "
+						  "sbx's own state");
+
+	if (!text_equal(layer->path, volume->target)) {
+		result = layers_place(&world->layers, volume->target, &parent_fd, &name);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "copy the directory",
+					 .object = volume->target);
+	}
+	result = tree_copy(&options, volume->fd, ".", parent_fd < 0 ? layer->upper_fd : parent_fd, name, NULL, error);
+	if (result < 0) {
+		(void)explain_space(world, error);
+		return error_context(error, "--copy %s", volume->target);
+	}
+	return layer->kind == LAYER_OVERLAY ? layer_make_opaque(parent_fd < 0 ? layer->upper_fd : parent_fd, name, error)
+					    : 0;
+}
+
+static int fill_copies(struct world *world, struct error *error)
+{
+	const struct volume_list *volumes = &world->plan->spec->volumes;
+	owned_list left_out = { 0 };
+	int result = 0;
+
+	list_left_out(world->plan, &left_out);
+	for (size_t i = 0; i < volumes->count && result == 0; i++)
+		if (volumes->items[i].kind == VOLUME_COPY)
+			result = fill_copy(world, &world->volumes[i], &left_out, error);
+	return result;
+}
+
+/* What lies beside the original belongs to its connections: with the copy it would be another database. */
+static int hide_sidecars(struct world *world, const char *path, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(database_sidecars) && result >= 0; i++) {
+		owned_text sidecar = text_format("%s%s", path, database_sidecars[i]);
+
+		result = layers_hide(&world->layers, sidecar, error);
+	}
+	return result;
+}
 
 static int copy_database(struct world *world, const char *path, struct error *error)
 {
@@ -203,6 +423,9 @@ static int copy_database(struct world *world, const char *path, struct error *er
 	request.target_fd = parent_fd;
 	result = database_snapshot(&request, &report, error);
 	if (result < 0)
+		return explain_space(world, error);
+	result = hide_sidecars(world, path, error);
+	if (result < 0)
 		return result;
 	world->databases = reallocarray(world->databases, world->database_count + 1, sizeof(*world->databases));
 	if (!world->databases)
@@ -219,6 +442,22 @@ static int copy_database(struct world *world, const char *path, struct error *er
 	return 0;
 }
 
+/* The decision was made on the host, on another file system of the same kind: looked at once more, since an overlay on
+ * one without user attributes mounts and then breaks (finding 35). */
+static int probe_layers(const struct world *world, int base_fd, struct error *error)
+{
+	int result = layer_probe_xattr(base_fd);
+
+	if (result == 1)
+		return 0;
+	return error_set(error, .number = result < 0 ? -result : EOPNOTSUPP, .step = "use the writable layer",
+			 .object = world->disk_fd >= 0 ? "" : "tmpfs",
+			 .cause = result < 0 ? NULL : "its file system takes no user attributes, which overlayfs needs",
+			 .remedy = world->disk_fd >= 0 ? "name a directory on another file system with --scratch DIR"
+						       : "put it on disk: set SBX_UPPER=disk, or name a place with "
+							 "--scratch DIR");
+}
+
 int rootfs_fill_layers(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
@@ -227,17 +466,53 @@ int rootfs_fill_layers(struct world *world, struct error *error)
 
 	if (base_fd < 0)
 		return error_set(error, .number = -base_fd, .step = "open the scratch", .object = "layers");
-	result = layers_prepare(&world->layers, base_fd, error);
+	result = probe_layers(world, base_fd, error);
+	if (result == 0 && layers_prepare(&world->layers, base_fd, error) < 0)
+		result = explain_space(world, error);
+	if (result == 0 && !plan->is_entered_again)
+		result = fill_copies(world, error);
 	for (size_t i = 0; i < plan->hidden.count && result >= 0; i++)
 		result = layers_hide(&world->layers, plan->hidden.items[i], error);
 	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
-		result = copy_database(world, plan->databases.items[i], error);
+		result = plan->is_entered_again ? hide_sidecars(world, plan->databases.items[i], error)
+						: copy_database(world, plan->databases.items[i], error);
 	return result < 0 ? result : 0;
+}
+
+/* What is to be hidden but lies in no writable layer: the state directory elsewhere than in HOME, credentials in the
+ * read-only part of a split HOME, or where a symlink leads. */
+static int cover_outside(struct world *world, struct error *error)
+{
+	const struct text_list *outside = &world->layers.outside;
+
+	for (size_t i = 0; i < outside->count; i++) {
+		owned_fd target_fd = path_open(AT_FDCWD, outside->items[i], O_PATH, 0, PATH_FOLLOW);
+		owned_fd empty_fd = -1;
+		struct stat status;
+		int result;
+
+		if (target_fd == -ENOENT || target_fd == -ENOTDIR || target_fd == -EACCES)
+			continue; /* not to be seen anyway */
+		if (target_fd < 0 || fstat(target_fd, &status) < 0)
+			return error_set(error, .number = target_fd < 0 ? -target_fd : errno,
+					 .step = "hide the credentials", .object = outside->items[i]);
+		empty_fd = S_ISDIR(status.st_mode)
+				   ? open_scratch(world, "empty", O_PATH | O_DIRECTORY)
+				   : openat(world->scratch_fd, "etc/empty", O_RDONLY | O_CREAT | O_CLOEXEC, 0000);
+		result = empty_fd < 0 ? -errno
+				      : mount_bind(empty_fd, target_fd, MOUNT_READ_ONLY | MOUNT_NO_SUID);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "hide the credentials",
+					 .object = outside->items[i]);
+	}
+	return 0;
 }
 
 int rootfs_mount_layers(struct world *world, struct error *error)
 {
-	return layers_mount(&world->layers, error);
+	int result = layers_mount(&world->layers, error);
+
+	return result < 0 ? result : cover_outside(world, error);
 }
 
 /* ---- /dev, /proc, /sys ---- */
@@ -476,23 +751,24 @@ int rootfs_cover_sockets(struct world *world, struct error *error)
 static int attach_volume(struct world *world, size_t index, struct error *error)
 {
 	const struct volume *volume = &world->plan->spec->volumes.items[index];
-	owned_fd volume_fd = world->volume_fds[index];
+	const char *target_path = world->volumes[index].target;
+	owned_fd volume_fd = world->volumes[index].fd;
 	owned_fd target_fd = -1;
 	struct stat status = { .st_mode = S_IFDIR };
 	int result;
 
-	world->volume_fds[index] = -1;
-	if (volume->kind == VOLUME_OVERLAY)
+	world->volumes[index].fd = -1;
+	if (volume->kind == VOLUME_OVERLAY || volume->kind == VOLUME_COPY)
 		return 0; /* layers already */
 	if (volume_fd >= 0 && fstat(volume_fd, &status) < 0)
 		return error_set(error, .number = errno, .step = "look at the volume", .object = volume->source);
-	target_fd = layers_open_target(volume->target, !S_ISDIR(status.st_mode));
+	target_fd = layers_open_target(target_path, !S_ISDIR(status.st_mode));
 	if (target_fd == -EROFS)
-		return error_set(error, .number = EROFS, .step = "make the mount point", .object = volume->target,
+		return error_set(error, .number = EROFS, .step = "make the mount point", .object = target_path,
 				 .cause = "it does not exist on the host, whose root is read-only here",
 				 .remedy = "choose a target that exists, or one below the tree, HOME, /tmp or /run");
 	if (target_fd < 0)
-		return error_set(error, .number = -target_fd, .step = "open the mount point", .object = volume->target);
+		return error_set(error, .number = -target_fd, .step = "open the mount point", .object = target_path);
 	if (volume->kind == VOLUME_TMPFS) {
 		char target[FD_PROC_PATH_SIZE];
 		char options[64] = "mode=1777";
@@ -513,7 +789,7 @@ static int attach_volume(struct world *world, size_t index, struct error *error)
 			result = mount_attach(volume_fd, target_fd);
 	}
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "mount the volume", .object = volume->target);
+		return error_set(error, .number = -result, .step = "mount the volume", .object = target_path);
 	return 0;
 }
 
@@ -566,6 +842,6 @@ int rootfs_open_writable(struct world *world, struct error *error)
 			add_writable(world, world->layers.items[i].path);
 	for (size_t i = 0; i < volumes->count; i++)
 		if (volumes->items[i].kind == VOLUME_READ_WRITE || volumes->items[i].kind == VOLUME_TMPFS)
-			add_writable(world, volumes->items[i].target);
+			add_writable(world, world->volumes[i].target);
 	return 0;
 }

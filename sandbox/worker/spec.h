@@ -74,6 +74,7 @@ struct spec {
 	uint64_t scratch_bytes_max;  /* --size; 0: default */
 	uint64_t scratch_inodes_max; /* --inodes; 0: default */
 	bool scratch_limit_try;	     /* --size N,try: a disk upper may go without it */
+	bool scratch_inodes_try;     /* --inodes N,try: the same */
 	uint64_t shm_bytes;	     /* --shm-size: /dev/shm as a tmpfs of its own; 0: part of the scratch */
 
 	struct text_list add_hosts; /* NAME:IP */

@@ -104,7 +104,10 @@ int task_keep(const struct world *world, int directory_fd, int out_fd, struct er
 	struct layer_copy_options options = { .skip_marks = true };
 	owned_output output = { .fd = out_fd };
 	struct tree_copy_result sum = { 0 };
+	int noted = layers_write_names(&world->layers, directory_fd, error);
 
+	if (noted < 0)
+		return noted;
 	for (size_t i = 0; i < world->layers.count; i++) {
 		const struct layer *layer = &world->layers.items[i];
 		owned_list marks = { 0 };

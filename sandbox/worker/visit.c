@@ -21,6 +21,7 @@
 #include "sandbox/worker/identity.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/plan.h"
+#include "sandbox/worker/upper.h"
 
 struct visit {
 	struct resolved_worker worker;
@@ -87,6 +88,7 @@ static int read_spec(int state_fd, const char *id, struct spec *ret_spec, struct
 static int enter_kept(struct visit *visit, struct error *error)
 {
 	const char *id = visit->worker.worker.row.id;
+	struct world_note note;
 	int result = kept_enter(visit->worker.state_fd, id, &visit->kept_fd, error);
 
 	if (result == 0)
@@ -98,6 +100,8 @@ static int enter_kept(struct visit *visit, struct error *error)
 	visit->plan.upper_fd = visit->kept_fd;
 	visit->plan.is_entered_again = true;
 	result = plan_make(&visit->plan, error);
+	if (result == 0)
+		result = upper_choose(&visit->plan, &note, error);
 	if (result == 0) {
 		text_copy(visit->plan.id, sizeof(visit->plan.id), id);
 		text_list_take(&visit->plan.environment, text_format("SBX_RUN=%s", visit->worker.worker.row.run));
@@ -157,6 +161,7 @@ void visit_close(struct visit *visit)
 	if (!visit)
 		return;
 	launch_end(&visit->launched);
+	upper_remove(&visit->plan);
 	plan_release(&visit->plan);
 	spec_release(&visit->spec);
 	fd_close(&visit->socket);

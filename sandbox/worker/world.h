@@ -96,6 +96,13 @@ struct world_note {
 	char why[384];
 };
 
+/* A volume on its way into the world; its number is that of the spec's. */
+struct world_volume {
+	int fd;	      /* a detached mount; VOLUME_COPY: its directory, O_PATH; -1: none */
+	char *source; /* VOLUME_OVERLAY, VOLUME_COPY: absolute, canonical */
+	char *target; /* absolute */
+};
+
 /* PID 1's side. */
 struct world {
 	const struct worker_plan *plan;
@@ -103,8 +110,9 @@ struct world {
 	int scratch_fd;
 	struct layers layers;
 	int annex_socket_fd; /* listening, to be handed to the owner; -1: none */
-	int *volume_fds;     /* detached mounts, one per volume; -1: none */
-	int *writable_fds;   /* what Landlock lets the payload write beneath */
+	int disk_fd; /* the directory on disk that holds the layers, a detached mount until the scratch takes it; -1 */
+	struct world_volume *volumes;
+	int *writable_fds; /* what Landlock lets the payload write beneath */
 	size_t writable_count;
 	struct world_database *databases;
 	size_t database_count;
