@@ -9,7 +9,7 @@ BUILD     ?= build
 DESTDIR   ?=
 
 # Folders in link order, each one static archive: a folder includes only what stands left of it (scripts/check-layers).
-LAYERS    := base netns overlay sandbox/policy sandbox/registry sandbox/worker sandbox/verbs
+LAYERS    := base netns overlay sandbox/policy sandbox/registry sandbox/worker sandbox/pool sandbox/run sandbox/verbs
 
 WARNINGS  := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
              -Wundef -Wwrite-strings -Wpointer-arith -Werror

@@ -18,7 +18,8 @@ static void fill_row(const struct worker_plan *plan, struct worker_row *row)
 {
 	const struct spec *spec = plan->spec;
 
-	row->name = text_duplicate(spec->name);
+	row->name = text_duplicate(plan->name ? plan->name : spec->name);
+	row->run = text_duplicate(plan->run);
 	row->tree = text_duplicate(plan->tree);
 	row->phase = text_duplicate("starting");
 	row->keep = text_duplicate(keep_names[spec->keep]);
@@ -83,7 +84,7 @@ int listing_open(struct worker_plan *plan, struct listing *ret_listing, struct w
 		(void)id_make(plan->id);
 	}
 	/* Environments are made from this one for each command, the last of a name winning. */
-	text_list_take(&plan->environment, text_format("SBX_RUN=%s", plan->id));
+	text_list_take(&plan->environment, text_format("SBX_RUN=%s", plan->run ? plan->run : plan->id));
 	plan->lock_fd = listing.lock.fd;
 	plan->listener_fd = listing.listener_fd;
 	*ret_listing = listing;

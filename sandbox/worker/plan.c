@@ -111,11 +111,18 @@ static int plan_environment(struct worker_plan *plan, struct error *error)
 	owned_text home = text_format("HOME=%s", plan->home ? plan->home : HOME_WITHOUT);
 	owned_text directory = text_format("PWD=%s", plan->workdir);
 	char *const defaults[] = { home, directory, NULL };
-	char *const forced[] = { (char[]){ "SBX=1" }, (char[]){ "SBX_WORKER=0" }, (char[]){ "SBX_WORKERS=1" }, NULL };
+	owned_text index = text_format("SBX_WORKER=%d", plan->worker_index);
+	owned_text count = text_format("SBX_WORKERS=%u", plan->worker_count);
+	owned_list forced = { 0 };
 	owned_list dropped = { 0 };
 
 	(void)error;
-	environment_build(environ, &plan->spec->environment, defaults, forced, &plan->environment, &dropped);
+	text_list_add(&forced, "SBX=1");
+	if (plan->worker_index >= 0)
+		text_list_add(&forced, index);
+	if (plan->worker_count > 0)
+		text_list_add(&forced, count);
+	environment_build(environ, &plan->spec->environment, defaults, forced.items, &plan->environment, &dropped);
 	if (dropped.count > 0) {
 		owned_buffer line = { 0 };
 
@@ -220,9 +227,13 @@ static const struct plan_stage {
 
 void plan_init(struct worker_plan *plan, const struct spec *spec)
 {
-	*plan = (struct worker_plan){
-		.spec = spec, .upper_fd = -1, .owner_fd = -1, .control_fd = -1, .listener_fd = -1, .lock_fd = -1
-	};
+	*plan = (struct worker_plan){ .spec = spec,
+				      .worker_count = 1,
+				      .upper_fd = -1,
+				      .owner_fd = -1,
+				      .control_fd = -1,
+				      .listener_fd = -1,
+				      .lock_fd = -1 };
 }
 
 int plan_make(struct worker_plan *plan, struct error *error)

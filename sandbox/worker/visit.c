@@ -22,6 +22,7 @@
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/plan.h"
 #include "sandbox/worker/upper.h"
+#include "sandbox/worker/upper.h"
 
 struct visit {
 	struct resolved_worker worker;

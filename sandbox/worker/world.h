@@ -22,6 +22,7 @@ enum {
 	SOCKETS_COVERED_MAX = 256,
 };
 
+struct seed;
 struct server_guest; /* server.h */
 
 /* What world R of a test run holds in /run/sbx: files, sbx itself as /run/sbx/sbx, and a socket on which its owner
@@ -52,6 +53,10 @@ struct worker_plan {
 	char *workdir;	      /* absolute; where the payload starts */
 	char *hosts;	      /* text of /etc/hosts */
 	char id[ID_LENGTH + 1];
+	const char *name;	  /* borrowed; NULL: the spec's, else the id */
+	const char *run;	  /* id of the run or pool it belongs to, borrowed; NULL: its own id */
+	int worker_index;	  /* SBX_WORKER; -1: not set, world R */
+	unsigned worker_count;	  /* SBX_WORKERS; 0: not set */
 	struct state_paths state; /* hidden in every world, like credentials */
 	/* Where the writable layers lie: a directory on disk, claimed for this worker (uppers/ID, the kept worker that
 	 * is entered again, or below --scratch DIR); -1: on the scratch tmpfs. */
@@ -66,6 +71,7 @@ struct worker_plan {
 	struct annex annex;	    /* /run/sbx, in a world that has one */
 	struct graft *grafts;	    /* owned */
 	size_t graft_count;
+	const struct seed *seed;	  /* what the layers start from, overlay/seed.h; borrowed; NULL: none */
 	const struct server_guest *guest; /* borrowed; NULL: none */
 	struct text_list messages;	  /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
