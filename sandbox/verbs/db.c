@@ -16,6 +16,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "sandbox/verbs/answer.h"
+#include "sandbox/verbs/command.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
@@ -288,7 +289,6 @@ static int open_shell(struct invocation *invocation, struct error *error)
 	owned_visit visit = NULL;
 	owned_text path = NULL;
 	struct task task = { .kind = TASK_DB_LIST };
-	int exit_code = EXIT_SBX_FAILED;
 	const char *word;
 	int result;
 
@@ -318,8 +318,7 @@ static int open_shell(struct invocation *invocation, struct error *error)
 		return result;
 	text_list_add(&spec->payload, program);
 	text_list_take(&spec->payload, make_uri(path));
-	result = visit_run_command(visit, spec, NULL, &exit_code, error);
-	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
+	return command_run(&visit, spec, error);
 }
 
 static const struct {

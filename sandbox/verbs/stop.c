@@ -27,5 +27,5 @@ static int stop(const struct invocation *invocation, const struct state_paths *p
 
 int verb_stop(struct invocation *invocation, struct error *error)
 {
-	return workers_each(invocation, 0, RESOLVE_LIVE, stop, NULL, error);
+	return workers_each_at_once(invocation, 0, RESOLVE_LIVE, stop, NULL, error);
 }

@@ -32,5 +32,5 @@ static int wait_for(const struct invocation *invocation, const struct state_path
 
 int verb_wait(struct invocation *invocation, struct error *error)
 {
-	return workers_each(invocation, 0, RESOLVE_LIVE, wait_for, NULL, error);
+	return workers_each_at_once(invocation, 0, RESOLVE_LIVE, wait_for, NULL, error);
 }

@@ -3,12 +3,16 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/macro.h"
+#include "base/process.h"
 #include "sandbox/registry/registry.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/say.h"
@@ -181,6 +185,18 @@ static int choose_words(const struct invocation *invocation, size_t first, const
 	return result;
 }
 
+/* @return exit status; a failure is printed */
+static int do_one(const struct invocation *invocation, const struct state_paths *places, const char *word,
+		  worker_action *action, void *argument)
+{
+	struct error failure = { 0 };
+	int status = action(invocation, places, word, argument, &failure);
+
+	if (failure.number != 0)
+		say_error(&failure);
+	return status < 0 ? EXIT_SBX_FAILED : status;
+}
+
 int workers_each(const struct invocation *invocation, size_t first, unsigned scope, worker_action *action,
 		 void *argument, struct error *error)
 {
@@ -194,12 +210,102 @@ int workers_each(const struct invocation *invocation, size_t first, unsigned sco
 	if (result < 0)
 		return result;
 	for (size_t i = 0; i < words.count; i++) {
-		struct error failure = { 0 };
-		int status = action(invocation, &places, words.items[i], argument, &failure);
+		int status = do_one(invocation, &places, words.items[i], action, argument);
 
-		if (failure.number != 0)
-			say_error(&failure);
-		worst = MAX(worst, status < 0 ? EXIT_SBX_FAILED : status);
+		worst = MAX(worst, status);
 	}
 	return worst;
+}
+
+/* ---- all at once ---- */
+
+/* One process for one worker. */
+struct errand {
+	pid_t pid;
+	int output_fd; /* what it prints */
+};
+
+/* In the new process. */
+static _Noreturn void run_errand(const struct invocation *invocation, const struct state_paths *places,
+				 const char *word, worker_action *action, void *argument, int output_fd)
+{
+	int status;
+
+	/* It ends with whoever waits for it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || dup2(output_fd, STDOUT_FILENO) < 0)
+		_exit(EXIT_SBX_FAILED);
+	status = do_one(invocation, places, word, action, argument);
+	_exit(fflush(stdout) == 0 ? status : EXIT_SBX_FAILED);
+}
+
+static int start_errand(const struct invocation *invocation, const struct state_paths *places, const char *word,
+			worker_action *action, void *argument, struct errand *ret_errand, struct error *error)
+{
+	static const char step[] = "start a process for the worker";
+	owned_fd output_fd = -1;
+	int ends[2];
+	pid_t pid;
+	int result = fd_pipe(ends, 0);
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = step, .object = word);
+	output_fd = ends[1];
+	pid = process_clone(0, NULL);
+	if (pid == 0)
+		run_errand(invocation, places, word, action, argument, output_fd);
+	if (pid < 0) {
+		fd_close(&ends[0]);
+		return error_set(error, .number = -pid, .step = step, .object = word);
+	}
+	*ret_errand = (struct errand){ .pid = pid, .output_fd = ends[0] };
+	return 0;
+}
+
+/* Prints what it printed, as it comes. @return its exit status */
+static int finish_errand(struct errand *errand)
+{
+	char bytes[4096];
+	int wait_status = 0;
+	bool is_written = true;
+	ssize_t size;
+
+	while ((size = RETRY_EINTR(read(errand->output_fd, bytes, sizeof(bytes)))) > 0)
+		is_written = fd_write_all(STDOUT_FILENO, bytes, (size_t)size) == 0 && is_written;
+	fd_close(&errand->output_fd);
+	if (process_wait(errand->pid, &wait_status) < 0 || !is_written)
+		return EXIT_SBX_FAILED;
+	return process_exit_code(wait_status);
+}
+
+/* More than these are done one batch after the other: each takes a descriptor and a process. */
+#define ERRANDS_MAX 256
+
+int workers_each_at_once(const struct invocation *invocation, size_t first, unsigned scope, worker_action *action,
+			 void *argument, struct error *error)
+{
+	struct errand errands[ERRANDS_MAX];
+	owned_places places = { 0 };
+	owned_list words = { 0 };
+	int worst = 0;
+	int result = workers_find_places(&places, error);
+
+	if (result == 0)
+		result = choose_words(invocation, first, &places, scope, &words, error);
+	for (size_t done = 0; done < words.count && result == 0;) {
+		size_t count = MIN(words.count - done, (size_t)ERRANDS_MAX);
+		size_t started = 0;
+
+		while (started < count && result == 0) {
+			result = start_errand(invocation, &places, words.items[done + started], action, argument,
+					      &errands[started], error);
+			started += result == 0;
+		}
+		for (size_t i = 0; i < started; i++) {
+			int status = finish_errand(&errands[i]);
+
+			worst = MAX(worst, status);
+		}
+		done += count;
+	}
+	return result < 0 ? result : worst;
 }

@@ -43,4 +43,9 @@ typedef int worker_action(const struct invocation *invocation, const struct stat
 int workers_each(const struct invocation *invocation, size_t first, unsigned scope, worker_action *action,
 		 void *argument, struct error *error);
 
+/** The same for actions that take long, all of them at once: each in a process of its own, whose output is printed in
+ * the order of the words. */
+int workers_each_at_once(const struct invocation *invocation, size_t first, unsigned scope, worker_action *action,
+			 void *argument, struct error *error);
+
 #endif

@@ -178,7 +178,6 @@ A $tree/sub/a b" "$output"
 	run_sbx 125 db query w1 'DELETE FROM Orders'
 	run_sbx 125 db query w1 'SELEC 1'
 	assert_has "$output" SELEC
-	run_sbx 0 db query w1 "SELECT 'from' || ' stdin' AS x" </dev/null
 	assert_has "$(echo "SELECT 'from' || ' stdin'" | "$SBX" db query w1)" "from stdin"
 	assert_same "2" "$(echo 'SELECT count(*) FROM Orders;' | "$SBX" db shell w1)"
 	echo "UPDATE Orders SET Name = 'shell' WHERE Id = 1;" | "$SBX" db shell w1 --db TestDb.db
@@ -212,7 +211,8 @@ A $tree/sub/a b" "$output"
 	run_sbx 125 db shell w1 </dev/null
 	assert_has "$output" "there are several"
 	assert_same 0 "$(echo 'SELECT count(*) FROM B;' | "$SBX" db shell w1 --db b.db)"
-	run_sbx 1 db shell w1 --db none.db 'SELECT 1' </dev/null || run_sbx 125 db shell w1 --db none.db </dev/null
+	run_sbx 1 db shell w1 --db none.db <<<'CREATE TABLE C(x);'
+	run_sbx 2 exec w1 ls none.db
 	[[ ! -e none.db ]]
 	run_sbx 125 db
 	run_sbx 125 db drop w1
@@ -252,6 +252,18 @@ A $tree/sub/a b" "$output"
 	assert_same "" "$output"
 }
 
+@test "stop: several at once, all within the grace of one" {
+	local -a names=(w1 w2 w3 w4)
+	for name in "${names[@]}"; do
+		start_worker "$name" --stop-timeout 2 -- sh -c 'trap "" TERM; touch ready; while :; do sleep 0.1; done'
+		wait_for "$SBX" exec "$name" test -e ready
+	done
+	local before=$EPOCHREALTIME
+	run_sbx 0 stop --all
+	assert_same $'w1\nw2\nw3\nw4' "$output"
+	[[ $((${EPOCHREALTIME/./} - ${before/./})) -lt 4000000 ]]
+}
+
 @test "kill: KILL, or the signal that is named" {
 	start_worker w1 -- sh -c 'trap "exit 7" USR1; touch ready; while :; do sleep 0.1; done'
 	start_worker w2 -- sleep 600
@@ -266,14 +278,17 @@ A $tree/sub/a b" "$output"
 	assert_has "$output" "there is no such signal"
 }
 
-@test "wait: the exit status of each, in their order" {
+@test "wait: the exit status of each, in their order, whichever ends first" {
 	start_worker w1 -- sh -c 'until [ -e go ]; do sleep 0.01; done; exit 4'
 	start_worker w2 -- sh -c 'until [ -e go ]; do sleep 0.01; done; exit 6'
-	"$SBX" wait w2 w1 >"$XDG_STATE_HOME/waited" 3>&- &
+	"$SBX" wait w2 w1 nobody >"$XDG_STATE_HOME/waited" 2>"$XDG_STATE_HOME/errors" 3>&- &
 	local waiter=$!
+	# The one that fails at once says that all of them have begun.
+	wait_for grep -q nobody "$XDG_STATE_HOME/errors"
 	"$SBX" exec w1 touch go
+	wait_worker w1
 	"$SBX" exec w2 touch go
-	wait "$waiter"
+	wait "$waiter" || assert_same 125 "$?"
 	assert_same $'6\n4' "$(cat "$XDG_STATE_HOME/waited")"
 }
 

@@ -7,8 +7,8 @@ load workers
 keep_worker() {
 	local name=$1
 	shift
-	"$SBX" run --keep --name "$name" -- "$@" >"$XDG_STATE_HOME/$name.out" 2>&1 </dev/null 3>&- || true
-	cat "$XDG_STATE_HOME/$name.out"
+	"$SBX" run --keep --name "$name" -- "$@" >"$XDG_STATE_HOME/$name.out" 2>"$XDG_STATE_HOME/$name.err" </dev/null 3>&- || true
+	cat "$XDG_STATE_HOME/$name.out" "$XDG_STATE_HOME/$name.err"
 }
 
 id_of() {

@@ -27,14 +27,14 @@ is_gone() {
 }
 
 # start_worker NAME [OPTION…] -- COMMAND…: a worker in the background; returns when its command runs. What it printed is
-# in $XDG_STATE_HOME/NAME.out.
+# in $XDG_STATE_HOME/NAME.out and .err.
 start_worker() {
 	local name=$1
 	shift
-	"$SBX" run --name "$name" "$@" >"$XDG_STATE_HOME/$name.out" 2>&1 </dev/null 3>&- &
+	"$SBX" run --name "$name" "$@" >"$XDG_STATE_HOME/$name.out" 2>"$XDG_STATE_HOME/$name.err" </dev/null 3>&- &
 	runs+=("$!")
 	if ! wait_for is_running "$name"; then
-		cat "$XDG_STATE_HOME/$name.out"
+		cat "$XDG_STATE_HOME/$name.out" "$XDG_STATE_HOME/$name.err"
 		return 1
 	fi
 }
