@@ -101,6 +101,14 @@ static void find_damaged(int state_fd, const struct kept_list *list, struct text
 	free(found);
 }
 
+static int compare_starts(const void *a, const void *b)
+{
+	const struct kept_worker *first = a;
+	const struct kept_worker *second = b;
+
+	return (first->row.started_ns > second->row.started_ns) - (first->row.started_ns < second->row.started_ns);
+}
+
 /* A state directory that cannot be used hides no live worker: it is a note. */
 static void list_kept(const struct state_paths *places, struct worker_list *list)
 {
@@ -118,6 +126,9 @@ static void list_kept(const struct state_paths *places, struct worker_list *list
 		return;
 	}
 	output_note(&note);
+	/* Ids sort by the second of their birth only. */
+	if (list->kept.count > 1)
+		qsort(list->kept.items, list->kept.count, sizeof(*list->kept.items), compare_starts);
 	find_damaged(state_fd, &list->kept, &list->damaged);
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # The completions, asked by the shells themselves.
 bats_require_minimum_version 1.5.0
 load helpers
