@@ -26,10 +26,14 @@ static int send_request(int socket, const struct attach_options *options, const 
 {
 	struct spawn_request request = { 0 };
 	struct request_header header = { .kind = REQUEST_SPAWN,
-					 .flags = stdio->flags | (options->is_main ? SPAWN_MAIN : 0u) };
+					 .flags = stdio->flags };
 	owned_buffer body = { 0 };
 	int fds[3 + REQUEST_FDS_MAX];
 
+	if (options->is_main)
+		header.flags |= SPAWN_MAIN;
+	if (options->own_environment)
+		header.flags |= SPAWN_OWN_ENVIRONMENT;
 	for (int i = 0; i < 3; i++)
 		if (stdio->fds[i] >= 0)
 			fds[header.fd_count++] = stdio->fds[i];
@@ -47,6 +51,7 @@ int attach_start(int socket, const struct attach_options *options, struct relay 
 	struct relay_options relay_options = {
 		.stdio = { 0, 1, 2 },
 		.log = options->log,
+		.no_terminal = options->no_terminal,
 		.timeout_ms = spec->timeout_ms,
 		.stop_signal = spec->stop_signal,
 		.stop_timeout_ms = spec->stop_timeout_ms,

@@ -19,6 +19,8 @@ struct attach_options {
 	const char *directory;	/* NULL: the world's own */
 	struct log_writer *log; /* borrowed; NULL: no log */
 	bool is_main;		/* the worker's own command */
+	bool own_environment;	/* `set` is all of it: nothing of the world's */
+	bool no_terminal;	/* a terminal is handed on like any other file: only to a world that may have it */
 };
 
 /** Sends the request; does not wait.
