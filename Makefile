@@ -66,7 +66,7 @@ $(BUILD)/layers.checked: $(foreach layer,$(LAYERS),$(wildcard $(layer)/*.[ch])) 
 -include $(OBJECTS:.o=.d)
 
 # Parts that a folder brings along stand beside it: generated sources, unit tests, fuzzers, benchmarks.
--include $(sort $(wildcard sandbox/policy/*.mk sandbox/verbs/*.mk tests/*.mk tests/*/*.mk))
+-include $(sort $(wildcard sandbox/policy/*.mk sandbox/run/*.mk sandbox/verbs/*.mk tests/*.mk tests/*/*.mk))
 
 .PHONY: clean
 clean:

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: Apache-2.0
+'use strict';
+// Starts the test processes of Playwright, Jest and Vitest inside worlds of sbx. The contract with sbx, the environment
+// and the messages stand in sandbox/run/hook.h. Loaded by NODE_OPTIONS=--require into each Node process of world R, so
+// whatever is not a runner must pay next to nothing and be left as it is.
+
+const lease = process.env.SBX_LEASE;
+const entries = [
+	// Playwright up to 1.59 has one entry for workers and for loaders; which of them it is, stands in `__init__`.
+	{ runner: 'playwright', pattern: /[\\/]playwright[\\/]lib[\\/]common[\\/]process\.js$/, start: startPlaywright },
+	{ runner: 'playwright', pattern: /[\\/]playwright[\\/]lib[\\/]worker[\\/]workerProcessEntry\.js$/, start: startPlaywright },
+	{ runner: 'jest', pattern: /[\\/]jest-worker[\\/]build[\\/](workers[\\/])?processChild\.js$/, start: startJest },
+	{ runner: 'vitest', pattern: /[\\/]tinypool[\\/]dist[\\/]entry[\\/]process\.js$/, start: startVitest },
+	{ runner: 'vitest', pattern: /[\\/]vitest[\\/]dist[\\/]workers[\\/](forks|vmForks)\.js$/, start: startVitest },
+];
+// A later Playwright may rename its entry: what looks like one and is not known is refused, not run beside the worlds.
+const unknownEntry = /[\\/]playwright[\\/]lib[\\/].*worker[^\\/]*\.[cm]?js$/i;
+const threadEntries = [
+	{ pattern: /[\\/]jest-worker[\\/]build[\\/](workers[\\/])?threadChild\.js$/, message: 'Jest runs the tests in threads (workerThreads), and a thread cannot be in a world of its own', remedy: 'add --workerThreads=false to the command' },
+	{ pattern: /[\\/]tinypool[\\/]dist[\\/]entry[\\/]worker\.js$|[\\/]vitest[\\/]dist[\\/]workers[\\/](threads|vmThreads)\.js$/, message: 'Vitest runs the tests in threads (pool), and a thread cannot be in a world of its own', remedy: 'add --pool=forks to the command' },
+];
+
+// What reporter.cjs, which Playwright loads into the same process, needs of this file.
+const shared = {
+	send,
+	slotOf,
+	hosted: null, // ids of projects that stay in R; null until the reporter has told
+	dependencies: new Map(), // project id -> ids, direct ones
+	initialEnvironment: { ...process.env },
+	nextReporter: undefined, // the user's own PW_TEST_REPORTER
+};
+
+// ---- which runner this is ------------------------------------------------------------------------------------------
+
+function install() {
+	const runner = recognise();
+
+	if (!runner)
+		return;
+	runner.prepare(runner);
+	send({ type: 'hello', version: 1, runner: runner.name, runnerVersion: runner.version, pid: process.pid,
+	       argv: process.argv, workersAsked: runner.workersAsked ?? null, added: runner.added });
+	if (worldCount() === 1)
+		return;
+	patchFork();
+	patchThreads();
+	require('node:module').syncBuiltinESMExports();
+}
+
+function recognise() {
+	const fs = require('node:fs');
+	const path = require('node:path');
+	let main;
+
+	try {
+		main = fs.realpathSync(process.argv[1]);
+	} catch {
+		return null;
+	}
+	const known = [
+		{ name: 'playwright', pattern: /[\\/](@playwright[\\/]test|playwright)[\\/]cli\.js$/, prepare: preparePlaywright },
+		{ name: 'jest', pattern: /[\\/]jest(-cli)?[\\/]bin[\\/]jest\.js$/, prepare: prepareJest },
+		{ name: 'vitest', pattern: /[\\/]vitest[\\/]vitest\.mjs$/, prepare: prepareVitest },
+	].find(candidate => candidate.pattern.test(main));
+	if (!known || (known.name === 'playwright' && process.argv[2] !== 'test'))
+		return null;
+
+	let version = null;
+	for (let folder = path.dirname(main); path.dirname(folder) !== folder && !version; folder = path.dirname(folder)) {
+		try {
+			version = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')).version;
+		} catch {
+			// not the package's own folder yet
+		}
+	}
+	return { ...known, version, added: [], arguments: optionsOf(process.argv.slice(2)) };
+}
+
+/* The words that are options: what stands behind `--` is the tests' own. */
+function optionsOf(words) {
+	const end = words.indexOf('--');
+	return end < 0 ? words : words.slice(0, end);
+}
+
+/* The value of an option in all the ways it can be written; undefined where it is not there, '' where it has none. */
+function optionValue(words, ...names) {
+	for (let i = 0; i < words.length; i++) {
+		for (const name of names) {
+			if (words[i] === name)
+				return words[i + 1] ?? '';
+			if (words[i].startsWith(name + '='))
+				return words[i].slice(name.length + 1);
+			if (/^-\w$/.test(name) && words[i].startsWith(name) && !words[i].startsWith('--'))
+				return words[i].slice(name.length);
+		}
+	}
+	return undefined;
+}
+
+function hasOption(words, ...names) {
+	return words.some(word => names.some(name => word === name || word.startsWith(name + '=')));
+}
+
+function worldCount() {
+	const count = Number(process.env.SBX_WORKERS);
+	return Number.isInteger(count) && count > 0 ? count : 0;
+}
+
+/* -n is stronger than what the config says; right behind the verb, so that it is never taken for a test's name. */
+function addArgument(runner, position, text) {
+	process.argv.splice(position, 0, text);
+	runner.added.push(text);
+}
+
+function preparePlaywright(runner) {
+	const path = require('node:path');
+	const words = runner.arguments;
+
+	runner.workersAsked = optionValue(words, '--workers', '-j');
+	if (worldCount() > 0 && runner.workersAsked === undefined && !process.env.PWDEBUG &&
+	    !hasOption(words, '--debug', '--ui', '--ui-host', '--ui-port'))
+		addArgument(runner, 3, `--workers=${worldCount()}`);
+	shared.nextReporter = process.env.PW_TEST_REPORTER;
+	process.env.PW_TEST_REPORTER = path.join(__dirname, 'reporter.cjs');
+	globalThis[Symbol.for('sbx.hook')] = shared;
+}
+
+function prepareJest(runner) {
+	const words = runner.arguments;
+	const inBand = ['-i', '--runInBand', '--detectOpenHandles'].find(name => hasOption(words, name));
+
+	runner.workersAsked = optionValue(words, '--maxWorkers', '-w');
+	if (worldCount() === 1)
+		return;
+	if (inBand)
+		refuse(`Jest runs all tests in one process with ${inBand}`, `leave ${inBand} out, or use sbx test -n 1`);
+	if (worldCount() > 0 && runner.workersAsked === undefined)
+		addArgument(runner, 2, `--maxWorkers=${worldCount()}`);
+	// Jest runs a few fast files in its own process, outside the worlds. With a limit of memory it never does
+	// (shouldRunInBand), and one that is all there is never restarts a process.
+	if (!hasOption(words, '--workerIdleMemoryLimit') && parseInt(runner.version, 10) >= 29)
+		addArgument(runner, 2, '--workerIdleMemoryLimit=100%');
+}
+
+function prepareVitest(runner) {
+	runner.workersAsked = optionValue(runner.arguments, '--maxWorkers');
+	if (worldCount() > 1 && runner.workersAsked === undefined)
+		addArgument(runner, 2 + runner.arguments.length, `--maxWorkers=${worldCount()}`);
+}
+
+// ---- what is replaced ----------------------------------------------------------------------------------------------
+
+function patchFork() {
+	const childProcess = require('node:child_process');
+	const fork = childProcess.fork;
+
+	childProcess.fork = function sbxFork(modulePath, ...rest) {
+		const file = modulePath instanceof URL ? require('node:url').fileURLToPath(modulePath) : String(modulePath);
+		const entry = entries.find(candidate => candidate.pattern.test(file));
+
+		if (!entry && unknownEntry.test(file))
+			refuse(`this version of Playwright starts its tests in a way that sbx does not know (${file})`,
+			       'use a version that sbx knows, or sbx test -n 1');
+		if (!entry)
+			return fork.call(this, modulePath, ...rest);
+		const args = Array.isArray(rest[0]) ? rest[0] : [];
+		const options = { ...(Array.isArray(rest[0]) ? rest[1] : rest[0] ?? rest[1]) };
+		return entry.start({ file, args, options, fork: () => fork.call(childProcess, modulePath, args, options) });
+	};
+}
+
+/* A class in the place of worker_threads.Worker, since `new` must make the real thing. */
+function patchThreads() {
+	const threads = require('node:worker_threads');
+
+	threads.Worker = class extends threads.Worker {
+		constructor(file, options) {
+			const name = file instanceof URL ? file.pathname : String(file);
+			const thread = threadEntries.find(candidate => candidate.pattern.test(name));
+
+			if (thread)
+				refuse(thread.message, thread.remedy);
+			super(file, options);
+		}
+	};
+}
+
+// ---- a lease -------------------------------------------------------------------------------------------------------
+
+/* The environment for a world: without what only R has. */
+function worldEnvironment(environment) {
+	const result = { ...(environment ?? process.env) };
+	const ours = `--require=${__filename}`;
+
+	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT'])
+		delete result[name];
+	if (result.PW_TEST_REPORTER === process.env.PW_TEST_REPORTER && 'PW_TEST_REPORTER' in result) {
+		delete result.PW_TEST_REPORTER;
+		if (shared.nextReporter !== undefined)
+			result.PW_TEST_REPORTER = shared.nextReporter;
+	}
+	if (result.NODE_OPTIONS !== undefined) {
+		result.NODE_OPTIONS = result.NODE_OPTIONS.split(ours).join('').trim();
+		if (result.NODE_OPTIONS === '')
+			delete result.NODE_OPTIONS;
+	}
+	return result;
+}
+
+/* stdio as fork() understands it: with exactly one channel. */
+function stdioOf(options) {
+	if (Array.isArray(options.stdio))
+		return options.stdio.includes('ipc') ? options.stdio : [...options.stdio, 'ipc'];
+	const kind = options.stdio ?? (options.silent ? 'pipe' : 'inherit');
+	return [kind, kind, kind, 'ipc'];
+}
+
+function slotOf(parallelIndex) {
+	return worldCount() > 0 ? parallelIndex % worldCount() : parallelIndex;
+}
+
+/* Starts `node file` through a lease; what comes back is Node's own ChildProcess, of the lease's client. */
+function spawnLeased(call, where) {
+	const { file, args, options } = call;
+	const stdio = stdioOf(options);
+	const channel = stdio.indexOf('ipc');
+	const words = ['lease'];
+
+	if (where.slot !== undefined)
+		words.push('--slot', String(where.slot));
+	if (where.after)
+		words.push('--after', String(where.after));
+	if (where.project)
+		words.push('--project', where.project);
+	if (where.retry)
+		words.push('--retry', String(where.retry));
+	words.push('--pass-fd', String(channel), '--', options.execPath ?? process.execPath,
+		   ...(options.execArgv ?? process.execArgv), file, ...args);
+	return require('node:child_process').spawn(lease, words, {
+		...options, stdio, shell: false, env: worldEnvironment(options.env),
+	});
+}
+
+// ---- Jest and Vitest: their own numbers are known when they fork -----------------------------------------------------
+
+function startJest(call) {
+	const number = Number(call.options.env?.JEST_WORKER_ID);
+	const wanted = Number.isInteger(number) && number > 0 ? number : 0;
+
+	// Its processes live as long as the run: one that waits for the world of another would wait for ever.
+	if (worldCount() > 0 && wanted > worldCount())
+		refuse(`Jest wants a world for worker ${wanted}, and there are ${worldCount()}`, `add -w ${worldCount()} to the command`);
+	return spawnLeased(call, wanted ? { slot: wanted - 1 } : {});
+}
+
+function startVitest(call) {
+	const number = Number(call.options.env?.TINYPOOL_WORKER_ID);
+
+	if (Number.isInteger(number) && number > 0)
+		return spawnLeased(call, { slot: slotOf(number - 1) });
+	// Vitest 4: the number comes with the first message.
+	return new Deferred(call, {
+		decide(message) {
+			return message?.type === 'start' && Number.isInteger(message.poolId)
+				? { slot: slotOf(message.poolId - 1) } : message?.type === 'start' ? {} : null;
+		},
+	});
+}
+
+// ---- Playwright: the place is known from what the runner sends first -------------------------------------------------
+
+let hostedEnded = 0;
+const hostedEndedOf = new Map(); // project id -> hostedEnded at the last end
+let hostedTurn = Promise.resolve();
+
+/* All that a project depends on, at any distance. */
+function dependenciesOf(id, found = new Set()) {
+	for (const dependency of shared.dependencies.get(id) ?? []) {
+		if (found.has(dependency))
+			continue;
+		found.add(dependency);
+		dependenciesOf(dependency, found);
+	}
+	return found;
+}
+
+function startPlaywright(call) {
+	let parameters = null;
+
+	return new Deferred(call, {
+		ready: { method: 'ready' },
+		isReady: message => message?.method === 'ready',
+		isInitial: message => message?.method === '__init__',
+		isStop: message => message?.method === '__stop__',
+		isUnit: message => process.env.SBX_UNIT === 'file' && message?.method === '__dispatch__' &&
+			message.params?.method === 'runTestGroup' && !shared.hosted?.has(parameters?.projectId),
+		stop: { method: '__stop__' },
+		stopped: { method: '__env_produced__', params: [] },
+		decide(message) {
+			if (message?.method === '__init__') {
+				parameters = message.params.runnerParams;
+				// Not a worker but a loader, which has no place of its own.
+				return parameters && 'parallelIndex' in parameters ? null : { local: true };
+			}
+			if (message?.method !== '__dispatch__' || !parameters)
+				return null;
+			return placeOf(parameters, message.params);
+		},
+	});
+}
+
+function placeOf(parameters, dispatch) {
+	const { projectId, parallelIndex } = parameters;
+
+	if (!shared.hosted)
+		refuse('Playwright did not load the reporter by which sbx learns of projects and servers',
+		       'leave PW_TEST_REPORTER alone, or use sbx test -n 1');
+	if (shared.hosted.has(projectId))
+		return { hosted: true, project: projectId, parallelIndex };
+	const after = Math.max(0, ...[...dependenciesOf(projectId)].map(id => hostedEndedOf.get(id) ?? 0));
+	const retry = Math.max(0, ...(dispatch?.params?.entries ?? []).map(entry => entry.retry ?? 0));
+	return { slot: slotOf(parallelIndex), after, project: projectId, retry };
+}
+
+/* In R: the ordinary child, one at a time, since R is one world with one set of rows. */
+function startHosted(call, place, started) {
+	const before = hostedTurn;
+	let release;
+
+	hostedTurn = new Promise(resolve => { release = resolve; });
+	before.then(() => {
+		const stdio = stdioOf(call.options);
+		const child = started(() => require('node:child_process').spawn(
+			call.options.execPath ?? process.execPath,
+			[...(call.options.execArgv ?? process.execArgv), call.file, ...call.args],
+			{ ...call.options, stdio, shell: false,
+			  env: { ...(call.options.env ?? process.env), SBX_WORKER: String(place.parallelIndex) } }));
+		const told = { type: 'hosted', project: place.project, parallelIndex: place.parallelIndex };
+		let open = true;
+		const end = () => {
+			if (!open)
+				return;
+			open = false;
+			if (child) {
+				hostedEndedOf.set(place.project, ++hostedEnded);
+				send({ ...told, event: 'end', pid: child.pid, ended: hostedEnded });
+			}
+			release();
+		};
+
+		if (!child)
+			return end();
+		send({ ...told, event: 'begin', pid: child.pid, ended: hostedEnded });
+		child.prependListener('exit', end);
+		child.prependListener('error', () => child.pid === undefined && end());
+	});
+}
+
+// ---- a child whose place is not known yet ----------------------------------------------------------------------------
+
+/* What the runner holds in place of a ChildProcess: answers and queues until `protocol.decide` has found the place in
+ * what the runner sends, then starts the real one and passes all on, both ways. With protocol.isUnit a process ends after
+ * each unit of work and the next unit gets another one, which the runner does not notice. */
+class Deferred extends require('node:events') {
+	constructor(call, protocol) {
+		const { PassThrough } = require('node:stream');
+		const stdio = stdioOf(call.options);
+
+		super();
+		this._call = call;
+		this._protocol = protocol;
+		this._queue = []; // [message, handle, options, callback], not handed on yet
+		this._child = null;
+		this._isReady = false; // the real one has said so
+		this._initial = null;
+		this._units = 0;
+		this.pid = undefined;
+		this.connected = true;
+		this.killed = false;
+		this.exitCode = null;
+		this.signalCode = null;
+		this.spawnfile = call.options.execPath ?? process.execPath;
+		this.spawnargs = [this.spawnfile, call.file, ...call.args];
+		this.stdio = stdio.map(kind => kind === 'pipe' || kind === 'overlapped' ? new PassThrough() : null);
+		[this.stdin, this.stdout, this.stderr] = this.stdio;
+		this.channel = { ref() {}, unref() {}, refCounted() {}, unrefCounted() {} };
+		if (protocol.ready)
+			setImmediate(() => this._isOver() || this.emit('message', protocol.ready));
+	}
+
+	_isOver() {
+		return this.exitCode !== null || this.signalCode !== null;
+	}
+
+	send(message, handle, options, callback) {
+		const done = [handle, options, callback].find(value => typeof value === 'function');
+		const fail = error => (done ? process.nextTick(done, error) : process.nextTick(() => this.emit('error', error)), false);
+
+		if (!this.connected) {
+			const error = new Error('Channel closed');
+			error.code = 'ERR_IPC_CHANNEL_CLOSED';
+			return fail(error);
+		}
+		if (this._protocol.isInitial?.(message))
+			this._initial = message;
+		if (this._protocol.isStop?.(message) && !this._isReady)
+			return this._stopUnstarted(done);
+		if (this._protocol.isUnit?.(message) && this._units++ > 0) {
+			this._queue.push([message, handle, options, callback]);
+			this._renew(message);
+			return true;
+		}
+		if (this._child && this._isReady)
+			return this._child.send(message, handle, options, callback);
+		this._queue.push([message, handle, options, callback]);
+		if (this._child || this._starting)
+			return true;
+		const place = this._protocol.decide(message);
+		if (place)
+			this._start(place);
+		return true;
+	}
+
+	_start(place) {
+		this._starting = true;
+		if (place.hosted)
+			startHosted(this._call, place, spawn => this._isOver() ? null : this._attach(spawn()));
+		else
+			this._attach(place.local ? this._call.fork() : spawnLeased(this._call, place));
+	}
+
+	_attach(child) {
+		const isReady = this._protocol.isReady ?? (() => true);
+
+		this._starting = false;
+		this._child = child;
+		this._isReady = !this._protocol.isReady;
+		this.pid = child.pid;
+		this.stdio.forEach((stream, i) => {
+			if (!stream || !child.stdio[i])
+				return;
+			if (i === 0)
+				stream.pipe(child.stdio[0]);
+			else
+				child.stdio[i].pipe(stream, { end: false });
+		});
+		child.on('message', (message, handle) => {
+			if (child !== this._child)
+				return;
+			if (this._isReady || !isReady(message))
+				return void this.emit('message', message, handle);
+			this._isReady = true;
+			this._flush();
+		});
+		child.on('disconnect', () => child === this._child && this._disconnected());
+		child.on('error', error => child === this._child && this._failed(error));
+		child.on('exit', (code, signal) => child === this._child && this._exited(code, signal));
+		child.on('close', (code, signal) => child === this._child && this._closed(code, signal));
+		child.on('spawn', () => child === this._child && this.emit('spawn'));
+		if (this._isReady)
+			this._flush();
+		return child;
+	}
+
+	_flush() {
+		for (const item of this._queue.splice(0))
+			this._child.send(...item);
+	}
+
+	/* The runner wants it to end before it began: nothing was run, so nothing has to be started for it. */
+	_stopUnstarted(done) {
+		if (done)
+			process.nextTick(done, null);
+		setImmediate(() => {
+			if (this._isOver())
+				return;
+			this.emit('message', this._protocol.stopped);
+			this._child?.kill('SIGKILL');
+			this._child = null;
+			this._disconnected();
+			this._exited(0, null);
+			this._closed(0, null);
+		});
+		return true;
+	}
+
+	/* Ends the process behind and starts the next one, with the first message of the old. */
+	_renew(unit) {
+		const old = this._child;
+		const next = () => {
+			if (this._isOver())
+				return;
+			this._queue.unshift([this._initial]);
+			this._start(this._protocol.decide(unit));
+		};
+
+		this._child = null;
+		this._isReady = false;
+		this._starting = true;
+		if (!old || old.exitCode !== null || old.signalCode !== null)
+			return next();
+		old.once('exit', next);
+		old.send(this._protocol.stop, () => {});
+	}
+
+	_disconnected() {
+		if (!this.connected)
+			return;
+		this.connected = false;
+		this.emit('disconnect');
+	}
+
+	_failed(error) {
+		if (this.listenerCount('error') > 0)
+			this.emit('error', error);
+		if (this._child.pid !== undefined)
+			return;
+		// It never ran: Node emits no 'exit' then, and the runner would wait for one.
+		this._disconnected();
+		this._exited(127, null);
+		this._closed(127, null);
+	}
+
+	_exited(code, signal) {
+		if (this._isOver())
+			return;
+		this.exitCode = code;
+		this.signalCode = signal;
+		this.emit('exit', code, signal);
+	}
+
+	_closed(code, signal) {
+		this.stdio.slice(1).forEach(stream => stream?.end());
+		setImmediate(() => this.emit('close', code, signal));
+	}
+
+	kill(signal) {
+		if (this._isOver())
+			return false;
+		if (this._child)
+			return this.killed = this._child.kill(signal);
+		this.killed = true;
+		setImmediate(() => {
+			this._disconnected();
+			this._exited(null, signal ?? 'SIGTERM');
+			this._closed(null, signal ?? 'SIGTERM');
+		});
+		return true;
+	}
+
+	disconnect() {
+		if (this._child)
+			return this._child.disconnect();
+		this._disconnected();
+		setImmediate(() => {
+			this._exited(0, null);
+			this._closed(0, null);
+		});
+	}
+
+	ref() {
+		this._child?.ref();
+	}
+
+	unref() {
+		this._child?.unref();
+	}
+}
+
+// ---- to the supervisor -----------------------------------------------------------------------------------------------
+
+let socket;
+
+/* Written at once where the socket takes it, so that what was told before a process ended is there before its end. */
+function send(message) {
+	if (!process.env.SBX_RUN_SOCKET)
+		return;
+	if (!socket) {
+		socket = require('node:net').connect(process.env.SBX_RUN_SOCKET);
+		socket.on('error', () => {});
+		socket.unref();
+	}
+	socket.write(JSON.stringify(message) + '\n');
+}
+
+/* Ends the runner. The exit waits until the supervisor has the reason; nothing of the runner runs meanwhile. */
+function refuse(message, remedy) {
+	if (!process.env.SBX_RUN_SOCKET) {
+		process.stderr.write(`sbx: ${message}\n  ${remedy}\n`);
+		process.exit(125);
+	}
+	const { spawnSync } = require('node:child_process');
+	// A process of its own: writing here would need the event loop, which must not turn again.
+	spawnSync(process.execPath, ['-e', `require('node:net').connect(process.env.SBX_RUN_SOCKET).end(process.argv[1])`,
+				     JSON.stringify({ type: 'refuse', message, remedy }) + '\n'],
+		  { env: { SBX_RUN_SOCKET: process.env.SBX_RUN_SOCKET, PATH: process.env.PATH }, stdio: 'ignore', timeout: 10000 });
+	process.exit(125);
+}
+
+// Last, when all above exists.
+if (lease && require('node:worker_threads').isMainThread)
+	install();
