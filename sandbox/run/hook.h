@@ -47,7 +47,7 @@
  *	config	{configFile, configDir, rootDir, workers, fullyParallel, globalSetup, globalTeardown, updateSnapshots, shard,
  *		 services[], servicesKnown, environment, projects[], artifacts{directories[],files[]}}
  *		service: {name, command|null, cwd, environment{}, url|null, port|null, stdout|null, stderr|null (each
- *		 {pattern, ignoreCase}), timeoutMs, reuseExisting, ignoreHttpsErrors, stopSignal|null, stopTimeoutMs|null}.
+ *		 {pattern, flags}), timeoutMs, reuseExisting, ignoreHttpsErrors, stopSignal|null, stopTimeoutMs|null}.
  *		 environment is what Playwright would set on top of its own. A named group of stdout or stderr becomes a
  *		 variable, name in upper case.
  *		environment: {set{}, unset[]}: what the config changed in the runner's own (dotenv); services get it, too

@@ -153,7 +153,7 @@ function describeProject(project, config, internal) {
 
 /* As webServerPlugin.ts reads it. */
 function describeServer(server, configDir, setsBaseUrl) {
-	const expression = value => value ? { pattern: value.source, ignoreCase: value.flags.includes('i') } : null;
+	const expression = value => value ? { pattern: value.source, flags: value.flags } : null;
 	const environment = { ...server.env };
 
 	for (const [name, value] of Object.entries({ BROWSER: 'none', FORCE_COLOR: '1', DEBUG_COLORS: '1' }))
