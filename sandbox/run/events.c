@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/run/events.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/macro.h"
+
+void events_release(struct events *events)
+{
+	text_free(&events->runner);
+	text_free(&events->refusal);
+	text_free(&events->refusal_remedy);
+	text_free(&events->config);
+	text_list_release(&events->artifact_directories);
+	text_list_release(&events->artifact_files);
+	*events = (struct events){ 0 };
+}
+
+static void replace_text(char **target, struct json_value value)
+{
+	char *text = NULL;
+
+	if (json_text(value, &text) < 0)
+		return;
+	text_free(target);
+	*target = text;
+}
+
+static unsigned read_count(struct json_value value)
+{
+	int64_t number = 0;
+
+	return json_number(value, &number) == 0 && number > 0 ? (unsigned)MIN(number, (int64_t)1000000) : 0;
+}
+
+static void add_absolute(struct json_value list, struct text_list *target)
+{
+	owned_list all = { 0 };
+
+	if (json_list(list, &all) < 0)
+		return;
+	for (size_t i = 0; i < all.count; i++)
+		if (all.items[i][0] == '/')
+			text_list_add(target, all.items[i]);
+}
+
+static void take_hello(struct events *events, struct json_value root)
+{
+	events->has_hello = true;
+	replace_text(&events->runner, json_member(root, "runner"));
+}
+
+static void take_config(struct events *events, struct json_value root)
+{
+	struct json_value artifacts = json_member(root, "artifacts");
+	size_t length = 0;
+	const char *raw = json_raw(root, &length);
+
+	events->has_config = true;
+	(void)json_bool(json_member(root, "servicesKnown"), &events->services_known);
+	text_list_release(&events->artifact_directories);
+	text_list_release(&events->artifact_files);
+	events->artifact_directories = (struct text_list){ 0 };
+	events->artifact_files = (struct text_list){ 0 };
+	add_absolute(json_member(artifacts, "directories"), &events->artifact_directories);
+	add_absolute(json_member(artifacts, "files"), &events->artifact_files);
+	text_free(&events->config);
+	events->config = strndup(raw, length);
+}
+
+static void take_hosted(struct events *events, struct json_value root)
+{
+	if (json_text_is(json_member(root, "event"), "begin"))
+		events->hosted_begun++;
+	else
+		events->hosted_ended = MAX(events->hosted_ended, read_count(json_member(root, "ended")));
+}
+
+static void take_test(struct events *events, struct json_value root, events_test_ended *callback, void *argument)
+{
+	owned_text title = NULL;
+	owned_text file = NULL;
+	struct events_test test = { .slot = -1 };
+
+	if (!json_text_is(json_member(root, "event"), "end"))
+		return;
+	(void)json_text(json_member(root, "title"), &title);
+	(void)json_text(json_member(root, "file"), &file);
+	(void)json_number(json_member(root, "line"), &test.line);
+	(void)json_number(json_member(root, "slot"), &test.slot);
+	(void)json_number(json_member(root, "retry"), &test.retry);
+	(void)json_bool(json_member(root, "ok"), &test.ok);
+	test.title = title ? title : "";
+	test.file = file ? file : "";
+	events->tests_ended++;
+	events->tests_failed += !test.ok;
+	if (callback)
+		callback(argument, &test);
+}
+
+void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument)
+{
+	owned_json json = { 0 };
+	struct json_value root;
+	struct json_value type;
+
+	if (json_read(&json, line, size, NULL) < 0)
+		return;
+	root = json_root(&json);
+	type = json_member(root, "type");
+	if (json_text_is(type, "hello"))
+		take_hello(events, root);
+	else if (json_text_is(type, "config"))
+		take_config(events, root);
+	else if (json_text_is(type, "begin"))
+		events->wanted = read_count(json_member(root, "workers"));
+	else if (json_text_is(type, "hosted"))
+		take_hosted(events, root);
+	else if (json_text_is(type, "test"))
+		take_test(events, root, callback, argument);
+	else if (json_text_is(type, "end"))
+		events->has_ended = true;
+	else if (json_text_is(type, "refuse")) {
+		replace_text(&events->refusal, json_member(root, "message"));
+		replace_text(&events->refusal_remedy, json_member(root, "remedy"));
+	}
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a test runner tells of itself, through hook and reporter: lines of JSON (hook.h section 3), taken apart.
+ *
+ * It comes from inside world R, so it is checked like any input; what is not understood is passed over. */
+#ifndef SBX_RUN_EVENTS_H
+#define SBX_RUN_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+enum { EVENTS_LINE_MAX = 8 << 20 };
+
+/* What has been told so far. */
+struct events {
+	bool has_hello;
+	char *runner; /* "playwright" */
+	bool has_config;
+	bool services_known;
+	struct text_list artifact_directories; /* absolute */
+	struct text_list artifact_files;
+	unsigned hosted_ended;
+	unsigned hosted_begun;
+	unsigned tests_ended;
+	unsigned tests_failed;
+	unsigned wanted; /* workers for which there is work, 0: not told */
+	bool has_ended;
+	char *refusal; /* why the runner will not run N-wide; NULL: it does */
+	char *refusal_remedy;
+	char *config; /* the config line itself, as JSON: services are read from it; NULL */
+};
+
+/* A test that ended. Borrowed until the callback returns. */
+struct events_test {
+	const char *title;
+	const char *file;
+	int64_t line;
+	int64_t slot; /* -1: hosted in R */
+	int64_t retry;
+	bool ok; /* as expected */
+};
+
+typedef void events_test_ended(void *argument, const struct events_test *test);
+
+void events_release(struct events *events);
+
+/** Takes one line. @callback  told of each test that ended; may be NULL */
+void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument);
+
+#endif

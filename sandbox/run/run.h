@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sbx test`: one runner, its test processes spread over worlds. What happens, top to bottom: run.c.
+ *
+ * Host side. The process that calls this supervises the run in the foreground; nothing is left when it ends. */
+#ifndef SBX_RUN_RUN_H
+#define SBX_RUN_RUN_H
+
+#include "base/error.h"
+#include "sandbox/worker/launch.h"
+#include "sandbox/worker/spec.h"
+
+struct run_options {
+	const struct spec *spec; /* borrowed: what a world is like; its payload is the runner's command */
+	unsigned workers;	 /* -n; 0: the runner's own number */
+	launch_say *say;
+};
+
+/** Runs a suite.
+ *  @ret_exit_code  the runner's own, 128 + signal, 124, or 125 where sbx failed or the tests were not isolated
+ *  Errors: of setting up, of a freeze, of a world; the run has ended then */
+int run_suite(const struct run_options *options, int *ret_exit_code, struct error *error);
+
+#endif
