@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "overlay/copy.h"
 #include "sandbox/policy/capabilities.h"
+#include "sandbox/policy/landlock.h"
 #include "sandbox/policy/seccomp.h"
 #include "sandbox/worker/describe.h"
 #include "sandbox/worker/task_parts.h"
@@ -72,6 +73,18 @@ int task_confine(struct error *error)
 		return error_set(error, .number = errno, .step = "confine the task");
 	result = capabilities_drop_all(error);
 	return result < 0 ? result : seccomp_load(&reader, error);
+}
+
+int task_forbid_writing(const int *writable_fds, size_t writable_count, struct error *error)
+{
+	struct landlock_rules rules = { .writable_fds = writable_fds, .writable_count = writable_count };
+	int result;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set(error, .number = errno, .step = "confine the task");
+	/* Best effort, as everywhere: a second lock, which nothing relies on. */
+	result = landlock_confine(&rules, error);
+	return result < 0 ? result : 0;
 }
 
 /* ---- the small ones ---- */
@@ -139,15 +152,24 @@ int task_keep(const struct world *world, int directory_fd, int out_fd, struct er
 
 /* ---- all of them ---- */
 
+/* Where a task may change files, by Landlock. */
+enum writes {
+	WRITES_NOTHING,	    /* but its answer */
+	WRITES_TO_FIRST_FD, /* the directory that it was passed */
+	WRITES_AS_PAYLOAD,  /* where the payload may: SQLite recovers what a killed program left, cp copies in */
+};
+
 /* What each kind is given. The request came over a socket: whatever does not fit is refused. */
 static const struct kind {
 	size_t fd_count;
 	size_t argument_count;
 	bool has_format; /* as the first argument */
+	enum writes writes;
 } kinds[] = {
-	[TASK_INSPECT] = { 1, 0, false }, [TASK_DIFF] = { 1, 1, true },	   [TASK_COPY_OUT] = { 1, 2, false },
-	[TASK_COPY_IN] = { 1, 2, false }, [TASK_DB_LIST] = { 1, 1, true }, [TASK_DB_QUERY] = { 1, 3, true },
-	[TASK_KEEP] = { 2, 0, false },
+	[TASK_INSPECT] = { 1, 0, false, WRITES_NOTHING },      [TASK_DIFF] = { 1, 1, true, WRITES_NOTHING },
+	[TASK_COPY_OUT] = { 1, 2, false, WRITES_TO_FIRST_FD }, [TASK_COPY_IN] = { 1, 2, false, WRITES_AS_PAYLOAD },
+	[TASK_DB_LIST] = { 1, 1, true, WRITES_AS_PAYLOAD },    [TASK_DB_QUERY] = { 1, 3, true, WRITES_AS_PAYLOAD },
+	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD },
 };
 
 static int check(const struct task *task, enum table_format *ret_format, struct error *error)
@@ -164,6 +186,19 @@ static int check(const struct task *task, enum table_format *ret_format, struct 
 	return 0;
 }
 
+static int confine(const struct world *world, const struct task *task, struct error *error)
+{
+	enum writes writes = kinds[task->kind].writes;
+	bool is_own = writes == WRITES_TO_FIRST_FD;
+	int result = task_forbid_writing(is_own ? task->fds : world->writable_fds,
+					 is_own			       ? 1
+					 : writes == WRITES_AS_PAYLOAD ? world->writable_count
+								       : 0,
+					 error);
+
+	return result < 0 ? result : task_confine(error);
+}
+
 int task_run(const struct world *world, const struct task *task, struct error *error)
 {
 	char **arguments = task->arguments.items;
@@ -175,7 +210,7 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	if (task->kind == TASK_INSPECT)
 		return inspect(world, task->fds[0], error);
 	/* From here on nothing of what the payload wrote finds a capability, or a call that it could abuse. */
-	result = task_confine(error);
+	result = confine(world, task, error);
 	if (result < 0)
 		return result;
 	switch (task->kind) {

@@ -6,7 +6,8 @@
  * payload sees them (a live database may only be opened there: POSIX locks on the merged file and on the one in the
  * upper directory do not meet). The fork stays out of the payload's reach (not dumpable). It opens what it needs, then
  * task_confine() takes its capabilities and loads the READER filter, and only then it reads what the payload wrote:
- * all of that is hostile input. Results go to descriptors that the command passed; errors are told by task_run()'s
+ * all of that is hostile input. Landlock keeps it from writing but to the directory passed (cp out, keep) or where the
+ * payload may write too (cp in, db). Results go to descriptors that the command passed; errors are told by task_run()'s
  * caller (server.c), which also closes what a task has no use for before (the lock, the listener, the owner's socket):
  * the filter lets a process use what it holds.
  *

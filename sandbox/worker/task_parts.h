@@ -26,6 +26,10 @@ int task_output_end(struct task_output *output, struct error *error);
 void task_output_release(struct task_output *output);
 #define owned_output __attribute__((cleanup(task_output_release))) struct task_output
 
+/** Lets this process change files nowhere but beneath these directories, where the kernel has Landlock. Before
+ * task_confine(), whose filter forbids the calls. @return 0 or -errno */
+int task_forbid_writing(const int *writable_fds, size_t writable_count, struct error *error);
+
 /** Adds the paths, relative to the layer, that sbx hid in it (credentials, the state directory). */
 void task_list_marks(const struct world *world, const struct layer *layer, struct text_list *ret_marks);
 
