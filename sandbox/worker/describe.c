@@ -645,11 +645,7 @@ int describe_read_databases(struct json_value object, struct world_database **re
 	struct database_list list = { 0 };
 
 	if (read_elements(json_member(object, "databases"), read_database, &list) < 0) {
-		while (list.count > 0) {
-			free(list.items[--list.count].path);
-			free(list.items[list.count].detail);
-		}
-		free(list.items);
+		world_databases_release(list.items, list.count);
 		return refuse("databases", error);
 	}
 	*ret_items = list.items;

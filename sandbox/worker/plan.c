@@ -282,6 +282,9 @@ void plan_release(struct worker_plan *plan)
 	state_paths_release(&plan->state);
 	text_list_release(&plan->environment);
 	text_list_release(&plan->databases);
+	world_databases_release(plan->noted_databases, plan->noted_count);
+	plan->noted_databases = NULL;
+	plan->noted_count = 0;
 	text_list_release(&plan->hidden);
 	text_list_release(&plan->covered);
 	text_list_release(&plan->homes);

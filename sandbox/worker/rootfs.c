@@ -476,6 +476,10 @@ int rootfs_fill_layers(struct world *world, struct error *error)
 	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
 		result = plan->is_entered_again ? hide_sidecars(world, plan->databases.items[i], error)
 						: copy_database(world, plan->databases.items[i], error);
+	if (plan->is_entered_again) {
+		world->databases = plan->noted_databases;
+		world->database_count = plan->noted_count;
+	}
 	return result < 0 ? result : 0;
 }
 

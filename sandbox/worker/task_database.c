@@ -44,6 +44,15 @@ void world_database_note(struct world_database *database, int directory_fd, cons
 	database->mode = status.st_mode;
 }
 
+void world_databases_release(struct world_database *databases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(databases[i].path);
+		free(databases[i].detail);
+	}
+	free(databases);
+}
+
 enum database_state task_database_state(const struct world_database *database)
 {
 	owned_text wal = text_format("%s-wal", database->path);

@@ -22,7 +22,6 @@
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/plan.h"
 #include "sandbox/worker/upper.h"
-#include "sandbox/worker/upper.h"
 
 struct visit {
 	struct resolved_worker worker;
@@ -66,7 +65,8 @@ static void say_nothing(const char *line)
 	(void)line;
 }
 
-static int read_spec(int state_fd, const char *id, struct spec *ret_spec, struct error *error)
+static int read_description(int state_fd, const char *id, struct spec *ret_spec, struct worker_plan *plan,
+			    struct error *error)
 {
 	struct kept_worker kept = { 0 };
 	owned_fd kept_fd = -1;
@@ -83,7 +83,11 @@ static int read_spec(int state_fd, const char *id, struct spec *ret_spec, struct
 		return error_set(error, .number = EBADMSG, .step = "read the kept worker", .object = id,
 				 .cause = "it has no description", .remedy = "remove it with 'sbx rm'");
 	result = json_read(&json, text, strlen(text), error);
-	return result < 0 ? result : describe_read_spec(json_root(&json), ret_spec, error);
+	if (result == 0)
+		result = describe_read_spec(json_root(&json), ret_spec, error);
+	if (result == 0)
+		result = describe_read_databases(json_root(&json), &plan->noted_databases, &plan->noted_count, error);
+	return result;
 }
 
 static int enter_kept(struct visit *visit, struct error *error)
@@ -93,7 +97,7 @@ static int enter_kept(struct visit *visit, struct error *error)
 	int result = kept_enter(visit->worker.state_fd, id, &visit->kept_fd, error);
 
 	if (result == 0)
-		result = read_spec(visit->worker.state_fd, id, &visit->spec, error);
+		result = read_description(visit->worker.state_fd, id, &visit->spec, &visit->plan, error);
 	if (result < 0)
 		return result;
 	visit->spec.keep = KEEP_NEVER; /* its layers are where they stay */

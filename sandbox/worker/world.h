@@ -65,6 +65,9 @@ struct worker_plan {
 	bool is_entered_again;
 	struct text_list environment;
 	struct text_list databases; /* absolute paths to be copied */
+	/* Of a kept worker: its databases as they were noted when it started. Owned, world_databases_release(). */
+	struct world_database *noted_databases;
+	size_t noted_count;
 	struct text_list hidden;    /* absolute paths hidden in every layer: credentials, the state directory */
 	struct text_list covered;   /* absolute paths of host sockets to be covered, at most SOCKETS_COVERED_MAX */
 	struct text_list homes;	    /* directories of other people's homes, covered by empty ones */
@@ -96,6 +99,8 @@ struct world_database {
 /** Notes how the copy is now, so that `diff` can tell later whether anybody wrote to it. In rootfs.c, when nothing of
  * sbx will write to it any more. */
 void world_database_note(struct world_database *database, int directory_fd, const char *name);
+
+void world_databases_release(struct world_database *databases, size_t count);
 
 struct world_note {
 	char what[96];

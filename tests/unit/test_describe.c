@@ -300,11 +300,7 @@ static void test_databases_come_back(void **state)
 	assert_int_equal(databases[0].mode, 0100640);
 	assert_string_equal(databases[1].path, "/b.db");
 	assert_false(databases[1].is_noted);
-	for (size_t i = 0; i < count; i++) {
-		free(databases[i].path);
-		free(databases[i].detail);
-	}
-	free(databases);
+	world_databases_release(databases, count);
 	spec_release(&spec);
 }
 
