@@ -262,7 +262,7 @@ A $tree/sub/a b" "$output"
 	local before=$EPOCHREALTIME
 	run_sbx 0 stop --all
 	assert_same $'w1\nw2\nw3\nw4' "$output"
-	[[ $((${EPOCHREALTIME/./} - ${before/./})) -lt 4000000 ]]
+	[[ $((${EPOCHREALTIME/./} - ${before/./})) -lt 7500000 ]]
 }
 
 @test "kill: KILL, or the signal that is named" {
