@@ -79,5 +79,9 @@ app.MapUploads();
 app.MapEvents();
 app.MapReports();
 app.MapPages();
+if (app.Environment.IsEnvironment("E2E"))
+{
+    app.MapTesting();
+}
 
 app.Run();

@@ -40,5 +40,13 @@ public class UploadStore
         return File.Exists(path) ? File.OpenRead(path) : null;
     }
 
+    public void DeleteAll()
+    {
+        foreach (var file in Directory.EnumerateFiles(_folder))
+        {
+            File.Delete(file);
+        }
+    }
+
     public void Delete(string name) => File.Delete(Path.Combine(_folder, name));
 }

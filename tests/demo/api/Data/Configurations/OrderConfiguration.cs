@@ -10,6 +10,10 @@ public class OrderConfiguration : IEntityTypeConfiguration<Order>
     {
         builder.Property(order => order.Number).HasMaxLength(32);
         builder.Property(order => order.Status).HasConversion<string>().HasMaxLength(16);
+
+        // The job that processes orders must not overwrite one that was cancelled or replaced since it looked.
+        builder.Property(order => order.Status).IsConcurrencyToken();
+        builder.Property(order => order.CreatedAt).IsConcurrencyToken();
         builder.HasIndex(order => order.Number).IsUnique();
         builder.HasIndex(order => order.Status);
 
