@@ -250,7 +250,11 @@ int plan_hide_state(struct worker_plan *plan, struct error *error)
 	const char *const directories[] = { plan->state.state,
 					    plan->state.runtime_count ? plan->state.runtime[0].path : NULL };
 	owned_list hidden = { 0 };
+	owned_fd state_fd = -1;
 
+	/* Made where it is missing: what another worker makes later would show through the layers. */
+	if (plan->state.state)
+		(void)state_open(&plan->state, STATE_MAKE, &state_fd, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
 		owned_text path = NULL;
 

@@ -86,6 +86,15 @@ overlay_works='
 	mkdir "$BATS_TMPDIR/elsewhere.$$"
 	run_sbx 0 run -- sh -c 'echo x >marker-in-tree; find /run /tmp /var/tmp /dev /home /root ~ -name marker-in-tree 2>/dev/null | sort -u'
 	assert_same "$tree/marker-in-tree" "$output"
+	# What is made while the worker lives is not seen either, where there was nothing at its start.
+	rm -rf "$HOME/.local/state"
+	mkfifo made started && mkdir -m 700 runtime
+	XDG_RUNTIME_DIR=$tree/runtime "$SBX" run -v "$tree:/run/out:rw" -- sh -c 'echo >/run/out/started; read -r _ </run/out/made; cat ~/.local/state/sbx/kept/other/rows' >out 2>/dev/null &
+	read -r _ <started
+	mkdir -p "$HOME/.local/state/sbx/kept/other" && echo secret >"$HOME/.local/state/sbx/kept/other/rows"
+	echo >made
+	wait $! || true
+	assert_same "" "$(cat out)"
 	mkdir -p "$HOME/.local/state/sbx/kept/other" && echo secret >"$HOME/.local/state/sbx/kept/other/rows"
 	run_sbx 0 run -- sh -c '! ls ~/.local/state/sbx 2>/dev/null'
 	XDG_STATE_HOME=$BATS_TMPDIR/elsewhere.$$ SBX_UPPER=disk run_sbx 0 run -- sh -c '! ls '"$BATS_TMPDIR/elsewhere.$$"'/sbx/uppers 2>/dev/null'
@@ -104,9 +113,10 @@ overlay_works='
 	mkdir "$HOME/scratch" && echo mine >"$HOME/scratch/mine"
 	mkfifo up
 	"$SBX" run --scratch "$HOME/scratch" -v "$tree:/run/out:rw" -- sh -c '
-		echo x >~/f; ls ~/scratch 2>/dev/null && exit 1; echo up >/run/out/up; exec sleep 600' &
+		echo x >~/f; ls ~/scratch >/dev/null 2>&1 && seen=shown; echo ${seen:-hidden} >/run/out/up; exec sleep 600' &
 	pid=$!
-	read -r _ <up
+	read -r seen <up
+	assert_same hidden "$seen"
 	assert_same 2 "$(ls -A "$HOME/scratch" | wc -l)"
 	kill $pid
 	wait $pid || true
