@@ -7,6 +7,7 @@
 #include "base/macro.h"
 #include "sandbox/verbs/help.h"
 #include "sandbox/verbs/options.h"
+#include "sandbox/verbs/settings.h"
 #include "sandbox/verbs/verbs.h"
 
 void invocation_init(struct invocation *invocation)
@@ -19,6 +20,8 @@ void invocation_release(struct invocation *invocation)
 {
 	spec_release(&invocation->spec);
 	text_free(&invocation->database);
+	text_free(&invocation->file);
+	project_settings_release(&invocation->given);
 	text_list_release(&invocation->filters);
 	text_list_release(&invocation->operands);
 	text_list_release(&invocation->notes);
@@ -78,8 +81,12 @@ static int apply_option(struct invocation *invocation, const struct option *opti
 			struct error *error)
 {
 	const struct option *row = option_resolve(invocation->verb, option);
+	const char *given = option->preset ? option->preset : value;
 
-	return row->set(invocation, row, option->preset ? option->preset : value, error);
+	if (row->key)
+		project_settings_add(&invocation->given, row->key,
+				     !given && row->value && row->choices ? row->choices[0].word : given, 0, 0);
+	return row->set(invocation, row, given, error);
 }
 
 /* "--name", "--name=value", "--name value". @return how many arguments it took, or -errno */
@@ -246,6 +253,7 @@ int invocation_parse(struct invocation *invocation, char *const *arguments, stru
 	const char *name = arguments[0];
 	int result;
 
+	invocation->arguments = arguments;
 	if (!name)
 		return error_set(error, .number = EINVAL, .step = "start", .cause = "the command is missing",
 				 .remedy = "'sbx --help' lists the commands");
@@ -262,4 +270,23 @@ int invocation_parse(struct invocation *invocation, char *const *arguments, stru
 	if (result < 0 || invocation->help)
 		return result;
 	return check_operands(invocation, error);
+}
+
+int invocation_add_project(struct invocation *invocation, const struct project *project, struct error *error)
+{
+	owned_invocation fresh;
+	int result = 0;
+
+	invocation_init(&fresh);
+	fresh.verb = invocation->verb;
+	for (size_t i = 0; i < project->settings.count && result == 0; i++)
+		result = settings_apply(&fresh, &project->settings.items[i], project, &invocation->given, error);
+	if (result == 0)
+		result = invocation_parse(&fresh, invocation->arguments, error);
+	if (result < 0)
+		return result;
+	invocation_release(invocation);
+	*invocation = fresh;
+	invocation_init(&fresh);
+	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/pool/project.h"
 #include "sandbox/worker/spec.h"
 
 struct verb;
@@ -18,6 +19,7 @@ struct verb;
 enum output_format {
 	FORMAT_TABLE,
 	FORMAT_JSON,
+	FORMAT_YAML,
 };
 
 #define TAIL_ALL	   UINT64_MAX
@@ -45,6 +47,10 @@ struct invocation {
 	char *database;		  /* db: which of the worker's; NULL: its only one */
 	struct text_list filters; /* KEY=VALUE */
 
+	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */
+	struct project_settings given; /* what options with a key of sbx.yaml said, in order */
+	char *const *arguments;	       /* the line itself, borrowed */
+
 	struct text_list operands; /* without the command, which is spec.payload */
 	struct text_list notes;	   /* for --verbose: options that have no effect, and why */
 };
@@ -58,5 +64,10 @@ void invocation_release(struct invocation *invocation);
  *  @arguments  argv without the program's name, NULL-terminated; borrowed for the call
  *  @return 0 or -EINVAL with `error` filled; the invocation is to be released in both cases */
 int invocation_parse(struct invocation *invocation, char *const *arguments, struct error *error);
+
+/** Reads the line anew on top of a project's settings: these first, so that what the line says is stronger and what
+ * adds up comes behind. Keys that the verb has no option for are passed over; `databases` gives way to any --db.
+ *  @return 0, or -EINVAL with the place in the file as the error's context */
+int invocation_add_project(struct invocation *invocation, const struct project *project, struct error *error);
 
 #endif

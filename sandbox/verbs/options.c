@@ -33,6 +33,12 @@ static const struct option_choice formats[] = {
 	{ 0 },
 };
 
+static const struct option_choice settings_formats[] = {
+	{ .word = "yaml", .value = FORMAT_YAML },
+	{ .word = "json", .value = FORMAT_JSON },
+	{ 0 },
+};
+
 static const struct option_choice environment_filters[] = {
 	{ .word = "short", .value = ENVIRONMENT_FILTER_SHORT },
 	{ .word = "strict", .value = ENVIRONMENT_FILTER_STRICT },
@@ -122,6 +128,9 @@ bool option_belongs(const struct option *option, const struct verb *verb)
 	size_t length = strlen(verb->name);
 	const char *word = option->verbs;
 
+	/* `config` takes what has a key in sbx.yaml, so that it can show what a line makes of the file. */
+	if (option->key && text_equal(verb->name, "config"))
+		return true;
 	while (word) {
 		if (strncmp(word, verb->name, length) == 0 && (word[length] == ' ' || word[length] == '\0'))
 			return true;

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/verbs/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/path.h"
+
+const struct option *settings_option(const char *key)
+{
+	for (size_t i = 0; i < option_count; i++)
+		if (option_table[i].key && text_equal(option_table[i].key, key))
+			return &option_table[i];
+	return NULL;
+}
+
+int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error)
+{
+	struct project_key *keys = calloc(option_count, sizeof(*keys));
+	owned_text here = getcwd(NULL, 0);
+	owned_text tree = NULL;
+	size_t count = 0;
+	int result;
+
+	if (!keys)
+		abort();
+	if (!here) {
+		free(keys);
+		return error_set(error, .number = errno, .step = "find the current directory");
+	}
+	for (size_t i = 0; i < option_count; i++)
+		if (option_table[i].key)
+			keys[count++] = (struct project_key){ .name = option_table[i].key,
+							      .repeats = option_table[i].repeats,
+							      .takes_value = option_table[i].value };
+	/* --file is below the current directory, as any other file name of the line; sbx.yaml lies in the tree. */
+	tree = path_normal(here, !invocation->file && invocation->spec.tree ? invocation->spec.tree : ".");
+	result = project_read(tree, invocation->file, keys, count, ret_project, error);
+	free(keys);
+	return result;
+}
+
+/* Paths of the host are below the file's directory; those of the inside are below the tree already. */
+static char *place_value(const struct project *project, const char *key, const char *value)
+{
+	static const char *const host_paths[] = { "tree", "scratch", "env_file", "volumes" };
+
+	for (size_t i = 0; value && i < sizeof(host_paths) / sizeof(host_paths[0]); i++)
+		if (text_equal(host_paths[i], key) && value[0] != '/' && !text_equal(value, "-"))
+			return path_join(project->directory, text_starts_with(value, "./") ? value + 2 : value);
+	return text_duplicate(value);
+}
+
+static bool is_given(const struct project_settings *given, const char *key)
+{
+	for (size_t i = 0; i < given->count; i++)
+		if (text_equal(given->items[i].key, key))
+			return true;
+	return false;
+}
+
+/* Whether what the line says takes the place of what the file says; else it comes behind. */
+static bool is_replaced(const struct option *option, const struct project_settings *given)
+{
+	return (!option->repeats || text_equal(option->key, "databases")) && is_given(given, option->key);
+}
+
+int settings_apply(struct invocation *invocation, const struct project_setting *setting, const struct project *project,
+		   const struct project_settings *given, struct error *error)
+{
+	const struct option *option = settings_option(setting->key);
+	owned_text value = place_value(project, setting->key, setting->value);
+	int result;
+
+	if (!option_belongs(option, invocation->verb) || is_replaced(option, given))
+		return 0;
+	result = option->set(invocation, option, value, error);
+	return result < 0 ? error_context(error, "%s:%u:%u", project->file, setting->line, setting->column) : 0;
+}
+
+void settings_merge(const struct project *project, const struct project_settings *given,
+		    struct project_settings *ret_merged)
+{
+	*ret_merged = (struct project_settings){ 0 };
+	for (size_t i = 0; i < option_count; i++) {
+		const struct option *option = &option_table[i];
+		const char *last = NULL;
+		bool any = false;
+
+		if (!option->key)
+			continue;
+		for (size_t j = 0; j < project->settings.count && !is_replaced(option, given); j++) {
+			const struct project_setting *setting = &project->settings.items[j];
+			owned_text value = place_value(project, setting->key, setting->value);
+
+			if (text_equal(setting->key, option->key))
+				project_settings_add(ret_merged, option->key, value, setting->line, setting->column);
+		}
+		for (size_t j = 0; j < given->count; j++) {
+			if (!text_equal(given->items[j].key, option->key))
+				continue;
+			if (option->repeats)
+				project_settings_add(ret_merged, option->key, given->items[j].value, 0, 0);
+			any = true;
+			last = given->items[j].value;
+		}
+		if (any && !option->repeats)
+			project_settings_add(ret_merged, option->key, last, 0, 0);
+	}
+}

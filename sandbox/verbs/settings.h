@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between sbx.yaml and the option table: a key of the file is an option's `key`, its value what the option takes. */
+#ifndef SBX_VERBS_SETTINGS_H
+#define SBX_VERBS_SETTINGS_H
+
+#include "sandbox/pool/project.h"
+#include "sandbox/verbs/options.h"
+
+/** Reads the project's file: --file, or sbx.yaml of the tree. @return 1 found, 0 there is none, or -errno */
+int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error);
+/** Applies one value by its option's setter, unless the line (`given`) says otherwise. */
+int settings_apply(struct invocation *invocation, const struct project_setting *setting, const struct project *project,
+		   const struct project_settings *given, struct error *error);
+/** What holds in the end, in the option table's order: the file's values with `given` on top. The caller's to release.
+ */
+void settings_merge(const struct project *project, const struct project_settings *given,
+		    struct project_settings *ret_merged);
+/** The option with that key, or NULL. */
+const struct option *settings_option(const char *key);
+
+#endif
