@@ -13,6 +13,7 @@ struct reader {
 	const char *name;
 	yaml_document_t *document;
 	size_t nodes; /* made so far */
+	size_t bytes; /* of their texts */
 	struct error *error;
 };
 
@@ -46,13 +47,26 @@ static bool is_null_word(const yaml_node_t *node)
 	return false;
 }
 
+/* The core schema's, which libyaml sets where nothing is written. YAML 1.2, 10.2. */
+static bool is_core_tag(const char *tag)
+{
+	static const char prefix[] = "tag:yaml.org,2002:";
+	static const char *const names[] = { "str", "seq", "map", "int", "float", "bool", "null" };
+
+	for (size_t i = 0; text_starts_with(tag, prefix) && i < ARRAY_SIZE(names); i++)
+		if (text_equal(tag + strlen(prefix), names[i]))
+			return true;
+	return false;
+}
+
 static int check_node(struct reader *reader, const yaml_node_t *node)
 {
-	static const char core[] = "tag:yaml.org,2002:";
-
-	if (++reader->nodes > DOCUMENT_NODES_MAX)
-		return fail_node(reader, node, E2BIG, "it has too many values, once aliases are followed", NULL);
-	if (node->tag && !text_starts_with((const char *)node->tag, core))
+	if (node->type == YAML_SCALAR_NODE)
+		reader->bytes += node->data.scalar.length;
+	if (++reader->nodes > DOCUMENT_NODES_MAX || reader->bytes > DOCUMENT_TEXT_MAX)
+		return fail_node(reader, node, E2BIG, "its values are too many or too long, once aliases are followed",
+				 NULL);
+	if (node->tag && !is_core_tag((const char *)node->tag))
 		return fail_node(reader, node, EINVAL, "tags have no meaning here", "leave out what begins with '!'");
 	if (node->type == YAML_SCALAR_NODE && memchr(node->data.scalar.value, '\0', node->data.scalar.length))
 		return fail_node(reader, node, EINVAL, "it holds a NUL, which no path, name or argument can", NULL);

@@ -16,6 +16,7 @@ enum {
 	DOCUMENT_SIZE_MAX = 1 << 20,
 	DOCUMENT_DEPTH_MAX = 32,
 	DOCUMENT_NODES_MAX = 20000,
+	DOCUMENT_TEXT_MAX = 4 << 20,
 };
 
 enum document_kind {

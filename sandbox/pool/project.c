@@ -298,8 +298,15 @@ static int read_workers(struct reader *reader, const struct document_node *node,
 
 static int read_signal(struct reader *reader, const struct document_node *node, void *member)
 {
-	int number = node->kind == DOCUMENT_TEXT ? process_signal_parse(node->text) : -EINVAL;
+	char upper[16] = "";
+	int number;
 
+	/* docker and kill(1) take lower case as well. What is too long is cut, and no signal then either. */
+	if (node->kind == DOCUMENT_TEXT)
+		text_copy(upper, sizeof(upper), node->text);
+	for (char *letter = upper; *letter; letter++)
+		*letter = (char)toupper((unsigned char)*letter);
+	number = process_signal_parse(upper);
 	if (number < 0)
 		return fail_value(reader, node, "there is no such signal", "write SIGTERM, TERM or 15");
 	*(int *)member = number;
