@@ -99,6 +99,8 @@ static bool mean_the_same(struct invocation *a, struct invocation *b)
 	for (size_t i = 0; i < ARRAY_SIZE(both); i++) {
 		text_list_release(&both[i]->operands);
 		text_list_release(&both[i]->spec.payload);
+		project_settings_release(&both[i]->given);
+		both[i]->arguments = NULL;
 	}
 	return memcmp(a, b, sizeof(*a)) == 0;
 }
