@@ -60,6 +60,7 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.worker_count = options->count;
 	member->plan.annex = options->annex;
 	member->plan.guest = options->guest;
+	member->plan.log_fd = options->log_fd;
 	member->plan.seed = options->seed;
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;
@@ -77,7 +78,7 @@ int member_fd(const struct member *member)
 	return member->launched.control_fd;
 }
 
-static void die(struct member *member, const struct error *error)
+void member_fail(struct member *member, const struct error *error)
 {
 	member->state = MEMBER_DEAD;
 	member->error = *error;
@@ -112,7 +113,7 @@ void member_hear(struct member *member, launch_say *say)
 
 		(void)error_set(&error, .number = ECHILD, .step = "keep the world alive",
 				.cause = "its PID 1 ended, or was killed from outside");
-		die(member, &error);
+		member_fail(member, &error);
 		return;
 	}
 	switch (reply.kind) {
@@ -127,12 +128,12 @@ void member_hear(struct member *member, launch_say *say)
 		note(member, &said, say);
 		break;
 	}
-	case REPLY_SERVICE:
-		if (member->hear_service)
-			member->hear_service(member->argument, reply.number, &reply.error);
-		break;
 	case REPLY_FAILED:
-		die(member, &reply.error);
+		member_fail(member, &reply.error);
+		break;
+	default:
+		if (member->hear)
+			member->hear(member->argument, member, &reply);
 		break;
 	}
 }
@@ -157,11 +158,18 @@ int member_connect(const struct member *member, bool is_restricted, int *ret_fd,
 
 void member_end(struct member *member)
 {
+	void (*hear)(void *, struct member *, const struct reply *);
+	void *argument;
+
 	launch_end(&member->launched);
 	fd_close(&member->annex_fd);
 	upper_remove(&member->plan);
 	listing_close(&member->listing);
 	plan_release(&member->plan);
 	text_list_release(&member->degraded);
+	hear = member->hear;
+	argument = member->argument;
 	member_init(member);
+	member->hear = hear;
+	member->argument = argument;
 }

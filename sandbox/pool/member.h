@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/listing.h"
+#include "sandbox/worker/request.h"
 #include "sandbox/worker/world.h"
 
 enum member_state {
@@ -35,6 +36,7 @@ struct member_options {
 	const struct seed *seed;	  /* what it starts from; NULL: the tree as it is */
 	const struct server_guest *guest; /* its services; NULL: none, then READY is when it stands */
 	const char *log_directory;	  /* absolute; NULL: none */
+	int log_fd;			  /* the same, borrowed until it has begun; -1 */
 };
 
 struct member {
@@ -45,8 +47,9 @@ struct member {
 	struct text_list degraded;
 	int annex_fd; /* the annex's listening socket, once it is READY; -1 */
 	struct error error;
-	/* Told of each REPLY_SERVICE; may be NULL. */
-	void (*hear_service)(void *argument, int64_t number, const struct error *error);
+	/* Told of what is not about its start: REPLY_STARTED, REPLY_EXITED, REPLY_SERVICE…; may be NULL. Both stay over
+	 * member_end(). */
+	void (*hear)(void *argument, struct member *member, const struct reply *reply);
 	void *argument;
 	bool has_guest;
 	const char *log_directory;
@@ -64,8 +67,11 @@ int member_begin(struct member *member, const struct member_options *options, st
 int member_fd(const struct member *member);
 /** Takes one message. */
 void member_hear(struct member *member, launch_say *say);
-/** Services are ready; for hear_service(). */
+/** Its services are ready; for hear(). */
 void member_set_ready(struct member *member);
+
+/** It is of no use: dead, as `error` says. For hear(). */
+void member_fail(struct member *member, const struct error *error);
 
 /** Makes a connection to its PID 1. @is_restricted  it may only start a command and signal it  @ret_fd the caller's */
 int member_connect(const struct member *member, bool is_restricted, int *ret_fd, struct error *error);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What sbx places beside a test runner: the hook and the reporter, and what they and the supervisor say to each other.
  *
- * How it works. The runner runs in world R as always. Node loads hook/hook.cjs into each of its processes (NODE_OPTIONS);
- * in all but the runner's own it does nothing. There it replaces child_process.fork: a fork of a test process (Playwright,
- * Jest, Vitest) becomes `sbx lease … -- node ENTRY`, so that the test process starts inside a world while the runner talks
- * to it over the very channel it would have had. For Playwright hook/reporter.cjs is added beside the user's reporters;
- * it runs in the same process, tells the supervisor what there is and what happens, and the hook which projects belong
- * into R. Both are plain CommonJS without dependencies, for Node 18 and later.
+ * How it works. The runner runs in world R as always. Node loads hook/hook.cjs into each of its processes
+ *(NODE_OPTIONS); in all but the runner's own it does nothing. There it replaces child_process.fork: a fork of a test
+ *process (Playwright, Jest, Vitest) becomes `sbx lease … -- node ENTRY`, so that the test process starts inside a world
+ *while the runner talks to it over the very channel it would have had. For Playwright hook/reporter.cjs is added beside
+ *the user's reporters; it runs in the same process, tells the supervisor what there is and what happens, and the hook
+ *which projects belong into R. Both are plain CommonJS without dependencies, for Node 18 and later.
  *
  * 1. What the supervisor puts into R
  *
@@ -15,60 +15,60 @@
  *	SBX_LEASE		/run/sbx/sbx: the program that is started for a lease
  *	SBX_RUN_SOCKET		/run/sbx/run: a stream socket where section 3 is spoken
  *	SBX_WORKERS		N, where -n was given; else unset: the runner's own number, worlds are made lazily
- *	SBX_UNIT		`file` for --reset file and --fresh file: each group of tests gets a process, so a lease, of its own
+ *	SBX_UNIT		`file` for --reset file and --fresh file: each group of tests gets a process, so a lease, of
+ *its own
  *
- * With N = 1 R is the world: the hook then only passes --workers=1, every test process is an ordinary child of the runner.
- * Nothing of this list reaches a world: the hook takes it out of the environment that it hands to a lease.
+ * With N = 1 R is the world: the hook then only passes --workers=1, every test process is an ordinary child of the
+ *runner. Nothing of this list reaches a world: the hook takes it out of the environment that it hands to a lease.
  *
  * 2. A lease
  *
- *	$SBX_LEASE lease [--slot K] [--after S] [--project ID] [--retry R] --pass-fd FD -- NODE [NODE OPTION…] ENTRY [ARGUMENT…]
+ *	$SBX_LEASE lease [--slot K] [--after S] [--project ID] [--retry R] --pass-fd FD -- NODE [NODE OPTION…] ENTRY
+ *[ARGUMENT…]
  *
- *	--slot K	the world to be in; below N where N is set. It is exclusive: while another lease holds it, wait in order.
- *			Without: any free world
- *	--after S	the world must stem from a freeze that was taken after S hosted processes (section 3, `hosted`) had ended:
- *			newest freeze >= S: a world of it (or a later one) is right. Older: freeze now. So S = 0 freezes
- *			at the first lease only, and a world of an older freeze is replaced. A plain comparison of numbers; which
- *			projects depend on which is the hook's business. Default 0
+ *	--slot K	the world to be in; below N where N is set. It is exclusive: while another lease holds it, wait in
+ *order. Without: any free world
+ *	--after S	the world must stem from a freeze that was taken after S hosted processes (section 3, `hosted`)
+ *had ended: newest freeze >= S: a world of it (or a later one) is right. Older: freeze now. So S = 0 freezes at the
+ *first lease only, and a world of an older freeze is replaced. A plain comparison of numbers; which projects depend on
+ *which is the hook's business. Default 0
  *	--project ID	for what is shown
- *	--retry R	the greatest retry among the tests that the process starts with: > 0 with --retry-fresh means a new world
- *	--pass-fd FD	the channel to the runner (NODE_CHANNEL_FD in the environment says the same number): must arrive in the
- *			world under that number. The client closes its own copy at once, or the runner never sees the disconnect
+ *	--retry R	the greatest retry among the tests that the process starts with: > 0 with --retry-fresh means a
+ *new world
+ *	--pass-fd FD	the channel to the runner (NODE_CHANNEL_FD in the environment says the same number): must arrive
+ *in the world under that number. The client closes its own copy at once, or the runner never sees the disconnect
  *
  * The client hands on its stdio, its environment and its current directory. It ends as the test process ends: same exit
- * status; after a signal it kills itself by the same. Signals that it gets it passes on (runners stop their children so;
- * Ctrl-C reaches the whole group, as it would without sbx). Its own death (SIGKILL included) ends the test process. A lease that
- * cannot be had exits with 125, having said why.
+ * status; after a signal it kills itself by the same. Signals that it gets it passes on (runners stop their children
+ *so; Ctrl-C reaches the whole group, as it would without sbx). Its own death (SIGKILL included) ends the test process.
+ *A lease that cannot be had exits with 125, having said why.
  *
  * 3. Over the socket: one JSON object a line, from the runner only; nothing is answered
  *
  *	hello	{version:1, runner:"playwright"|"jest"|"vitest", runnerVersion, pid, argv[], workersAsked, added[]}
  *		added: what the hook put into the command line. workersAsked: what the user wrote there himself, or null
- *	config	{configFile, configDir, rootDir, workers, fullyParallel, globalSetup, globalTeardown, updateSnapshots, shard,
- *		 services[], servicesKnown, environment, projects[], artifacts{directories[],files[]}}
- *		service: {name, command|null, cwd, environment{}, url|null, port|null, stdout|null, stderr|null (each
- *		 {pattern, flags}), timeoutMs, reuseExisting, ignoreHttpsErrors, stopSignal|null, stopTimeoutMs|null}.
- *		 environment is what Playwright would set on top of its own. A named group of stdout or stderr becomes a
- *		 variable, name in upper case.
- *		environment: {set{}, unset[]}: what the config changed in the runner's own (dotenv); services get it, too
- *		project: {id, name, dependencies[], teardown|null, hosted, outputDir, testDir, snapshotDir,
- *		 snapshotPathTemplate|null, retries, workers|null, fullyParallel, headless|null, chromiumSandbox|null}
- *		hosted: its test processes run in R, one at a time, since others depend on it, or it is a teardown
- *		servicesKnown false: this version hides them; what `services` lacks has to come from sbx.yaml
- *	begin	{tests, workers}			workers: as many as there is work for
- *	hosted	{event:"begin"|"end", project, parallelIndex, pid, ended}
- *		ended: how many hosted processes have ended, this one included; the S of --after counts in it
- *	test	{event:"begin", id, project, hosted, title, file, line, column, parallelIndex, slot, workerIndex, retry}
- *	test	{event:"end", … the same, status, expected, ok, durationMs, message|null}
- *	end	{status, durationMs}
- *	refuse	{message, remedy}	the runner will not run N-wide as it was called: the hook ends it with status 125.
- *					The supervisor prints both parts; the hook prints them only when there is no socket
+ *	config	{configFile, configDir, rootDir, workers, fullyParallel, globalSetup, globalTeardown, updateSnapshots,
+ *shard, services[], servicesKnown, environment, projects[], artifacts{directories[],files[]}} service: {name,
+ *command|null, cwd, environment{}, url|null, port|null, stdout|null, stderr|null (each {pattern, flags}), timeoutMs,
+ *reuseExisting, ignoreHttpsErrors, stopSignal|null, stopTimeoutMs|null}. environment is what Playwright would set on
+ *top of its own. A named group of stdout or stderr becomes a variable, name in upper case. environment: {set{},
+ *unset[]}: what the config changed in the runner's own (dotenv); services get it, too project: {id, name,
+ *dependencies[], teardown|null, hosted, outputDir, testDir, snapshotDir, snapshotPathTemplate|null, retries,
+ *workers|null, fullyParallel, headless|null, chromiumSandbox|null} hosted: its test processes run in R, one at a time,
+ *since others depend on it, or it is a teardown servicesKnown false: this version hides them; what `services` lacks has
+ *to come from sbx.yaml begin	{tests, workers}			workers: as many as there is work for hosted
+ *{event:"begin"|"end", project, parallelIndex, pid, ended} ended: how many hosted processes have ended, this one
+ *included; the S of --after counts in it test	{event:"begin", id, project, hosted, title, file, line, column,
+ *parallelIndex, slot, workerIndex, retry} test	{event:"end", … the same, status, expected, ok, durationMs,
+ *message|null} end	{status, durationMs} refuse	{message, remedy}	the runner will not run N-wide as it was
+ *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
+ *socket
  *
  * Order. `test end` of a red test is in the socket before the runner tells its process to stop: a supervisor that reads
- * the socket empty before it handles the end of a lease knows which test the world it is about to keep belongs to. `hosted
- * end` with ended = S is in the socket before any lease that says --after S is asked for.
- * A lease of none, and no `hosted`, by the end of a run with N > 1: the tests ran in R, unisolated (0 of N worlds used).
- * No `hello` at all: NODE_OPTIONS was overwritten on the way, or the runner is not one of these.
+ * the socket empty before it handles the end of a lease knows which test the world it is about to keep belongs to.
+ *`hosted end` with ended = S is in the socket before any lease that says --after S is asked for. A lease of none, and
+ *no `hosted`, by the end of a run with N > 1: the tests ran in R, unisolated (0 of N worlds used). No `hello` at all:
+ *NODE_OPTIONS was overwritten on the way, or the runner is not one of these.
  */
 #ifndef SBX_RUN_HOOK_H
 #define SBX_RUN_HOOK_H

@@ -60,8 +60,9 @@ static int ask_for_world(int socket, const struct lease_options *options, struct
 static void fill_environment(const struct lease_answer *answer, struct text_list *set)
 {
 	for (char **entry = environ; *entry; entry++)
-		if (!text_starts_with(*entry, LEASE_ENVIRONMENT_SOCKET "=") && !text_starts_with(*entry, "SBX_LEASE=") &&
-		    !text_starts_with(*entry, "SBX_WORKERS=") && !text_starts_with(*entry, "SBX_WORKER="))
+		if (!text_starts_with(*entry, LEASE_ENVIRONMENT_SOCKET "=") &&
+		    !text_starts_with(*entry, "SBX_LEASE=") && !text_starts_with(*entry, "SBX_WORKERS=") &&
+		    !text_starts_with(*entry, "SBX_WORKER="))
 			text_list_add(set, *entry);
 	text_list_take(set, text_format("SBX_WORKER=%u", answer->worker));
 	text_list_take(set, text_format("SBX_WORKERS=%u", answer->workers));

@@ -22,6 +22,7 @@ void invocation_release(struct invocation *invocation)
 	text_free(&invocation->database);
 	text_free(&invocation->file);
 	project_settings_release(&invocation->given);
+	text_free(&invocation->project);
 	text_list_release(&invocation->filters);
 	text_list_release(&invocation->operands);
 	text_list_release(&invocation->notes);

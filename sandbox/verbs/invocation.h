@@ -45,6 +45,11 @@ struct invocation {
 	int signal;		  /* kill; 0: the worker's own for stop, KILL for kill */
 	uint64_t stop_timeout_ms; /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */
 	char *database;		  /* db: which of the worker's; NULL: its only one */
+	uint64_t workers;	  /* test: how many worlds; 0: as the runner says */
+	uint64_t slot;		  /* lease: the world's number + 1; 0: any */
+	uint64_t after;		  /* lease */
+	uint64_t retry;		  /* lease */
+	char *project;		  /* lease */
 	struct text_list filters; /* KEY=VALUE */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */

@@ -651,3 +651,13 @@ int option_set_since(struct invocation *invocation, const struct option *option,
 	invocation->since_ms = since_ms;
 	return 0;
 }
+
+int option_set_slot(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
+{
+	uint64_t slot;
+
+	if (number_parse(value, 0, 255, &slot) < 0)
+		return option_refuse_value(option, value, "it must be a number from 0 to 255", NULL, error);
+	invocation->slot = slot + 1;
+	return 0;
+}

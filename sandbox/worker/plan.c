@@ -233,7 +233,8 @@ void plan_init(struct worker_plan *plan, const struct spec *spec)
 				      .owner_fd = -1,
 				      .control_fd = -1,
 				      .listener_fd = -1,
-				      .lock_fd = -1 };
+				      .lock_fd = -1,
+				      .log_fd = -1 };
 }
 
 int plan_make(struct worker_plan *plan, struct error *error)

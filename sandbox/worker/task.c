@@ -227,6 +227,9 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	case TASK_KEEP:
 		return task_keep(world, task->fds[0], task->fds[1], error);
 	case TASK_INSPECT:
+	case TASK_FREEZE:
+	case TASK_CLONE:
+	case TASK_LISTENERS:
 		break; /* done above */
 	}
 	assert(!"a kind without its part");

@@ -49,6 +49,9 @@ enum task_kind {
 	TASK_DB_LIST,	  /* fds: out. arguments: "table" or "json" */
 	TASK_DB_QUERY,	  /* fds: out. arguments: "table" or "json", database (path, or "" for the only one), SQL */
 	TASK_KEEP,	  /* fds: the kept worker's directory, out. Copies the writable layers to upper-N */
+	TASK_FREEZE,	  /* fds: a seed's directory, out. arguments: databases. Makes a seed of it (overlay/seed.h) */
+	TASK_CLONE,	  /* fds: a socket. arguments: directories. Sends a detached mount of each, for grafts */
+	TASK_LISTENERS,	  /* fds: out. Who listens on which TCP port, as JSON */
 };
 
 enum { TASK_FDS_MAX = 4 };

@@ -76,6 +76,7 @@ struct worker_plan {
 	size_t graft_count;
 	const struct seed *seed;	  /* what the layers start from, overlay/seed.h; borrowed; NULL: none */
 	const struct server_guest *guest; /* borrowed; NULL: none */
+	int log_fd;			  /* a directory that the guest writes logs to, borrowed; -1: none */
 	struct text_list messages;	  /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;

@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works. This process supervises; it owns all worlds, and everything ends with it.
+ *
+ * World R holds the runner, with the caller's own descriptors. The hook that is loaded into the runner (hook.h) makes
+ * of each test process that the runner forks a lease: a client inside R (lease.h) that connects to the one socket R
+ * has, and starts the test process in the world it is given. Before the first of them R is *frozen*: all its processes
+ * are stopped for a moment, its databases and files copied to the run's directory. That seed is the start of each
+ * world, in which the servers are started anew. So what globalSetup and setup projects did is there N times, on the
+ * same ports.
+ *
+ * The loop waits for: signals, the time limit, R's PID 1, R's socket and what connected to it, the worlds' PID 1s.
+ * After each event run_advance() looks whether a waiting lease can be granted or what has to be done for it. A freeze
+ * blocks the loop for some milliseconds, in which R stands still anyway. */
+#include "sandbox/run/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/macro.h"
+#include "base/process.h"
+#include "overlay/seed.h"
+#include "sandbox/pool/member.h"
+#include "sandbox/run/artifacts.h"
+#include "sandbox/run/directory.h"
+#include "sandbox/run/events.h"
+#include "sandbox/run/hook.h"
+#include "sandbox/run/lease.h"
+#include "sandbox/run/servers.h"
+#include "sandbox/worker/annex.h"
+#include "sandbox/worker/ask.h"
+#include "sandbox/worker/attach.h"
+
+enum {
+	SLOTS_MAX = 256,
+	PEERS_MAX = 1024,
+	FIXED_POLLED = 4, /* signals, timer, R, R's socket */
+};
+
+enum peer_kind {
+	PEER_NEW,     /* has not said what it is */
+	PEER_EVENTS,  /* hook or reporter: JSON lines */
+	PEER_WAITING, /* wants a world */
+	PEER_HOLDING, /* has one */
+};
+
+/* A connection from inside R. */
+struct peer {
+	int fd;
+	enum peer_kind kind;
+	struct text_buffer input;
+	struct lease_request request;
+	struct slot *slot; /* PEER_HOLDING */
+};
+
+/* A world of the run. */
+struct slot {
+	struct member member;
+	struct servers_world *servers; /* of its present world; NULL */
+	char *name;		       /* "RUN.w2" */
+	unsigned index;
+	unsigned generation; /* of the freeze it stems from */
+	struct peer *holder;
+	unsigned leases;
+};
+
+struct run {
+	const struct run_options *options;
+	struct spec spec; /* the options', in the shape of R and the worlds; borrows all texts */
+	struct run_directory directory;
+	struct member runner; /* world R */
+	char *runner_name;
+	struct slot *slots[SLOTS_MAX]; /* made when first asked for */
+	unsigned slot_count;
+	struct peer **peers; /* in the order in which they came */
+	size_t peer_count;
+	struct events events;
+	struct servers *servers; /* what the worlds start, once the config is known; NULL */
+
+	bool is_frozen;
+	unsigned generation; /* of the newest freeze: hosted processes that had ended by then */
+	unsigned freezes;
+	struct seed seed;
+
+	int signal_fd;
+	int timer_fd;
+	bool is_stopping;
+	bool timed_out;
+	bool has_ended; /* the runner has */
+	int status;
+	bool has_failed;
+	struct error *error;
+};
+
+static void fail(struct run *run)
+{
+	run->has_failed = true;
+}
+
+/* ---- world R ---- */
+
+static void hear_runner(void *argument, struct member *member, const struct reply *reply)
+{
+	struct run *run = argument;
+
+	(void)member;
+	if (reply->kind == REPLY_EXITED) {
+		run->has_ended = true;
+		run->status = (int)reply->number;
+	}
+}
+
+static const char *environment_value(const struct text_list *environment, const char *name)
+{
+	size_t length = strlen(name);
+	const char *value = NULL;
+
+	for (size_t i = 0; i < environment->count; i++)
+		if (strncmp(environment->items[i], name, length) == 0 && environment->items[i][length] == '=')
+			value = environment->items[i] + length + 1;
+	return value;
+}
+
+/* What the runner gets on top of the world's environment: hook.h section 1. */
+static void fill_runner_environment(const struct run *run, struct text_list *set)
+{
+	const char *options = environment_value(&run->runner.plan.environment, "NODE_OPTIONS");
+
+	text_list_take(set, text_format("NODE_OPTIONS=%s%s--require=" ANNEX_DIRECTORY "/hook.cjs",
+					options ? options : "", options && options[0] ? " " : ""));
+	text_list_add(set, "SBX_LEASE=" ANNEX_PROGRAM);
+	text_list_add(set, LEASE_ENVIRONMENT_SOCKET "=" ANNEX_SOCKET);
+	if (run->options->workers > 0)
+		text_list_take(set, text_format("SBX_WORKERS=%u", run->options->workers));
+	/* Its server would block the end, on a port of R that no browser reaches. */
+	text_list_add(set, "PLAYWRIGHT_HTML_OPEN=never");
+	/* Shared by the test processes: what the runner leaves there for them, and warm caches. */
+	text_list_add(set, "TMPDIR=" ANNEX_TEMPORARY);
+}
+
+static int start_runner(struct run *run, struct error *error)
+{
+	struct annex_file files[HOOK_FILE_COUNT];
+	struct member_options options = { .spec = &run->spec,
+					  .name = run->runner_name,
+					  .run = run->directory.id,
+					  .index = run->options->workers == 1 ? 0 : -1,
+					  .log_fd = -1,
+					  .annex = {
+						  .files = files, .file_count = HOOK_FILE_COUNT, .is_wanted = true } };
+	struct attach_options command = {
+		.spec = &run->spec, .is_main = true, .no_terminal = true, .directory = run->spec.workdir
+	};
+	owned_list set = { 0 };
+	struct relay *relay = NULL;
+	int result;
+
+	for (unsigned i = 0; i < HOOK_FILE_COUNT; i++) {
+		struct hook_file file = hook_file(i);
+
+		files[i] = (struct annex_file){ .name = file.name, .data = file.text, .size = file.size };
+	}
+	run->runner.hear = hear_runner;
+	run->runner.argument = run;
+	result = member_begin(&run->runner, &options, NULL, 0, run->options->say, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < run->runner.plan.messages.count; i++)
+		run->options->say(run->runner.plan.messages.items[i]);
+	fill_runner_environment(run, &set);
+	command.set = set;
+	result = attach_start(run->runner.launched.control_fd, &command, &relay, error);
+	relay_close(relay); /* it handed the caller's descriptors on, which is all there is to relay */
+	return result;
+}
+
+static void signal_runner(const struct run *run, int number)
+{
+	struct request_header header = { .kind = REQUEST_SIGNAL, .argument = number };
+
+	/* A PID 1 that is gone is seen at the connection's end. */
+	(void)request_send(run->runner.launched.control_fd, &header, NULL, NULL);
+}
+
+/* ---- freezing R ---- */
+
+static int freeze(struct run *run, struct error *error)
+{
+	struct task task = { .kind = TASK_FREEZE };
+	owned_text path = run_directory_path(&run->directory, "seed-%u", run->freezes);
+	owned_fd seed_fd = -1;
+	owned_fd out_fd = -1;
+	owned_fd connection = -1;
+	int result = run_directory_make(&run->directory, path, &seed_fd, error);
+
+	if (result == 0)
+		result = run_directory_open_file(&run->directory, "freeze.json", &out_fd, error);
+	if (result == 0)
+		result = member_connect(&run->runner, false, &connection, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < run->runner.plan.databases.count; i++)
+		text_list_add(&task.arguments, run->runner.plan.databases.items[i]);
+	task.fds[task.fd_count++] = seed_fd;
+	task.fds[task.fd_count++] = out_fd;
+	result = ask_task(connection, &task, error);
+	text_list_release(&task.arguments);
+	if (result < 0)
+		return error_context(error, "freeze");
+	seed_release(&run->seed);
+	result = seed_open(path, &run->seed, error);
+	if (result < 0)
+		return result;
+	run->is_frozen = true;
+	run->freezes++;
+	run->generation = run->events.hosted_ended;
+	return 0;
+}
+
+/* ---- the worlds ---- */
+
+static struct slot *get_slot(struct run *run, unsigned index)
+{
+	struct slot *slot = run->slots[index];
+
+	if (slot)
+		return slot;
+	slot = calloc(1, sizeof(*slot));
+	if (!slot)
+		abort();
+	member_init(&slot->member);
+	slot->index = index;
+	slot->name = text_format("%s.w%u", run->directory.id, index);
+	run->slots[index] = slot;
+	run->slot_count = MAX(run->slot_count, index + 1);
+	return slot;
+}
+
+static int start_world(struct run *run, struct slot *slot, struct error *error)
+{
+	struct member_options options = { .spec = &run->spec,
+					  .name = slot->name,
+					  .run = run->directory.id,
+					  .index = (int)slot->index,
+					  .count = run->options->workers,
+					  .seed = &run->seed,
+					  .log_fd = -1 };
+	owned_text logs = run_directory_path(&run->directory, "w%u", slot->index);
+	owned_fd log_fd = -1;
+	struct graft *grafts = NULL;
+	size_t graft_count = 0;
+	int result = artifacts_take_grafts(&run->runner, &run->events, &grafts, &graft_count, error);
+
+	if (result == 0)
+		result = run_directory_make(&run->directory, logs, &log_fd, error);
+	if (result == 0)
+		result = servers_enter(run->servers, log_fd, &slot->member, &options, &slot->servers, error);
+	if (result < 0)
+		return result;
+	options.log_directory = logs;
+	slot->generation = run->generation;
+	return member_begin(&slot->member, &options, grafts, graft_count, run->options->say, error);
+}
+
+static void end_world(struct slot *slot)
+{
+	member_end(&slot->member);
+	servers_release_world(slot->servers);
+	slot->servers = NULL;
+}
+
+/* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
+static int prepare_world(struct run *run, struct slot *slot, unsigned after, struct error *error)
+{
+	int result = 0;
+
+	if (slot->holder)
+		return 0;
+	if (slot->member.state == MEMBER_READY && slot->generation < after)
+		end_world(slot); /* it lacks what a setup project did since */
+	switch (slot->member.state) {
+	case MEMBER_READY:
+		return 1;
+	case MEMBER_STARTING:
+	case MEMBER_WAITING:
+		return 0;
+	case MEMBER_DEAD:
+		*error = slot->member.error;
+		(void)error_context(error, "world w%u", slot->index);
+		end_world(slot);
+		return -MAX(error->number, 1);
+	case MEMBER_ABSENT:
+		break;
+	}
+	if (!run->servers)
+		result = servers_read(&run->events, &run->servers, error);
+	if (result == 0 && (!run->is_frozen || run->generation < after))
+		result = freeze(run, error);
+	return result < 0 ? result : start_world(run, slot, error);
+}
+
+/* ---- leases ---- */
+
+static void refuse_lease(struct peer *peer, const struct error *error)
+{
+	struct lease_answer answer = { .version = LEASE_VERSION, .number = MAX(error->number, 1), .error = *error };
+
+	(void)fd_send(peer->fd, &answer, sizeof(answer), NULL, 0);
+	fd_close(&peer->fd);
+}
+
+static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
+{
+	struct lease_answer answer = { .version = LEASE_VERSION,
+				       .worker = slot->index,
+				       .workers = run->options->workers ? run->options->workers : run->slot_count };
+	struct error error = { 0 };
+	owned_fd connection = -1;
+
+	if (member_connect(&slot->member, true, &connection, &error) < 0) {
+		refuse_lease(peer, &error);
+		return;
+	}
+	if (fd_send(peer->fd, &answer, sizeof(answer), &connection, 1) < 0) {
+		fd_close(&peer->fd);
+		return;
+	}
+	peer->kind = PEER_HOLDING;
+	peer->slot = slot;
+	slot->holder = peer;
+	slot->leases++;
+}
+
+static struct slot *choose_slot(struct run *run, const struct peer *peer)
+{
+	unsigned count = run->options->workers ? MIN(run->options->workers, (unsigned)SLOTS_MAX) : SLOTS_MAX;
+
+	if (peer->request.slot >= 0)
+		return get_slot(run, (unsigned)peer->request.slot % count);
+	for (unsigned i = 0; i < count; i++) {
+		struct slot *slot = get_slot(run, i);
+
+		if (!slot->holder)
+			return slot;
+	}
+	return NULL;
+}
+
+/* Grants what can be granted, the longest waiting first, and does what the others wait for. */
+static void advance(struct run *run)
+{
+	for (size_t i = 0; i < run->peer_count && !run->has_failed; i++) {
+		struct peer *peer = run->peers[i];
+		struct slot *slot;
+		int result;
+
+		if (peer->kind != PEER_WAITING || peer->fd < 0 || run->has_ended)
+			continue;
+		slot = choose_slot(run, peer);
+		if (!slot)
+			continue;
+		result = prepare_world(run, slot, peer->request.after, run->error);
+		if (result > 0)
+			grant_lease(run, peer, slot);
+		if (result < 0) {
+			/* The runner would go on for each test to find the same: the run has failed. */
+			refuse_lease(peer, run->error);
+			fail(run);
+		}
+	}
+}
+
+/* ---- what comes from R ---- */
+
+static void test_ended(void *argument, const struct events_test *test)
+{
+	(void)argument;
+	(void)test;
+}
+
+static void take_lines(struct run *run, struct peer *peer)
+{
+	char *start = peer->input.bytes;
+	size_t left = peer->input.length;
+	char *end;
+
+	while (left > 0 && (end = memchr(start, '\n', left)) != NULL) {
+		size_t size = (size_t)(end - start);
+
+		run_directory_log_event(&run->directory, start, size);
+		events_take(&run->events, start, size, test_ended, run);
+		left -= size + 1;
+		start = end + 1;
+	}
+	memmove(peer->input.bytes, start, left);
+	peer->input.length = left;
+	if (left > EVENTS_LINE_MAX)
+		fd_close(&peer->fd);
+}
+
+static void take_request(struct peer *peer)
+{
+	if (peer->input.length < sizeof(peer->request))
+		return;
+	memcpy(&peer->request, peer->input.bytes, sizeof(peer->request));
+	if (peer->request.version != LEASE_VERSION)
+		fd_close(&peer->fd);
+	else
+		peer->kind = PEER_WAITING;
+}
+
+static void take_input(struct run *run, struct peer *peer)
+{
+	uint32_t magic;
+
+	if (peer->kind == PEER_NEW && peer->input.length >= sizeof(magic)) {
+		memcpy(&magic, peer->input.bytes, sizeof(magic));
+		if (magic != LEASE_MAGIC)
+			peer->kind = PEER_EVENTS;
+	}
+	if (peer->kind == PEER_EVENTS)
+		take_lines(run, peer);
+	else if (peer->kind == PEER_NEW)
+		take_request(peer);
+}
+
+static void hear_peer(struct run *run, struct peer *peer)
+{
+	char bytes[64 << 10];
+
+	/* All that is there: what a runner told before it asked for a lease has to be known first. */
+	while (peer->fd >= 0) {
+		ssize_t got = RETRY_EINTR(recv(peer->fd, bytes, sizeof(bytes), MSG_DONTWAIT));
+
+		if (got < 0 && errno == EAGAIN)
+			return;
+		if (got <= 0) {
+			fd_close(&peer->fd);
+			return;
+		}
+		text_buffer_add(&peer->input, bytes, (size_t)got);
+		take_input(run, peer);
+	}
+}
+
+static void accept_peers(struct run *run)
+{
+	for (;;) {
+		owned_fd fd = accept4(run->runner.annex_fd, NULL, NULL, SOCK_CLOEXEC);
+		struct peer *peer;
+
+		if (fd < 0 || run->peer_count >= PEERS_MAX)
+			return;
+		peer = calloc(1, sizeof(*peer));
+		run->peers = reallocarray(run->peers, run->peer_count + 1, sizeof(struct peer *));
+		if (!peer || !run->peers)
+			abort();
+		peer->fd = fd_take(&fd);
+		run->peers[run->peer_count++] = peer;
+	}
+}
+
+static void forget_peers(struct run *run)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < run->peer_count; i++) {
+		struct peer *peer = run->peers[i];
+
+		if (peer->fd >= 0) {
+			run->peers[kept++] = peer;
+			continue;
+		}
+		/* Its payload ends with its connection to the world's PID 1. */
+		if (peer->slot)
+			peer->slot->holder = NULL;
+		text_buffer_release(&peer->input);
+		free(peer);
+	}
+	run->peer_count = kept;
+}
+
+/* ---- signals and time ---- */
+
+static void start_timer(const struct run *run, uint64_t ms)
+{
+	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(ms / 1000),
+						  .tv_nsec = (long)(ms % 1000) * 1000000 } };
+
+	(void)timerfd_settime(run->timer_fd, 0, &timer, NULL);
+}
+
+static void begin_stop(struct run *run)
+{
+	if (run->is_stopping)
+		return;
+	run->is_stopping = true;
+	start_timer(run, MAX(run->spec.stop_timeout_ms, UINT64_C(1)));
+}
+
+static void hear_timer(struct run *run)
+{
+	uint64_t expirations;
+
+	(void)!read(run->timer_fd, &expirations, sizeof(expirations));
+	if (run->is_stopping) {
+		signal_runner(run, SIGKILL);
+		return;
+	}
+	run->timed_out = true;
+	signal_runner(run, run->spec.stop_signal);
+	begin_stop(run);
+}
+
+static void hear_signals(struct run *run)
+{
+	struct signalfd_siginfo information;
+
+	while (read(run->signal_fd, &information, sizeof(information)) == (ssize_t)sizeof(information)) {
+		signal_runner(run, (int)information.ssi_signo);
+		if (information.ssi_signo == SIGTERM || information.ssi_signo == SIGHUP)
+			begin_stop(run);
+	}
+}
+
+static int take_signals(struct run *run, sigset_t *ret_before, struct error *error)
+{
+	static const int heard[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
+	struct sigaction action;
+	sigset_t taken;
+
+	sigemptyset(&taken);
+	for (size_t i = 0; i < ARRAY_SIZE(heard); i++)
+		if (sigaction(heard[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(&taken, heard[i]);
+	run->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+	run->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (run->signal_fd < 0 || run->timer_fd < 0)
+		return error_set(error, .number = errno, .step = "listen for signals");
+	(void)sigprocmask(SIG_BLOCK, &taken, ret_before);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return 0;
+}
+
+/* ---- the loop ---- */
+
+static size_t prepare_poll(const struct run *run, struct pollfd *polled)
+{
+	size_t count = 0;
+
+	polled[count++] = (struct pollfd){ .fd = run->signal_fd, .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = run->timer_fd, .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = member_fd(&run->runner), .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = run->runner.annex_fd, .events = POLLIN };
+	for (size_t i = 0; i < run->peer_count; i++)
+		polled[count++] = (struct pollfd){ .fd = run->peers[i]->fd, .events = POLLIN };
+	for (unsigned i = 0; i < run->slot_count; i++)
+		polled[count++] = (struct pollfd){ .fd = run->slots[i] ? member_fd(&run->slots[i]->member) : -1,
+						   .events = POLLIN };
+	return count;
+}
+
+static void step(struct run *run)
+{
+	struct pollfd polled[FIXED_POLLED + PEERS_MAX + SLOTS_MAX];
+	size_t peers = run->peer_count;
+	unsigned slots = run->slot_count;
+
+	if (poll(polled, prepare_poll(run, polled), -1) < 0)
+		return;
+	/* Hook and reporter before leases: what they told before a lease must count for it. */
+	for (size_t i = 0; i < peers; i++)
+		if (polled[FIXED_POLLED + i].revents && run->peers[i]->kind == PEER_EVENTS)
+			hear_peer(run, run->peers[i]);
+	for (size_t i = 0; i < peers; i++)
+		if (polled[FIXED_POLLED + i].revents && run->peers[i]->fd >= 0 && run->peers[i]->kind != PEER_EVENTS)
+			hear_peer(run, run->peers[i]);
+	for (unsigned i = 0; i < slots; i++)
+		if (polled[FIXED_POLLED + peers + i].revents && run->slots[i])
+			member_hear(&run->slots[i]->member, run->options->say);
+	if (polled[2].revents)
+		member_hear(&run->runner, run->options->say);
+	if (polled[3].revents)
+		accept_peers(run);
+	if (polled[1].revents)
+		hear_timer(run);
+	if (polled[0].revents)
+		hear_signals(run);
+	forget_peers(run);
+	if (run->runner.state == MEMBER_DEAD && !run->has_ended) {
+		*run->error = run->runner.error;
+		fail(run);
+	}
+	advance(run);
+}
+
+/* ---- the end ---- */
+
+/* Green without isolation would be the worst that can come of this (P7). */
+static int check_isolation(const struct run *run, struct error *error)
+{
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < run->slot_count; i++)
+		used += run->slots[i] && run->slots[i]->leases > 0;
+	if (run->events.refusal)
+		return error_set(error, .number = ENOTSUP, .step = "spread the tests over worlds",
+				 .cause = run->events.refusal, .remedy = run->events.refusal_remedy);
+	if (run->options->workers == 1 || used > 0 || run->events.hosted_begun > 0 ||
+	    process_exit_code(run->status) != 0)
+		return 0;
+	if (!run->events.has_hello)
+		return error_set(
+			error, .number = ENOTSUP, .step = "spread the tests over worlds",
+			.cause = "no test runner that sbx knows was started: 0 worlds were used",
+			.remedy = "use 'sbx test --items' for anything with a list, or 'sbx run' for one worker");
+	if (run->events.tests_ended == 0)
+		return 0; /* nothing ran: --list, no tests found */
+	return error_set(error, .number = ENOTSUP, .step = "spread the tests over worlds",
+			 .cause = "the tests ran beside each other in one world: 0 worlds were used");
+}
+
+static void finish(struct run *run, int *ret_exit_code)
+{
+	struct error error = { 0 };
+
+	if (artifacts_copy_out(&run->runner, &run->events, &error) < 0) {
+		char text[2 * sizeof(error)];
+		owned_text line = NULL;
+
+		error_format(&error, text, sizeof(text));
+		line = text_format("artifacts are not complete: %s", text);
+		run->options->say(line);
+	}
+	*ret_exit_code = run->timed_out ? EXIT_TIMED_OUT : process_exit_code(run->status);
+}
+
+static void release(struct run *run)
+{
+	for (unsigned i = 0; i < run->slot_count; i++) {
+		struct slot *slot = run->slots[i];
+
+		if (!slot)
+			continue;
+		/* All at once, so that the kernel's work is done side by side. */
+		fd_close(&slot->member.launched.control_fd);
+	}
+	for (unsigned i = 0; i < run->slot_count; i++) {
+		if (!run->slots[i])
+			continue;
+		end_world(run->slots[i]);
+		text_free(&run->slots[i]->name);
+		free(run->slots[i]);
+	}
+	member_end(&run->runner);
+	for (size_t i = 0; i < run->peer_count; i++)
+		fd_close(&run->peers[i]->fd);
+	forget_peers(run);
+	free(run->peers);
+	servers_free(run->servers);
+	events_release(&run->events);
+	seed_release(&run->seed);
+	text_free(&run->runner_name);
+	fd_close(&run->signal_fd);
+	fd_close(&run->timer_fd);
+	run_directory_close(&run->directory);
+}
+
+static int run_loop(struct run *run, struct error *error)
+{
+	int result = start_runner(run, error);
+
+	if (result < 0)
+		return result;
+	if (run->spec.timeout_ms > 0)
+		start_timer(run, run->spec.timeout_ms);
+	while (!run->has_ended && !run->has_failed)
+		step(run);
+	return run->has_failed ? -MAX(run->error->number, 1) : 0;
+}
+
+int run_suite(const struct run_options *options, int *ret_exit_code, struct error *error)
+{
+	struct run run = { .options = options,
+			   .spec = *options->spec,
+			   .directory = RUN_DIRECTORY_NONE,
+			   .signal_fd = -1,
+			   .timer_fd = -1,
+			   .error = error };
+	sigset_t before;
+	int result;
+
+	*ret_exit_code = EXIT_SBX_FAILED;
+	member_init(&run.runner);
+	/* R and its PID 1 stay until the artifacts are copied out of it. */
+	run.spec.keep = KEEP_ALWAYS;
+	result = run_directory_open(&run.directory, error);
+	if (result < 0)
+		return result;
+	run.runner_name = text_format("%s.r", run.directory.id);
+	(void)sigprocmask(SIG_SETMASK, NULL, &before);
+	result = take_signals(&run, &before, error);
+	if (result == 0)
+		result = run_loop(&run, error);
+	if (result == 0) {
+		finish(&run, ret_exit_code);
+		result = check_isolation(&run, error);
+	}
+	release(&run);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (result < 0)
+		*ret_exit_code = EXIT_SBX_FAILED;
+	return result;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/run/servers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/macro.h"
+#include "base/process.h"
+
+struct servers {
+	struct service_list list;
+};
+
+struct servers_world {
+	struct services *services;
+	struct server_guest guest;
+	struct error trouble;
+};
+
+/* ---- reading ---- */
+
+static void read_list_of_pairs(struct json_value object, struct text_list *target)
+{
+	for (struct json_value member = json_first(object); json_type(member) != JSON_MISSING;
+	     member = json_next(member)) {
+		owned_text name = NULL;
+		owned_text value = NULL;
+
+		if (json_name(member, &name) == 0 && json_text(member, &value) == 0)
+			text_list_take(target, text_format("%s=%s", name, value));
+	}
+}
+
+static void read_pattern(struct json_value value, struct readiness_pattern *pattern)
+{
+	bool ignores_case = false;
+
+	if (json_text(json_member(value, "pattern"), &pattern->text) < 0)
+		return;
+	(void)json_bool(json_member(value, "ignoreCase"), &ignores_case);
+	if (ignores_case)
+		pattern->flags = text_duplicate("i");
+}
+
+static void read_readiness(struct json_value value, struct service *service)
+{
+	struct readiness_options *ready = &service->ready;
+	int64_t number = 0;
+
+	ready->any = true; /* as Playwright: whichever comes first */
+	(void)json_text(json_member(value, "url"), &ready->url);
+	if (json_number(json_member(value, "port"), &number) == 0 && number > 0 && number < 65536)
+		ready->port = (uint16_t)number;
+	read_pattern(json_member(value, "stdout"), &ready->patterns[READINESS_STDOUT]);
+	read_pattern(json_member(value, "stderr"), &ready->patterns[READINESS_STDERR]);
+	if (json_number(json_member(value, "timeoutMs"), &number) == 0 && number > 0)
+		ready->timeout_ms = (uint64_t)number;
+	service->has_readiness = ready->url || ready->port || ready->patterns[READINESS_STDOUT].text ||
+				 ready->patterns[READINESS_STDERR].text;
+}
+
+static void read_stop(struct json_value value, struct service *service)
+{
+	owned_text signal_name = NULL;
+	int64_t number = 0;
+
+	if (json_text(json_member(value, "stopSignal"), &signal_name) == 0 && process_signal_parse(signal_name) > 0)
+		service->stop_signal = process_signal_parse(signal_name);
+	if (json_number(json_member(value, "stopTimeoutMs"), &number) == 0 && number > 0)
+		service->stop_timeout_ms = (uint64_t)number;
+}
+
+/* One entry of `webServer`. One without a command is a server that somebody else starts. */
+static void read_service(struct json_value value, struct json_value environment, size_t number, struct servers *servers)
+{
+	owned_text command = NULL;
+	struct service *service;
+
+	if (json_text(json_member(value, "command"), &command) < 0 || command[0] == '\0')
+		return;
+	service = service_list_add(&servers->list);
+	if (json_text(json_member(value, "name"), &service->name) < 0)
+		service->name = text_format("server-%zu", number);
+	/* A log is a file of that name. */
+	for (char *c = service->name; *c; c++)
+		if (*c == '/')
+			*c = '-';
+	text_list_add(&service->command, "/bin/sh");
+	text_list_add(&service->command, "-c");
+	text_list_add(&service->command, command);
+	(void)json_text(json_member(value, "cwd"), &service->directory);
+	(void)json_list(json_member(environment, "unset"), &service->unset);
+	read_list_of_pairs(json_member(environment, "set"), &service->set);
+	read_list_of_pairs(json_member(value, "environment"), &service->set);
+	read_readiness(value, service);
+	read_stop(value, service);
+	/* Playwright starts them in order, each when the one before it is ready. */
+	if (servers->list.count > 1)
+		text_list_add(&service->after, servers->list.items[servers->list.count - 2].name);
+}
+
+int servers_read(const struct events *events, struct servers **ret_servers, struct error *error)
+{
+	struct servers *servers = calloc(1, sizeof(*servers));
+	owned_json json = { 0 };
+	size_t number = 0;
+	struct json_value root;
+	struct json_value services;
+
+	if (!servers)
+		abort();
+	if (events->config && json_read(&json, events->config, strlen(events->config), error) < 0) {
+		servers_free(servers);
+		return -EBADMSG;
+	}
+	root = json_root(&json);
+	services = json_member(root, "services");
+	if (events->config)
+		for (struct json_value value = json_first(services); json_type(value) != JSON_MISSING;
+		     value = json_next(value))
+			read_service(value, json_member(root, "environment"), number++, servers);
+	*ret_servers = servers;
+	return 0;
+}
+
+void servers_free(struct servers *servers)
+{
+	if (!servers)
+		return;
+	service_list_release(&servers->list);
+	free(servers);
+}
+
+/* ---- one world's ---- */
+
+static void hear(void *argument, struct member *member, const struct reply *reply)
+{
+	struct servers_world *world = argument;
+	struct services_news news = services_news_unpack(reply->number);
+
+	if (reply->kind != REPLY_SERVICE)
+		return;
+	switch (news.state) {
+	case SERVICES_ALL_READY:
+		member_set_ready(member);
+		break;
+	case SERVICE_FAILED:
+		member_fail(member, &reply->error);
+		break;
+	case SERVICE_ENDED:
+		world->trouble = reply->error;
+		break;
+	case SERVICE_WAITING:
+	case SERVICE_STARTED:
+	case SERVICE_READY:
+		break;
+	}
+}
+
+int servers_enter(const struct servers *servers, int log_fd, struct member *member, struct member_options *options,
+		  struct servers_world **ret_world, struct error *error)
+{
+	struct servers_world *world = calloc(1, sizeof(*world));
+	int result;
+
+	if (!world)
+		abort();
+	result = services_new(&servers->list, log_fd, &world->services, error);
+	if (result < 0) {
+		free(world);
+		return result;
+	}
+	world->guest = services_guest(world->services);
+	options->guest = &world->guest;
+	options->log_fd = log_fd;
+	member->hear = hear;
+	member->argument = world;
+	*ret_world = world;
+	return 0;
+}
+
+int servers_trouble(const struct servers_world *world, struct error *error)
+{
+	if (!world || world->trouble.step[0] == '\0')
+		return 0;
+	*error = world->trouble;
+	return -MAX(error->number, 1);
+}
+
+void servers_release_world(struct servers_world *world)
+{
+	if (!world)
+		return;
+	services_free(world->services);
+	free(world);
+}

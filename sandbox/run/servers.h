@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The servers under test of a run: what the runner's config says it starts (Playwright's webServer), as services that
+ * each world starts for itself. */
+#ifndef SBX_RUN_SERVERS_H
+#define SBX_RUN_SERVERS_H
+
+#include "base/error.h"
+#include "sandbox/pool/member.h"
+#include "sandbox/pool/services.h"
+#include "sandbox/run/events.h"
+
+/* A line about each change, "w2: api is ready". */
+typedef void servers_say(const char *line);
+
+struct servers;
+
+/** Reads them from what the runner told. @ret_servers the caller's, servers_free()
+ *  Errors: the runner hides them */
+int servers_read(const struct events *events, struct servers **ret_servers, struct error *error);
+void servers_free(struct servers *servers);
+
+/* Those of one world, on their way. */
+struct servers_world;
+
+/** Fills options->guest for a world, and what `member` hears of it. @log_fd  a directory, borrowed; -1: none
+ *  @ret_world  the caller's, servers_release_world() after the member's end */
+int servers_enter(const struct servers *servers, int log_fd, struct member *member, struct member_options *options,
+		  struct servers_world **ret_world, struct error *error);
+/** What went wrong with a service since it was ready; 0: nothing. */
+int servers_trouble(const struct servers_world *world, struct error *error);
+void servers_release_world(struct servers_world *world);
+
+#endif
