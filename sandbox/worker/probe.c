@@ -216,8 +216,9 @@ struct probed_world {
 	struct worker_plan plan;
 	struct world world;
 	int report_fd;
-	struct probe_row
-		row; /* of the step that runs; a step says here what it found, and whether it is less than usual */
+	bool is_on_disk; /* the scratch cannot hold the writable layers */
+	/* Of the step that runs: it says here what it found, and whether it is less than usual. */
+	struct probe_row row;
 };
 
 static void say(struct probed_world *probed, const char *found)
@@ -276,8 +277,10 @@ static int step_stub(struct probed_world *probed, struct error *error)
 static int step_layers(struct probed_world *probed, struct error *error)
 {
 	struct mount_list mounts = { 0 };
-	int result = rootfs_open_layers(&probed->world, error);
+	int result = rootfs_take_volumes(&probed->world, error);
 
+	if (result == 0)
+		result = rootfs_open_layers(&probed->world, error);
 	if (result < 0 || mountinfo_read(&mounts, error) < 0)
 		return result;
 	for (size_t i = 0; i < probed->world.layers.count && i < 2; i++) {
@@ -321,10 +324,11 @@ static int step_scratch(struct probed_world *probed, struct error *error)
 static int step_xattrs(struct probed_world *probed, struct error *error)
 {
 	if (fsetxattr(probed->world.scratch_fd, "user.overlay.sbx", "1", 1, 0) == 0) {
-		say(probed, "in memory: tmpfs takes user extended attributes");
+		say(probed, "tmpfs takes user extended attributes");
 		return 0;
 	}
 	(void)error;
+	probed->is_on_disk = true;
 	say(probed, "disk upper");
 	degrade(probed, "tmpfs takes no user extended attributes before kernel 6.6: the writable layers go to disk",
 		"use kernel 6.6 or newer for speed; nothing needs to be done");
@@ -349,6 +353,15 @@ static int step_sys(struct probed_world *probed, struct error *error)
 	return rootfs_mount_sys(&probed->world, error);
 }
 
+/* A directory on disk is claimed by a worker that is listed: the whole worker at the end does that. */
+static int leave_to_run(struct probed_world *probed)
+{
+	probed->row.state = PROBE_UNTRIED;
+	probe_give_reason(&probed->row, "the writable layers go to disk here: the step 'run a command' has tried that",
+			  NULL);
+	return 0;
+}
+
 /* One overlay with the options of layers_mount(), both its sides on the scratch: whether this kernel has it at all. */
 static int step_overlay(struct probed_world *probed, struct error *error)
 {
@@ -361,6 +374,8 @@ static int step_overlay(struct probed_world *probed, struct error *error)
 	struct text_list none = { 0 };
 	int result = 0;
 
+	if (probed->is_on_disk)
+		return leave_to_run(probed);
 	for (size_t i = 0; i < ARRAY_SIZE(names) && result == 0; i++)
 		if (mkdirat(scratch_fd, names[i], 0755) < 0)
 			result = error_set(error, .number = errno, .step = "make a directory of the scratch",
@@ -381,6 +396,8 @@ static int step_overlay(struct probed_world *probed, struct error *error)
 
 static int step_fill(struct probed_world *probed, struct error *error)
 {
+	if (probed->is_on_disk)
+		return leave_to_run(probed);
 	say(probed, "made");
 	return rootfs_fill_layers(&probed->world, error);
 }
@@ -396,6 +413,8 @@ static int step_mount_layers(struct probed_world *probed, struct error *error)
 	char text[32];
 	size_t overlays = 0;
 
+	if (probed->is_on_disk)
+		return leave_to_run(probed);
 	for (size_t i = 0; i < probed->world.layers.count; i++)
 		overlays += probed->world.layers.items[i].kind == LAYER_OVERLAY;
 	(void)snprintf(text, sizeof(text), "%zu of them", overlays);
@@ -696,8 +715,9 @@ static void probe_world(struct probe_report *report, const struct identity *iden
 		(void)error_set(&error, .number = -result, .step = "create the namespaces", .object = "all together");
 		probe_add_error(report, PROBE_MISSING, &error);
 	}
-	probed.plan.identity = (struct identity){ 0 }; /* the caller's */
-	worker_plan_release(&probed.plan);
+	text_free(&probed.plan.tree);
+	text_free(&probed.plan.home);
+	text_list_release(&probed.plan.homes);
 	spec_release(&spec);
 }
 
