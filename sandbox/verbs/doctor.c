@@ -50,21 +50,44 @@ static void add_table_row(struct table *table, const struct probe_report *report
 	table_add_text(table, found.bytes);
 }
 
-static void add_reason(const struct probe_row *row, struct text_buffer *out)
+static bool has_same_reason(const struct probe_row *a, const struct probe_row *b)
+{
+	return a->state == b->state && strcmp(a->cause, b->cause) == 0 && strcmp(a->remedy, b->remedy) == 0;
+}
+
+static void add_name(const struct probe_row *row, const char *previous_step, struct text_buffer *out)
 {
 	char object[2 * sizeof(row->object)];
-	char cause[2 * sizeof(row->cause)];
 
 	text_escape(object, sizeof(object), row->object);
-	text_escape(cause, sizeof(cause), row->cause);
-	text_buffer_format(out, "\n%s: %s%s%s%s: %s\n", probe_state_name(row->state), row->step, object[0] ? " '" : "",
-			   object, object[0] ? "'" : "", cause);
-	if (row->remedy[0]) {
-		char remedy[2 * sizeof(row->remedy)];
+	if (!previous_step || strcmp(previous_step, row->step) != 0)
+		text_buffer_format(out, "%s%s", previous_step ? "; " : "", row->step);
+	if (object[0])
+		text_buffer_format(out, " '%s'", object);
+}
 
-		text_escape(remedy, sizeof(remedy), row->remedy);
+/* One reason, with all rows that have it; said at the first of them. */
+static void add_reason(const struct probe_report *report, size_t first, struct text_buffer *out)
+{
+	const struct probe_row *row = &report->rows[first];
+	const char *previous_step = NULL;
+	char cause[2 * sizeof(row->cause)];
+	char remedy[2 * sizeof(row->remedy)];
+
+	for (size_t i = 0; i < first; i++)
+		if (has_same_reason(&report->rows[i], row))
+			return;
+	text_buffer_format(out, "\n%s: ", probe_state_name(row->state));
+	for (size_t i = first; i < report->count; i++)
+		if (has_same_reason(&report->rows[i], row)) {
+			add_name(&report->rows[i], previous_step, out);
+			previous_step = report->rows[i].step;
+		}
+	text_escape(cause, sizeof(cause), row->cause);
+	text_escape(remedy, sizeof(remedy), row->remedy);
+	text_buffer_format(out, ": %s\n", cause);
+	if (remedy[0])
 		text_buffer_format(out, "  %s\n", remedy);
-	}
 }
 
 static void show_table(const struct probe_report *report, struct text_buffer *out)
@@ -87,10 +110,10 @@ static void show_table(const struct probe_report *report, struct text_buffer *ou
 	/* The worst last, where the eye is. What was not tried has its cause in a row that is there. */
 	for (size_t i = 0; i < report->count; i++)
 		if (report->rows[i].state == PROBE_DEGRADED)
-			add_reason(&report->rows[i], out);
+			add_reason(report, i, out);
 	for (size_t i = 0; i < report->count; i++)
 		if (report->rows[i].state == PROBE_MISSING)
-			add_reason(&report->rows[i], out);
+			add_reason(report, i, out);
 	text_buffer_add_text(out, report->is_usable ? "\nsbx run works on this machine.\n"
 						    : "\nsbx run does not work on this machine yet.\n");
 }

@@ -631,7 +631,11 @@ static void run_worker(int report_fd, void *data)
 	result = launch_run(spec, &launched, &error);
 	(void)clock_gettime(CLOCK_MONOTONIC, &end);
 	if (result < 0 || error.number > 0) {
-		probe_send_error(report_fd, PROBE_MISSING, &error);
+		fill_row(&row, PROBE_MISSING, step, spec->tree);
+		(void)snprintf(row.found, sizeof(row.found), "cannot %s", error.step);
+		/* launch_run() has explained it. */
+		probe_give_reason(&row, error.cause[0] ? error.cause : strerror(error.number), error.remedy);
+		probe_send_row(report_fd, &row);
 		return;
 	}
 	fill_row(&row, launched.exit_code == 0 ? PROBE_OK : PROBE_MISSING, step, spec->tree);
