@@ -144,7 +144,7 @@ int fd_ensure_standard(void)
 	return 0;
 }
 
-void fd_close_others(const int *kept, size_t count)
+int fd_close_others(const int *kept, size_t count)
 {
 	unsigned next = 0;
 
@@ -156,11 +156,11 @@ void fd_close_others(const int *kept, size_t count)
 				nearest = (unsigned)kept[i];
 		if (nearest == ~0u)
 			break;
-		if (nearest > next)
-			(void)syscall(SYS_close_range, next, nearest - 1, 0);
+		if (nearest > next && syscall(SYS_close_range, next, nearest - 1, 0) < 0)
+			return -errno;
 		next = nearest + 1;
 	}
-	(void)syscall(SYS_close_range, next, ~0u, 0);
+	return syscall(SYS_close_range, next, ~0u, 0) < 0 ? -errno : 0;
 }
 
 int fd_send(int socket, const void *data, size_t size, const int *fds, size_t fd_count)

@@ -48,8 +48,9 @@ int fd_duplicate(int fd);
 int fd_ensure_standard(void);
 
 /** Closes all descriptors but those given (negative ones are passed over), for a process that goes on without its
- *  maker's: a copy of a pipe's or socket's end keeps the other side from ever seeing its end. */
-void fd_close_others(const int *kept, size_t count);
+ *  maker's: a copy of a pipe's or socket's end keeps the other side from ever seeing its end.
+ *  @return 0 or -errno: then some are open still */
+int fd_close_others(const int *kept, size_t count);
 
 /** Sends `size` bytes and up to 16 descriptors in one message. @return 0 or -errno */
 int fd_send(int socket, const void *data, size_t size, const int *fds, size_t fd_count);

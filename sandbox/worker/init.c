@@ -28,7 +28,7 @@
 
 /* What is the owner's and other worlds', their lifelines above all: a copy of one would keep a dead owner's world alive
  * (finding 54). */
-static void close_others(const struct worker_plan *plan)
+static int close_others(const struct worker_plan *plan)
 {
 	int kept[8 + ANNEX_GRAFTS_MAX] = { 0,
 					   1,
@@ -42,7 +42,7 @@ static void close_others(const struct worker_plan *plan)
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
 		kept[count++] = plan->grafts[i].fd;
-	fd_close_others(kept, count);
+	return fd_close_others(kept, count);
 }
 
 static int stage_hold_lifeline(struct world *world, struct error *error)
@@ -50,12 +50,15 @@ static int stage_hold_lifeline(struct world *world, struct error *error)
 	struct pollfd lifeline = { .fd = world->plan->control_fd, .events = POLLRDHUP };
 	const struct worker_plan *plan = world->plan;
 	sigset_t children;
+	int result;
 
 	/* First thing of all: from here on the owner's death is ours. What happened before shows on the socket, whose
 	 * other end must be closed here for that (finding 54). */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_set(error, .number = errno, .step = "hold the lifeline");
-	close_others(plan);
+	result = close_others(plan);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "close the other descriptors");
 	if (poll(&lifeline, 1, 0) < 0)
 		return error_set(error, .number = errno, .step = "hold the lifeline");
 	if (lifeline.revents & (POLLHUP | POLLRDHUP))
