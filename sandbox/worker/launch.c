@@ -20,6 +20,7 @@
 #include "sandbox/worker/keep.h"
 #include "sandbox/worker/listing.h"
 #include "sandbox/worker/plan.h"
+#include "sandbox/worker/probe.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/status.h"
 #include "sandbox/worker/upper.h"
@@ -213,6 +214,8 @@ int launch_run(const struct spec *spec, launch_say *say, struct launch_result *r
 		if (result == 0)
 			finish(&run, ret_result);
 	}
+	if (result < 0)
+		probe_explain(error);
 	launch_end(&run.launched);
 	relay_close(run.relay);
 	status_ended(&run.status, ret_result, result < 0 ? error : NULL);

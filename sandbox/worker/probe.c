@@ -35,6 +35,7 @@
 #include "sandbox/policy/seccomp.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/machine.h"
+#include "sandbox/worker/plan.h"
 #include "sandbox/worker/probe_rows.h"
 #include "sandbox/worker/rootfs.h"
 
@@ -613,6 +614,11 @@ static bool probe_namespaces(struct probe_report *report)
 
 /* ---- a whole worker ---- */
 
+static void say_nothing(const char *line)
+{
+	(void)line;
+}
+
 static void run_worker(int report_fd, void *data)
 {
 	static const char step[] = "run a command";
@@ -628,7 +634,7 @@ static void run_worker(int report_fd, void *data)
 	for (int number = 0; number <= 2 && null_fd >= 0; number++)
 		(void)dup2(null_fd, number);
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
-	result = launch_run(spec, &launched, &error);
+	result = launch_run(spec, say_nothing, &launched, &error);
 	(void)clock_gettime(CLOCK_MONOTONIC, &end);
 	if (result < 0 || error.number > 0) {
 		fill_row(&row, PROBE_MISSING, step, spec->tree);
@@ -693,35 +699,28 @@ static int find_tree(const char *wanted, struct probe_report *report, char **ret
 static void probe_world(struct probe_report *report, const struct identity *identity, const char *tree)
 {
 	struct spec spec;
-	struct probed_world probed = {
-		.plan = { .spec = &spec,
-			  .identity = *identity,
-			  .tree = text_duplicate(tree),
-			  .home = text_duplicate(identity->home),
-			  .scratch_bytes_max = SCRATCH_BYTES,
-			  .scratch_inodes_max = SCRATCH_INODES,
-			  .upper_fd = -1,
-			  .owner_fd = -1,
-			  .control_fd = -1,
-			  .listener_fd = -1,
-			  .lock_fd = -1 },
-		.world = { .scratch_fd = -1 },
-	};
+	struct probed_world probed = { .world = { .scratch_fd = -1 } };
+	struct worker_plan *plan = &probed.plan;
 	struct error error = { 0 };
 	int result;
 
 	spec_init(&spec);
-	probed.world.plan = &probed.plan;
-	text_list_add(&probed.plan.homes, "/home");
-	text_list_add(&probed.plan.homes, "/root");
+	plan_init(plan, &spec);
+	probed.world.plan = plan;
+	plan->identity = *identity;
+	plan->tree = text_duplicate(tree);
+	plan->home = text_duplicate(identity->home);
+	plan->scratch_bytes_max = SCRATCH_BYTES;
+	plan->scratch_inodes_max = SCRATCH_INODES;
+	text_list_add(&plan->homes, "/home");
+	text_list_add(&plan->homes, "/root");
 	result = probe_run_child(report, ALL_NAMESPACES, build_world, &probed);
 	if (result < 0) {
 		(void)error_set(&error, .number = -result, .step = "create the namespaces", .object = "all together");
 		probe_add_error(report, PROBE_MISSING, &error);
 	}
-	text_free(&probed.plan.tree);
-	text_free(&probed.plan.home);
-	text_list_release(&probed.plan.homes);
+	plan->identity = (struct identity){ 0 }; /* the caller's */
+	plan_release(plan);
 	spec_release(&spec);
 }
 

@@ -21,6 +21,7 @@
 #include "sandbox/worker/identity.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/plan.h"
+#include "sandbox/worker/probe.h"
 #include "sandbox/worker/upper.h"
 
 struct visit {
@@ -116,6 +117,8 @@ static int enter_kept(struct visit *visit, struct error *error)
 		result = launch_begin(&visit->plan, &visit->launched, error);
 	if (result == 0)
 		result = launch_wait_ready(&visit->launched, say_nothing, NULL, error);
+	if (result < 0)
+		probe_explain(error);
 	return result;
 }
 
