@@ -199,7 +199,7 @@ _Noreturn static void lead(struct leader *leader)
 
 	/* Copies of PID 1's descriptors (other clients' sockets, pipes of other payloads) would keep those from ever
 	 * reaching end of file. */
-	fd_close_others((const int[]){ leader->slave_fd, leader->channel_fd, leader->signal_fd }, 3);
+	(void)fd_close_others((const int[]){ leader->slave_fd, leader->channel_fd, leader->signal_fd }, 3);
 	report(leader, LEADER_STARTED, leader->payload, NULL);
 	polled[0] = (struct pollfd){ .fd = leader->signal_fd, .events = POLLIN };
 	polled[1] = (struct pollfd){ .fd = leader->channel_fd, .events = POLLIN };
