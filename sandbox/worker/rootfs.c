@@ -83,6 +83,13 @@ static bool is_private_place(const char *path)
 	return false;
 }
 
+/* Whether the world has the host's names there, too. */
+static bool shows_host(const struct worker_plan *plan, const char *path)
+{
+	return !is_private_place(path) || path_is_below(path, plan->tree) ||
+	       (plan->home && path_is_below(path, plan->home));
+}
+
 static int open_directory(const char *path, const char *step, int *ret_fd, char **ret_real, struct error *error)
 {
 	owned_fd fd = path_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
@@ -122,7 +129,7 @@ static int take_volume(const struct worker_plan *plan, const struct volume *volu
 	if (result < 0)
 		return result;
 	/* A layer has its place by its real name, in which other layers are found. In a private place names are ours. */
-	if (volume->kind == VOLUME_COPY || !is_private_place(ret->target)) {
+	if (volume->kind == VOLUME_COPY || shows_host(plan, ret->target)) {
 		char *real = NULL;
 
 		if (path_canonical(ret->target, &real) == 0) {

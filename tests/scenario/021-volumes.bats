@@ -43,6 +43,17 @@ rename='rename($ARGV[0], $ARGV[1]) or die qq($!\n)'
 	rm -r "$HOME/copied" "$HOME/.ssh"
 }
 
+@test "--copy, -v …:O: a symlink means the directory that it leads to" {
+	mkdir -p real/a && ln -s real link && ln -s "$tree" "$HOME/way"
+	for path in link "$HOME/way/real"; do
+		run_sbx 0 run --copy "$path" -- perl -e "$rename" real/a real/b
+	done
+	run_sbx 0 run -v "$tree/real:$HOME/way/link:O" -- sh -c 'echo w >real/f && cat link/f'
+	assert_same w "$output"
+	assert_same a "$(ls real)"
+	rm "$HOME/way"
+}
+
 @test "--copy: a directory out of tree and HOME, one that does not exist, one that is too large" {
 	run_sbx 0 run --copy /usr/share/perl5 -- sh -c 'echo w >/usr/share/perl5/x && cat /usr/share/perl5/x'
 	assert_same w "$output"
