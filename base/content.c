@@ -239,7 +239,7 @@ int content_equal(int a_fd, int b_fd)
 		return -errno;
 	if (a.st_size != b.st_size)
 		return 0;
-	buffer = malloc(2 * BUFFER_SIZE);
+	buffer = malloc(2 * (size_t)BUFFER_SIZE);
 	if (!buffer)
 		return -ENOMEM;
 	result = compare_with_buffer(a_fd, b_fd, a.st_size, buffer);

@@ -107,13 +107,10 @@ char *path_join(const char *directory, const char *name)
 char *path_parent(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *parent = text_duplicate(path);
 
-	if (!slash || slash == path)
-		strcpy(parent, slash ? "/" : ".");
-	else
-		parent[slash - path] = '\0';
-	return parent;
+	if (!slash)
+		return text_duplicate(".");
+	return text_format("%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
 const char *path_name(const char *path)

@@ -22,10 +22,12 @@ static sqlite3_vfs *unix_layer(void)
 /* Names are taken as they are. The unix layer would lstat and readlink each component, "/proc/self/fd/N" too. */
 static int layer_full_pathname(sqlite3_vfs *layer, const char *name, int size, char *ret_name)
 {
+	size_t length = strlen(name);
+
 	(void)layer;
-	if (strlen(name) >= (size_t)size)
+	if (length >= (size_t)size)
 		return SQLITE_CANTOPEN;
-	strcpy(ret_name, name);
+	memcpy(ret_name, name, length + 1);
 	return SQLITE_OK;
 }
 
@@ -222,4 +224,17 @@ int sqlite_fail(sqlite3 *database, int code, const char *step, const char *objec
 		return error_set(error, .number = system, .step = step, .object = object);
 	return error_set(error, .number = meaning->number > 0 ? meaning->number : EIO, .step = step, .object = object,
 			 .cause = meaning->cause ? meaning->cause : sqlite3_errstr(code), .remedy = meaning->remedy);
+}
+
+/* SQLite's unix layer refers to dlopen(3), for extensions, which no connection here loads. A static binary could not:
+ * it would take the shared libraries of the very same glibc at run time, out of the tree it has just entered. The
+ * static link leads that reference here (--wrap), so that the linker has nothing to warn of and its warnings can be
+ * errors. A function named dlopen would not do, as it does for the name look-ups in netns/netlink.c: glibc's own
+ * start-up code takes in libc.a's dlopen.o, whose warning stands at each reference to the name. */
+void *__wrap_dlopen(const char *path, int mode);
+
+void *__wrap_dlopen(const char *path, int mode)
+{
+	(void)path, (void)mode;
+	return NULL;
 }

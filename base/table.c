@@ -295,6 +295,7 @@ static void add_spaces(struct text_buffer *out, size_t count)
 
 static void add_styled(struct text_buffer *out, const char *text, const char *style)
 {
+	assert(text);
 	if (style[0] && text[0])
 		text_buffer_format(out, "\033[%sm%s\033[0m", style, text);
 	else

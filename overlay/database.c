@@ -698,7 +698,8 @@ static int finish_copy(struct copy *copy, struct database_report *report, struct
  * deletes both). */
 static int make_copy(struct copy *copy, struct database_report *report, struct error *error)
 {
-	uint64_t start = now_us(), copied = start;
+	uint64_t start = now_us();
+	uint64_t copied;
 	int result = 0;
 
 	if (copy->source.status.st_size == 0)

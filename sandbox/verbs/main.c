@@ -47,6 +47,7 @@ static int run_verb(struct invocation *invocation, struct error *error)
 
 int main(int argc, char **argv)
 {
+	char *const nothing[] = { NULL };
 	owned_invocation invocation = { 0 };
 	struct error error = { 0 };
 	int status = fd_ensure_standard();
@@ -60,7 +61,7 @@ int main(int argc, char **argv)
 	/* execve(2) with an empty argv: Linux puts an empty word there only since 5.18. */
 	if (argc < 2)
 		print_overview_as_error();
-	status = invocation_parse(&invocation, argc < 2 ? (char *const[]){ NULL } : argv + 1, &error);
+	status = invocation_parse(&invocation, argc < 2 ? nothing : argv + 1, &error);
 	if (status == 0)
 		status = invocation.help ? print_verb_help(invocation.verb, &error) : run_verb(&invocation, &error);
 	/* A command that could not be executed has an exit status of its own, and an error to be told as well. */

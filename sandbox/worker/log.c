@@ -133,7 +133,8 @@ static int take_time(const char **text, const char *end, uint64_t *ret_time_ns)
 	/* A leap second is 60. */
 	if (!is_date(year, month, day) || hour > 23 || minute > 59 || second > 60)
 		return -EINVAL;
-	time_ns = ((days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second) * SECOND_NS) +
+	time_ns = ((days_from_date(year, month, day) * 86400 + (uint64_t)hour * 3600 + (uint64_t)minute * 60 + second) *
+		   SECOND_NS) +
 		  fraction;
 	if (take_character(text, end, "Zz")) {
 		*ret_time_ns = time_ns;

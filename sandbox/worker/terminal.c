@@ -245,7 +245,7 @@ static int receive_outcome(int channel_fd, pid_t *ret_payload, struct error *err
 		{ .iov_base = &failure, .iov_len = sizeof(failure) },
 	};
 	struct msghdr header = { .msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts) };
-	ssize_t got = RETRY_EINTR(recvmsg(channel_fd, &header, 0));
+	ssize_t got = RETRY_EINTR(recvmsg(channel_fd, &header, MSG_CMSG_CLOEXEC));
 
 	if (got == (ssize_t)sizeof(message) && message.kind == LEADER_STARTED) {
 		*ret_payload = message.number;

@@ -75,7 +75,7 @@ static void serve(int listener)
 {
 	char response[MESSAGE_BYTES_MAX];
 	char message[MESSAGE_BYTES_MAX + 1];
-	int connection = accept(listener, NULL, NULL);
+	int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	int one = 1;
 	size_t size = (size_t)snprintf(
 		response, sizeof(response),
@@ -105,6 +105,7 @@ static void ask(int connection)
 	if (!field) {
 		errno = EPROTO;
 		check(-1, "read the answer");
+		return;
 	}
 	body = strtoul(field + strlen("Content-Length: "), NULL, 10);
 	while (length < head + body) {

@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 load helpers
 
+# No process anywhere was started with MARK=$tree in its environment.
+none_left() {
+	! grep -qzxF "MARK=$tree" /proc/[0-9]*/environ 2>/dev/null
+}
+
 @test "P8: the exit status is the payload's own, 128 + signal, 124, 126, 127, 125" {
 	run_sbx 0 run -- true
 	run_sbx 3 run -- sh -c 'exit 3'
@@ -142,13 +147,12 @@ load helpers
 			wait $pid || true
 		done
 	done
-	none_left() { ! grep -qzxF "MARK=$tree" /proc/[0-9]*/environ 2>/dev/null; }
 	wait_for none_left
 }
 
 @test "P5: background processes of the payload are gone when sbx returns" {
 	run_sbx 0 run -e MARK="$tree" -- sh -c 'sleep 600 & sleep 600 & true'
-	! grep -qzxF "MARK=$tree" /proc/[0-9]*/environ 2>/dev/null
+	none_left
 }
 
 @test "P9: a database in the tree is a copy of the worker's own, without sidecars of the source" {

@@ -12,6 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Noreturn static inline void bpf_refuse(const struct sock_fprog *program, unsigned next)
+{
+	fprintf(stderr, "bpf_simulate: instruction %u of %u would be refused by the kernel\n", next, program->len);
+	abort();
+}
+
 /** @return the filter's action with its data, SECCOMP_RET_*
  *  @steps    is increased by the instructions run; may be NULL
  *  @reached  one mark for each instruction, set where it was run; may be NULL */
@@ -32,7 +38,7 @@ static inline uint32_t bpf_simulate(const struct sock_fprog *program, const stru
 		switch (line->code) {
 		case BPF_LD | BPF_W | BPF_ABS:
 			if (line->k % sizeof(accumulator) != 0 || line->k + sizeof(accumulator) > sizeof(*data))
-				goto refused;
+				bpf_refuse(program, next);
 			memcpy(&accumulator, (const char *)data + line->k, sizeof(accumulator));
 			break;
 		case BPF_ALU | BPF_AND | BPF_K:
@@ -40,7 +46,7 @@ static inline uint32_t bpf_simulate(const struct sock_fprog *program, const stru
 			break;
 		case BPF_JMP | BPF_JA:
 			if (line->k >= program->len - next)
-				goto refused;
+				bpf_refuse(program, next);
 			next += line->k;
 			break;
 		case BPF_JMP | BPF_JEQ | BPF_K:
@@ -55,12 +61,10 @@ static inline uint32_t bpf_simulate(const struct sock_fprog *program, const stru
 		case BPF_RET | BPF_K:
 			return line->k;
 		default:
-			goto refused;
+			bpf_refuse(program, next);
 		}
 	}
-refused:
-	fprintf(stderr, "bpf_simulate: instruction %u of %u would be refused by the kernel\n", next, program->len);
-	abort();
+	bpf_refuse(program, next);
 }
 
 #endif

@@ -927,7 +927,7 @@ static int make_forbidden_calls(void)
 	void *result;
 
 	EXPECT_ERRNO(syscall(SYS_keyctl, 0, 0), EPERM);
-	EXPECT_ERRNO(socket(AF_VSOCK, SOCK_STREAM, 0), EAFNOSUPPORT);
+	EXPECT_ERRNO(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0), EAFNOSUPPORT);
 	EXPECT_ERRNO(syscall(SYS_socket, HIGH_BIT | AF_VSOCK, SOCK_STREAM, 0), EAFNOSUPPORT);
 	EXPECT_ERRNO(syscall(SYS_clone3, NULL, 0), ENOSYS);
 	EXPECT_ERRNO(syscall(SYS_io_uring_setup, 1, NULL), ENOSYS);
@@ -954,8 +954,8 @@ static int make_forbidden_calls(void)
 	if (pthread_create(&thread, NULL, thread_body, &limit) != 0 || pthread_join(thread, &result) != 0 ||
 	    result != &limit)
 		return 4;
-	if (personality(0xffffffff) == -1 || close(socket(AF_INET6, SOCK_STREAM, 0)) != 0 ||
-	    close(socket(AF_NETLINK, SOCK_RAW, 0)) != 0)
+	if (personality(0xffffffff) == -1 || close(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0)) != 0 ||
+	    close(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0)) != 0)
 		return 5;
 	return 0;
 }
