@@ -323,7 +323,6 @@ static void test_each_runtime_directory_is_looked_at_once(void **state)
 {
 	struct place *place = *state;
 	owned_text state_home = below(place->root, "state");
-	owned_text sbx = below(state_home, "sbx");
 	owned_runtimes runtimes = { 0 };
 	struct error error = { 0 };
 	struct state_paths paths;

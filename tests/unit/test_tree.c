@@ -383,7 +383,7 @@ static int remove_with_mounts(struct place *place)
 	owned_text precious = text_format("%s/to", place->root);
 	owned_fd beside = make_dir(tree, "beside");
 
-	CHECK(mkdirat(tree, "mounted", 0755) == 0);
+	CHECK(beside >= 0 && mkdirat(tree, "mounted", 0755) == 0);
 	CHECK(mkdirat(tree, "z-after", 0755) == 0);
 	write_at(place->to, "precious", "kept");
 	/* Of the same file system: st_dev does not tell. */
