@@ -220,7 +220,8 @@ ssize_t fd_receive(int socket, void *data, size_t size, int *fds, size_t fd_max,
 			fd_close(&received[i]);
 		return -EBADMSG;
 	}
-	memcpy(fds, received, count * sizeof(int));
+	if (count > 0) /* fds may be NULL where none are taken */
+		memcpy(fds, received, count * sizeof(int));
 	*ret_fd_count = count;
 	return got;
 }

@@ -11,5 +11,5 @@ $(BUILD)/tests/unit/test_%: tests/unit/test_%.c $(ARCHIVES)
 unit-programs: $(UNIT_PROGRAMS)
 
 .PHONY: test
-test: sbx unit-programs
-	./scripts/run-tests
+test: $(BUILD)/sbx unit-programs
+	SBX_TEST_BUILD=$(BUILD) ./scripts/run-tests

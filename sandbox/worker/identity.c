@@ -62,14 +62,14 @@ static bool is_number(struct span span, unsigned id)
 	return number_parse(text, 0, UINT32_MAX, &value) == 0 && value == id;
 }
 
-/* Walks the lines of a file; comments, and the + and - of NIS, are no entries. */
+/* Walks the lines of a file; comments, the + and - of NIS, and what has no name are no entries. */
 static bool next_line(const char **text, struct span *ret_line)
 {
 	while (*text && **text) {
 		struct span line = { *text, strcspn(*text, "\n") };
 
 		*text += line.length + ((*text)[line.length] == '\n');
-		if (line.length > 0 && !strchr("#+-", line.start[0])) {
+		if (line.length > 0 && !strchr("#+-:", line.start[0])) {
 			*ret_line = line;
 			return true;
 		}

@@ -56,8 +56,8 @@ __attribute__((destructor)) static void remove_directory(void)
 	if (length <= 0)
 		return;
 	path[length] = '\0';
-	(void)unlinkat(directory_fd, "kept/worker.json", 0);
-	(void)unlinkat(directory_fd, "kept", AT_REMOVEDIR);
+	(void)unlinkat(directory_fd, "3xk2m9q0ab/worker.json", 0);
+	(void)unlinkat(directory_fd, "3xk2m9q0ab", AT_REMOVEDIR);
 	(void)unlinkat(directory_fd, "log", 0);
 	(void)rmdir(path);
 }

@@ -20,6 +20,13 @@ $(FUZZ_REPLAYERS): $(BUILD)/tests/fuzz/replay_%: $(BUILD)/tests/fuzz/fuzz_%.o $(
 $(FUZZ_PROGRAMS): $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(ARCHIVES)
 	$(FUZZ_LINK) -fsanitize=fuzzer
 
+# AddressSanitizer lives in a world: PID 1 is a clone of the process that it watches, and the payload is another program.
+# LeakSanitizer does not, it wants to trace a process that is not dumpable, and looks at the unit tests and fuzzers alone.
+.PHONY: sanitize
+sanitize:
+	$(MAKE) BUILD=$(BUILD)/sanitize $(SANITIZED) SANITIZE='$(SANITIZERS)' $(BUILD)/sanitize/sbx unit-programs
+	SBX_TEST_BUILD=$(BUILD)/sanitize SBX_SCENARIOS='00?-*' ./scripts/run-tests
+
 .PHONY: fuzz-replayers fuzz-replay fuzz-programs fuzz
 fuzz-replayers: $(FUZZ_REPLAYERS)
 fuzz-programs: $(FUZZ_PROGRAMS)

@@ -6,7 +6,13 @@ setup() {
 }
 
 teardown() {
-	cd / && rm -rf "$tree"
+	cd / || return 1
+	# bats sets it at the end of a test that came there.
+	if [[ -n ${SBX_TEST_KEEP:-} && -z ${BATS_TEST_COMPLETED:-} ]]; then
+		echo "kept: $tree"
+	else
+		rm -rf "$tree"
+	fi
 }
 
 # run_sbx STATUS ARGUMENT…: runs sbx, shows what a user would have seen, and fails unless it returned STATUS.

@@ -611,7 +611,7 @@ static void test_copy_keeps_hard_links_together(void **state)
 
 	write_at(tree, "a", "linked");
 	for (int i = 0; i < 200; i++) {
-		char name[16];
+		char name[24];
 
 		(void)snprintf(name, sizeof(name), "l%d", i);
 		assert_int_equal(linkat(tree, "a", inner, name, 0), 0);
