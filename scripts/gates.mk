@@ -44,3 +44,7 @@ $(BUILD)/tidy/%: %.c $(BUILD)/%.o .clang-tidy
 .PHONY: clang
 clang:
 	$(MAKE) CC=$(CLANG) BUILD=$(BUILD)/clang $(BUILD)/clang/sbx unit-programs
+
+.PHONY: reproducible
+reproducible:
+	./scripts/check-reproducible $(BUILD)/reproducible
