@@ -242,8 +242,7 @@ static int split_request(struct layers *layers, const struct layer_request *requ
 		result = error_mount_below(request->source ? request->source : request->path, &split.mounts,
 					   request->path, error);
 	else
-		result = split_directory(&split, request->path, fd_take(&lower),
-					 request->purpose == LAYER_FOR_TREE, 1);
+		result = split_directory(&split, request->path, fd_take(&lower), request->purpose == LAYER_FOR_TREE, 1);
 	layers->is_split = true;
 	mountinfo_release(&split.mounts);
 	return result;
@@ -376,8 +375,9 @@ static int fill_frame(const struct layers *layers, const struct layer *layer, st
 
 	if (result == -EFBIG)
 		return error_set(error, .number = EFBIG, .step = "split the directory", .object = layer->path,
-				 .cause = "a mount lies below it, and its files, which have to be copied then, are more "
-					  "than 64 MiB",
+				 .cause =
+					 "a mount lies below it, and its files, which have to be copied then, are more "
+					 "than 64 MiB",
 				 .remedy = "unmount what lies below it, or name the directory itself with --copy");
 	if (result < 0)
 		return error_context(error, "%s", path_name(layer->path));

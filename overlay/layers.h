@@ -38,11 +38,11 @@ enum layer_purpose {
 
 struct layer {
 	enum layer_kind kind;
-	char *path;   /* absolute, canonical: where the worker sees it */
-	int lower_fd; /* its lower directory, O_PATH; -1: none */
-	int upper_fd; /* its writable directory; -1: LAYER_BIND */
-	int work_fd;  /* overlayfs's own; closed once mounted */
-	bool is_file; /* LAYER_BIND of a file */
+	char *path;	  /* absolute, canonical: where the worker sees it */
+	int lower_fd;	  /* its lower directory, O_PATH; -1: none */
+	int upper_fd;	  /* its writable directory; -1: LAYER_BIND */
+	int work_fd;	  /* overlayfs's own; closed once mounted */
+	bool is_file;	  /* LAYER_BIND of a file */
 	bool takes_files; /* the frame of a split directory in which files are the worker's own copies */
 };
 

@@ -193,9 +193,9 @@ static const char *const exit_codes[][2] = {
 static const char *const variables[][2] = {
 	{ "SBX", "Set to 1 inside." },
 	{ "SBX_RUN", "The id of the run, inside." },
-	{ "SBX_UPPER",
-	  "tmpfs or disk: where writable layers lie. Otherwise in memory, or on disk where the kernel's tmpfs cannot hold "
-	  "them (before 6.6)." },
+	{ "SBX_UPPER", "tmpfs or disk: where writable layers lie. Otherwise in memory, or on disk where the kernel's "
+		       "tmpfs cannot hold "
+		       "them (before 6.6)." },
 	{ "SBX_WORKER", "Inside: the number of the worker, from 0." },
 	{ "SBX_WORKERS", "Inside: how many workers the run has." },
 	{ "HOME",

@@ -25,8 +25,7 @@ static void fill_request(const struct attach_options *options, const struct rela
 static int send_request(int socket, const struct attach_options *options, const struct relay_stdio *stdio)
 {
 	struct spawn_request request = { 0 };
-	struct request_header header = { .kind = REQUEST_SPAWN,
-					 .flags = stdio->flags };
+	struct request_header header = { .kind = REQUEST_SPAWN, .flags = stdio->flags };
 	owned_buffer body = { 0 };
 	int fds[3 + REQUEST_FDS_MAX];
 

@@ -101,7 +101,8 @@ static int make_checked(int parent_fd, const char *name, const char *path, const
 
 static int use_state(struct worker_plan *plan, struct error *error)
 {
-	static const char remedy[] = "name a directory on a disk that is writable with --scratch DIR, or set XDG_STATE_HOME";
+	static const char remedy[] =
+		"name a directory on a disk that is writable with --scratch DIR, or set XDG_STATE_HOME";
 	owned_fd state_fd = -1;
 	owned_fd uppers_fd = -1;
 	owned_text path = NULL;
@@ -142,8 +143,7 @@ static int open_scratch_directory(const struct spec *spec, int *ret_fd, char **r
 
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "open the scratch directory",
-				 .object = spec->scratch,
-				 .remedy = result == -ENOENT ? "make it first: mkdir" : NULL);
+				 .object = spec->scratch, .remedy = result == -ENOENT ? "make it first: mkdir" : NULL);
 	*ret_fd = fd_take(&fd);
 	return 0;
 }
@@ -169,12 +169,13 @@ static int hide_scratch(struct worker_plan *plan, const char *path, struct error
 		/* Seen there: the tree or HOME, nothing beside them. */
 		if (is_private(path) && !text_equal(used[i], path))
 			return 0;
-		return error_set(error, .number = EINVAL, .step = "use the scratch directory", .object = path,
-				 .cause = i == 0 ? "the tree lies in it, and it is hidden in the world, since other "
-						   "workers' layers lie there"
-						 : "HOME lies in it, and it is hidden in the world, since other workers' "
-						   "layers lie there",
-				 .remedy = "name a directory that holds nothing else");
+		return error_set(
+			error, .number = EINVAL, .step = "use the scratch directory", .object = path,
+			.cause = i == 0 ? "the tree lies in it, and it is hidden in the world, since other "
+					  "workers' layers lie there"
+					: "HOME lies in it, and it is hidden in the world, since other workers' "
+					  "layers lie there",
+			.remedy = "name a directory that holds nothing else");
 	}
 	text_list_add(&plan->hidden, path);
 	return 0;
@@ -213,9 +214,9 @@ static int check_limits(const struct spec *spec, struct world_note *note, struct
 {
 	bool has_size = spec->scratch_bytes_max > 0;
 	bool has_inodes = spec->scratch_inodes_max > 0;
-	const char *refused = has_size && !spec->scratch_limit_try	  ? "--size"
+	const char *refused = has_size && !spec->scratch_limit_try	? "--size"
 			      : has_inodes && !spec->scratch_inodes_try ? "--inodes"
-									  : NULL;
+									: NULL;
 
 	if (refused)
 		return error_set(error, .number = ENOTSUP, .step = "hold the limit", .object = refused,
