@@ -175,7 +175,7 @@ static int stage_execute(struct child *child)
 			memcpy(path, search, length);
 			/* An empty element is the current directory, as ever. */
 			path[length] = '/';
-			strcpy(path + length + (length > 0), program);
+			memcpy(path + length + (length > 0), program, strlen(program) + 1);
 			(void)execve(path, spawn->arguments->items, spawn->environment->items);
 			if (errno != ENOENT && errno != ENOTDIR) {
 				number = errno;

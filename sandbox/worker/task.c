@@ -232,6 +232,6 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	case TASK_LISTENERS:
 		break; /* done above */
 	}
-	assert(!"a kind without its part");
+	assert(false && "a kind without its part");
 	return -EINVAL;
 }
