@@ -638,7 +638,7 @@ static void run_worker(int report_fd, void *data)
 	int result;
 
 	for (int number = 0; number <= 2 && null_fd >= 0; number++)
-		(void)dup2(null_fd, number);
+		(void)dup3(null_fd, number, O_CLOEXEC); /* handed on as descriptors */
 	(void)clock_gettime(CLOCK_MONOTONIC, &start);
 	result = launch_run(spec, say_nothing, &launched, &error);
 	(void)clock_gettime(CLOCK_MONOTONIC, &end);
