@@ -11,6 +11,7 @@
 #include "base/descent.h"
 #include "base/fd.h"
 #include "base/inodes.h"
+#include "base/path.h"
 #include "overlay/format.h"
 
 #define STEP_COPY "copy the layer"
@@ -44,10 +45,9 @@ static int filter_attribute(void *data, const struct tree_entry *entry, const ch
 	return size == 1 && memcmp(value, "y", 1) == 0 ? TREE_TAKE_OR_FAIL : TREE_SKIP;
 }
 
-int layer_copy(const struct layer_copy_options *options, int upper_fd, int target_parent_fd, const char *target_name,
-	       struct tree_copy_result *ret, struct error *error)
+static struct tree_copy_options copying_of(const struct layer_copy_options *options)
 {
-	struct tree_copy_options copying = {
+	return (struct tree_copy_options){
 		.bytes_max = options->bytes_max,
 		.entries_max = options->entries_max,
 		.keep_setid = options->keep_setid,
@@ -57,6 +57,12 @@ int layer_copy(const struct layer_copy_options *options, int upper_fd, int targe
 		.attribute_filter = filter_attribute,
 		.filter_data = (void *)options, /* read only: the filters take it as const */
 	};
+}
+
+int layer_copy(const struct layer_copy_options *options, int upper_fd, int target_parent_fd, const char *target_name,
+	       struct tree_copy_result *ret, struct error *error)
+{
+	struct tree_copy_options copying = copying_of(options);
 	int result;
 
 	/* Made here, exclusively, so that it is ours to remove when the copy fails. */
@@ -67,6 +73,74 @@ int layer_copy(const struct layer_copy_options *options, int upper_fd, int targe
 	if (result < 0)
 		(void)tree_remove(target_parent_fd, target_name, NULL);
 	return result;
+}
+
+/* The options, and where the layer below was copied to. */
+struct merging {
+	const struct layer_copy_options *options;
+	int target_fd;
+};
+
+static bool is_opaque_directory(const struct tree_entry *entry)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	mode_t mode = entry->status->st_mode & 07777;
+	owned_fd fd = -1;
+
+	if (!S_ISDIR(entry->status->st_mode))
+		return false;
+	fd = openat(entry->parent_fd, entry->name, flags);
+	/* Its owner, the caller, closed it: opened for a moment, as the copy does it. */
+	if (fd < 0 && errno == EACCES && fchmodat(entry->parent_fd, entry->name, mode | S_IRUSR | S_IXUSR, 0) == 0) {
+		fd = openat(entry->parent_fd, entry->name, flags);
+		(void)!fchmodat(entry->parent_fd, entry->name, mode, 0);
+	}
+	return fd >= 0 && format_is_opaque(fd);
+}
+
+/* Takes away what the entry hides: tree_copy() would merge a directory with a directory, and put nothing else in the
+ * place of one. */
+static int make_room(const struct merging *merging, const struct tree_entry *entry, struct error *error)
+{
+	owned_text parent = path_parent(entry->path);
+	owned_fd parent_fd = -1;
+	struct stat below;
+	bool is_directory;
+
+	if (entry->path[0] == '\0')
+		return 0;
+	parent_fd = path_open(merging->target_fd, parent, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	if (parent_fd < 0)
+		return error_set(error, .number = -parent_fd, .step = STEP_COPY, .object = entry->path);
+	if (fstatat(parent_fd, path_name(entry->path), &below, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	is_directory = S_ISDIR(below.st_mode);
+	if (is_directory == S_ISDIR(entry->status->st_mode) && !(is_directory && is_opaque_directory(entry)))
+		return 0;
+	return tree_remove(parent_fd, path_name(entry->path), error);
+}
+
+static int filter_merged_entry(void *data, const struct tree_entry *entry, struct error *error)
+{
+	const struct merging *merging = data;
+	int decision = filter_entry((void *)merging->options, entry, error);
+	int result = decision == TREE_TAKE ? make_room(merging, entry, error) : 0;
+
+	return result < 0 ? result : decision;
+}
+
+int layer_merge(const struct layer_copy_options *options, int upper_fd, int target_parent_fd, const char *target_name,
+		struct tree_copy_result *ret, struct error *error)
+{
+	struct tree_copy_options copying = copying_of(options);
+	owned_fd target_fd = path_open(target_parent_fd, target_name, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	struct merging merging = { .options = options, .target_fd = target_fd };
+
+	if (target_fd < 0)
+		return error_set(error, .number = -target_fd, .step = STEP_COPY, .object = target_name);
+	copying.filter = filter_merged_entry;
+	copying.filter_data = &merging;
+	return tree_copy(&copying, upper_fd, ".", target_parent_fd, target_name, ret, error);
 }
 
 int layer_probe_xattr(int dirfd)

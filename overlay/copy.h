@@ -40,6 +40,12 @@ struct layer_copy_options {
 int layer_copy(const struct layer_copy_options *options, int upper_fd, int target_parent_fd, const char *target_name,
 	       struct tree_copy_result *ret, struct error *error);
 
+/** Lays a writable layer over the copy of the one below it, so that both become one layer: what the upper one removed
+ * or replaced is taken away, and its whiteouts and opaque directories are kept, for what lies below both.
+ *  @target_name  as layer_copy() made it; left half done on failure   Otherwise as layer_copy(). */
+int layer_merge(const struct layer_copy_options *options, int upper_fd, int target_parent_fd, const char *target_name,
+		struct tree_copy_result *ret, struct error *error);
+
 /** Whether the file system of this directory can hold a writable layer: it takes user.overlay.… attributes.
  *  @dirfd  O_PATH will do; must be writable   @return 1, 0 or -errno */
 int layer_probe_xattr(int dirfd);

@@ -304,9 +304,15 @@ static int fail_busy(const struct copy *copy, struct error *error)
 	owned_fd fd = path_open(copy->source.directory_fd, copy->source.name, O_RDONLY, 0, PATH_BENEATH);
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = LOCK_PENDING, .l_len = 512 };
 	bool is_seen = fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
-	owned_text cause = is_seen ? text_format("process %d keeps it locked", lock.l_pid)
-				   : text_duplicate("another program keeps it locked");
+	owned_text file = text_format("/proc/%d/comm", is_seen ? lock.l_pid : 0);
+	owned_text command = NULL;
+	owned_text cause = NULL;
 
+	if (is_seen && fd_read_file(AT_FDCWD, file, 0, &command, NULL) == 0)
+		command[strcspn(command, "\n")] = '\0';
+	cause = !is_seen  ? text_duplicate("another program keeps it locked")
+		: command ? text_format("process %d keeps it locked (%s)", lock.l_pid, command)
+			  : text_format("process %d keeps it locked", lock.l_pid);
 	return error_set(error, .number = EBUSY, .step = STEP_COPY, .object = copy->source.path, .cause = cause,
 			 .remedy = "let that program end its transaction, then try again");
 }
@@ -505,7 +511,8 @@ static int copy_with_retries(struct copy *copy, unsigned *ret_attempts, struct e
 		if (outcome < 0)
 			return outcome;
 		if (now_us() >= copy->deadline_us)
-			return error->number == EBUSY ? fail_busy(copy, error) : -error->number;
+			return error->number == EBUSY || copy->request->without_waiting ? fail_busy(copy, error)
+											: -error->number;
 		sqlite_close(&copy->target);
 		if (ftruncate(copy->target_fd, 0) < 0)
 			return fail_system(copy, errno, error);
@@ -751,7 +758,7 @@ int database_snapshot(const struct database_snapshot_request *request, struct da
 
 	if (result < 0)
 		return result;
-	copy.deadline_us = start_us + (uint64_t)timeout_ms * 1000;
+	copy.deadline_us = request->without_waiting ? 0 : start_us + (uint64_t)timeout_ms * 1000;
 	result = target_create(&copy, told);
 	if (result < 0)
 		return result;
@@ -799,8 +806,9 @@ static bool is_skipped_directory(const char *name)
 	return false;
 }
 
-/* Whether a regular file is empty or begins as SQLite's do. */
-static bool is_database_file(int directory_fd, const char *name, enum path_rule rule)
+enum first_bytes { FIRST_BYTES_OTHER, FIRST_BYTES_NONE, FIRST_BYTES_SQLITE };
+
+static enum first_bytes look_at_file(int directory_fd, const char *name, enum path_rule rule)
 {
 	char header[sizeof(header_magic)];
 	struct stat status;
@@ -808,9 +816,24 @@ static bool is_database_file(int directory_fd, const char *name, enum path_rule 
 	owned_fd fd = path_open(directory_fd, name, O_RDONLY | O_NONBLOCK, 0, rule);
 
 	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-		return false;
-	return status.st_size == 0 || (pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-				       memcmp(header, header_magic, sizeof(header)) == 0);
+		return FIRST_BYTES_OTHER;
+	if (status.st_size == 0)
+		return FIRST_BYTES_NONE;
+	return pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+			       memcmp(header, header_magic, sizeof(header)) == 0
+		       ? FIRST_BYTES_SQLITE
+		       : FIRST_BYTES_OTHER;
+}
+
+bool database_has_header(int directory_fd, const char *name)
+{
+	return look_at_file(directory_fd, name, PATH_BENEATH) == FIRST_BYTES_SQLITE;
+}
+
+/* Whether a regular file is empty or begins as SQLite's do. */
+static bool is_database_file(int directory_fd, const char *name, enum path_rule rule)
+{
+	return look_at_file(directory_fd, name, rule) != FIRST_BYTES_OTHER;
 }
 
 static bool list_holds(const struct text_list *list, const char *text)

@@ -56,6 +56,10 @@ int database_resolve(const char *path, char **ret_path, struct error *error);
  *  @ret_directory  O_PATH, the caller's   @ret_name  the caller's */
 int database_locate(const char *path, const char *step, int *ret_directory, char **ret_name, struct error *error);
 
+/** Whether a regular file begins as SQLite's do; symbolic links are not followed. Not while a connection to it is open
+ *  in this process: base/sqlite.h. @directory_fd borrowed, O_PATH will do */
+bool database_has_header(int directory_fd, const char *name);
+
 struct database_snapshot_request {
 	const char *source;	  /* a path; symbolic links are followed, database_resolve() */
 	int target_fd;		  /* directory that gets the copy, borrowed, O_PATH will do; nobody else writes there */
@@ -64,6 +68,7 @@ struct database_snapshot_request {
 	bool fix_ef_lock;	  /* removes what finding 24 describes, in the copy */
 	bool sync;		  /* the target is on disk and must survive a crash */
 	unsigned busy_timeout_ms; /* 0: DATABASE_BUSY_TIMEOUT_MS */
+	bool without_waiting;	  /* one try: EBUSY at once, since whoever holds the lock stands still */
 };
 
 enum database_recovery {

@@ -50,7 +50,7 @@ static struct layer *add_layer(struct layers *layers, enum layer_kind kind, cons
 	}
 	layer = &layers->items[layers->count++];
 	*layer = (struct layer){
-		.kind = kind, .path = text_duplicate(path), .lower_fd = lower_fd, .upper_fd = -1, .work_fd = -1
+		.kind = kind, .path = text_duplicate(path), .lower_fd = lower_fd, .upper_fd = -1, .work_fd = -1, .seed_fd = -1
 	};
 	return layer;
 }
@@ -64,6 +64,7 @@ void layers_close(struct layers *layers)
 		fd_close(&layer->lower_fd);
 		fd_close(&layer->upper_fd);
 		fd_close(&layer->work_fd);
+		fd_close(&layer->seed_fd);
 	}
 	free(layers->items);
 	text_list_release(&layers->hidden);
@@ -408,21 +409,6 @@ static int make_work(int base_fd, size_t number, struct layer *layer, struct err
 	return 0;
 }
 
-static int prepare_layer(struct layers *layers, int base_fd, size_t number, struct error *error)
-{
-	struct layer *layer = &layers->items[number];
-	char name[32];
-	int result;
-
-	(void)snprintf(name, sizeof(name), "upper-%zu", number);
-	result = make_upper(base_fd, name, layer->lower_fd, &layer->upper_fd);
-	if (result < 0)
-		return error_set(error, .number = -result, .step = "make the writable layer", .object = layer->path);
-	if (layer->kind == LAYER_OVERLAY)
-		return make_work(base_fd, number, layer, error);
-	return result == 1 && layer->lower_fd >= 0 ? fill_frame(layers, layer, error) : 0;
-}
-
 /* What the layers are, one after another: kind, path, each ended by a NUL. */
 static void write_names(const struct layers *layers, struct text_buffer *text)
 {
@@ -448,8 +434,9 @@ int layers_write_names(const struct layers *layers, int base_fd, struct error *e
 }
 
 /* A layer's number is its place in the list, which changes with the mounts below a tree: then upper-3 of the earlier
- * time would become that of another directory. */
-static int check_names(const struct layers *layers, int base_fd, struct error *error)
+ * time would become that of another directory. @return 1 the same, 0 none are noted there, or -errno */
+static int check_names(const struct layers *layers, int base_fd, const struct error_parts *stale,
+		       struct error *error)
 {
 	owned_buffer wanted = { 0 };
 	owned_text found = NULL;
@@ -462,16 +449,113 @@ static int check_names(const struct layers *layers, int base_fd, struct error *e
 		return error_set(error, .number = -result, .step = "read the layers", .object = LAYERS_NAMES);
 	write_names(layers, &wanted);
 	if (length == wanted.length && memcmp(found, wanted.bytes, length) == 0)
+		return 1;
+	return error_set_parts(error, *stale);
+}
+
+static int check_kept_names(const struct layers *layers, int base_fd, struct error *error)
+{
+	static const struct error_parts stale = {
+		.number = ESTALE,
+		.step = "take the kept layers",
+		.cause = "the worker's directories are made up of other layers now: a mount came to lie below them, or "
+			 "went",
+		.remedy = "mount or unmount what was there at the time ('sbx inspect' shows it)",
+	};
+
+	return check_names(layers, base_fd, &stale, error);
+}
+
+/* ---- the seed ---- */
+
+/* Whether the seed's directory lies in this layer's lower one: overlayfs refuses to stack it on that then. */
+static bool lies_in_lower(const struct layer *layer, int seed_fd)
+{
+	owned_text seed = NULL;
+	owned_text lower = NULL;
+
+	return path_of_fd(seed_fd, &seed) == 0 && path_of_fd(layer->lower_fd, &lower) == 0 &&
+	       path_is_below(seed, lower);
+}
+
+int layers_take_seed(struct layers *layers, int seed_fd, enum seed_use use, struct error *error)
+{
+	static const struct error_parts stale = {
+		.number = ESTALE,
+		.step = "take the seed",
+		.cause = "it was made of other directories: of another tree or HOME, with other databases or volumes, "
+			 "or a mount came to lie below them since",
+		.remedy = "make the seed anew",
+	};
+	int result = check_names(layers, seed_fd, &stale, error);
+
+	if (result == 0)
+		return error_set(error, .number = EBADMSG, .step = "take the seed",
+				 .cause = "it does not say of which directories it was made");
+	for (size_t i = 0; i < layers->count && result > 0; i++) {
+		struct layer *layer = &layers->items[i];
+		char name[32];
+
+		if (layer->kind == LAYER_BIND)
+			continue;
+		(void)snprintf(name, sizeof(name), "upper-%zu", i);
+		layer->seed_fd = openat(seed_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (layer->seed_fd < 0)
+			return error_set(error, .number = errno == ENOENT ? EBADMSG : errno, .step = "take the seed",
+					 .object = layer->path, .cause = errno == ENOENT ? "it lacks this layer" : NULL);
+		layer->is_stacked = use == SEED_STARTS && layer->kind == LAYER_OVERLAY &&
+				    !lies_in_lower(layer, layer->seed_fd);
+	}
+	return result < 0 ? result : 0;
+}
+
+size_t layers_list_directories(const struct layer *layer, int ret_fds[static 3])
+{
+	size_t count = 0;
+
+	if (layer->upper_fd >= 0)
+		ret_fds[count++] = layer->upper_fd;
+	if (layer->seed_fd >= 0)
+		ret_fds[count++] = layer->seed_fd;
+	if (layer->lower_fd >= 0)
+		ret_fds[count++] = layer->lower_fd;
+	return count;
+}
+
+/* All of it, for a layer that does not show the seed from below. Where a kept worker's is already it stays. */
+static int copy_seed(const struct layer *layer, int base_fd, const char *name, struct error *error)
+{
+	static const struct layer_copy_options options = { 0 };
+	struct stat status;
+	int result;
+
+	if (fstatat(base_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	return error_set(error, .number = ESTALE, .step = "take the kept layers",
-			 .cause = "the worker's directories are made up of other layers now: a mount came to lie below "
-				  "them, or went",
-			 .remedy = "mount or unmount what was there at the time ('sbx inspect' shows it)");
+	result = layer_copy(&options, layer->seed_fd, base_fd, name, NULL, error);
+	return result < 0 ? error_context(error, "seed of %s", layer->path) : 0;
+}
+
+static int prepare_layer(struct layers *layers, int base_fd, size_t number, struct error *error)
+{
+	struct layer *layer = &layers->items[number];
+	char name[32];
+	int result;
+
+	(void)snprintf(name, sizeof(name), "upper-%zu", number);
+	result = layer->seed_fd >= 0 && !layer->is_stacked ? copy_seed(layer, base_fd, name, error) : 0;
+	if (result < 0)
+		return result;
+	result = make_upper(base_fd, name, layer->is_stacked ? layer->seed_fd : layer->lower_fd, &layer->upper_fd);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "make the writable layer", .object = layer->path);
+	if (layer->kind == LAYER_OVERLAY)
+		return make_work(base_fd, number, layer, error);
+	return result == 1 && layer->lower_fd >= 0 ? fill_frame(layers, layer, error) : 0;
 }
 
 int layers_prepare(struct layers *layers, int base_fd, struct error *error)
 {
-	int result = check_names(layers, base_fd, error);
+	int result = check_kept_names(layers, base_fd, error);
 
 	for (size_t i = 0; i < layers->count && result >= 0; i++)
 		if (layers->items[i].kind != LAYER_BIND)
@@ -494,13 +578,68 @@ void layers_remove_work(int base_fd)
 	(void)closedir(directory);
 }
 
-/* One step of layers_place(): the directory `name` of the writable layer, made as the lower one is. */
-static int descend(int *upper_fd, int *lower_fd, const char *name)
+/* What lies below the writable layer, at one directory: the seed's, then the lower one; -1: none there. */
+struct below {
+	int seed_fd;
+	int lower_fd;
+};
+
+static void below_close(struct below *below)
+{
+	fd_close(&below->seed_fd);
+	fd_close(&below->lower_fd);
+}
+
+static void below_open(const struct layer *layer, struct below *ret_below)
+{
+	ret_below->seed_fd = layer->is_stacked ? fd_duplicate(layer->seed_fd) : -1;
+	ret_below->lower_fd = layer->lower_fd < 0 ? -1 : fd_duplicate(layer->lower_fd);
+}
+
+/* @return 0, or -errno: -ENOENT where it is not there, or the seed says that it was removed */
+static int below_look(const struct below *below, const char *name, struct stat *ret_status)
+{
+	if (below->seed_fd >= 0 && fstatat(below->seed_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) == 0)
+		return format_is_whiteout(ret_status) ? -ENOENT : 0;
+	if (below->lower_fd < 0)
+		return -ENOENT;
+	return fstatat(below->lower_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+static void below_step(int *fd, const char *name)
+{
+	int next = *fd < 0 ? -1 : openat(*fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	fd_close(fd);
+	*fd = next;
+}
+
+/* Goes down into a directory. */
+static void below_enter(struct below *below, const char *name)
+{
+	struct stat status;
+	bool is_in_seed = below->seed_fd >= 0 &&
+			  fstatat(below->seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+
+	below_step(&below->seed_fd, name);
+	below_step(&below->lower_fd, name);
+	if (is_in_seed) {
+		owned_fd fd = below->seed_fd < 0
+				      ? -1
+				      : openat(below->seed_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0 || format_is_opaque(fd))
+			fd_close(&below->lower_fd);
+	}
+}
+
+/* One step of layers_place(): the directory `name` of the writable layer, made as the one below is. */
+static int descend(int *upper_fd, struct below *below, const char *name)
 {
 	struct stat status;
 	int next;
 
-	if (fstatat(*lower_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+	if (below_look(below, name, &status) < 0) {
 		/* Only in the writable layer (a kept worker's): it has to be there. */
 		if (fstatat(*upper_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			return -errno;
@@ -520,25 +659,23 @@ static int descend(int *upper_fd, int *lower_fd, const char *name)
 		return -errno;
 	fd_close(upper_fd);
 	*upper_fd = next;
-	next = openat(*lower_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	fd_close(lower_fd);
-	*lower_fd = next;
+	below_enter(below, name);
 	return 0;
 }
 
 int layers_place(const struct layers *layers, const char *path, int *ret_parent_fd, const char **ret_name)
 {
 	const struct layer *layer = layers_find(layers, path);
+	__attribute__((cleanup(below_close))) struct below below = { -1, -1 };
 	owned_fd upper_fd = -1;
-	owned_fd lower_fd = -1;
 	const char *rest;
 
 	if (!layer || layer->kind == LAYER_BIND || text_equal(path, layer->path))
 		return -ENOENT;
 	upper_fd = fd_duplicate(layer->upper_fd);
-	lower_fd = layer->lower_fd < 0 ? -1 : fd_duplicate(layer->lower_fd);
 	if (upper_fd < 0)
 		return upper_fd;
+	below_open(layer, &below);
 	rest = path_below(path, layer->path);
 	for (;;) {
 		size_t length = strcspn(rest, "/");
@@ -551,7 +688,7 @@ int layers_place(const struct layers *layers, const char *path, int *ret_parent_
 			return -ENAMETOOLONG;
 		memcpy(name, rest, length);
 		name[length] = '\0';
-		result = descend(&upper_fd, &lower_fd, name);
+		result = descend(&upper_fd, &below, name);
 		if (result < 0)
 			return result;
 		rest += length + 1;
@@ -572,6 +709,27 @@ static int make_whiteout(int parent_fd, const char *name)
 	if (errno != EEXIST)
 		return -errno;
 	return fstatat(parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && format_is_whiteout(&status) ? 0 : 1;
+}
+
+/* Whether the seed removed or replaced something on the way: then what lies below it is hidden by that, and what is
+ * there was written in the world that the seed was made of. */
+static bool seed_covers(const struct layer *layer, const char *path)
+{
+	owned_fd fd = fd_duplicate(layer->seed_fd);
+	owned_text copy = text_duplicate(path);
+	char *rest = copy;
+
+	for (char *name = strsep(&rest, "/"); name; name = strsep(&rest, "/")) {
+		owned_fd parent_fd = fd_take(&fd);
+		struct stat status;
+
+		if (fstatat(parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+			return false;
+		fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0 || format_is_opaque(fd))
+			return true;
+	}
+	return false;
 }
 
 /* Follows one path by hand: where a component is a symlink, that link is hidden and the path it stood for comes next.
@@ -618,6 +776,8 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 		}
 		if (layer->kind == LAYER_PLAIN)
 			return 0; /* who filled the frame left it out */
+		if (layer->is_stacked && seed_covers(layer, relative))
+			return 0;
 		result = layers_place(layers, partial, &parent_fd, &name);
 		/* A kept worker removed or replaced a directory on the way: what lies below is hidden by that. */
 		if (result == -ENOTDIR || result == -ELOOP)
@@ -686,6 +846,10 @@ static int error_overlay(const struct layer *layer, int number, struct error *er
 		cause = "it lies on stacked overlays already, and the kernel stacks no more than two";
 		remedy = "put the directory on a volume or a disk, or copy it with --copy";
 	}
+	if (number == ELOOP && layer->is_stacked) {
+		cause = "the seed lies in the very directory that it changes";
+		remedy = "keep seeds outside of HOME and the tree";
+	}
 	return error_set(error, .number = number, .step = "mount the overlay", .object = layer->path, .cause = cause,
 			 .remedy = remedy);
 }
@@ -694,13 +858,16 @@ static int mount_overlay(struct layer *layer, int target_fd, struct error *error
 {
 	char target[FD_PROC_PATH_SIZE];
 	char options[256];
+	char seed[FD_PROC_PATH_SIZE + 1] = "";
 
+	if (layer->is_stacked)
+		(void)snprintf(seed, sizeof(seed), "/proc/self/fd/%d:", layer->seed_fd);
 	/* Descriptors for names: no byte of a path can break the option string, no path is too long, and the host's
 	 * paths do not show in mountinfo. They were opened after the namespace was made, else: EINVAL (finding 9). */
 	(void)snprintf(options, sizeof(options),
-		       "lowerdir=/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,"
+		       "lowerdir=%s/proc/self/fd/%d,upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d,"
 		       "userxattr,volatile,index=off,xino=off",
-		       layer->lower_fd, layer->upper_fd, layer->work_fd);
+		       seed, layer->lower_fd, layer->upper_fd, layer->work_fd);
 	if (mount("overlay", fd_proc_path(target_fd, target), "overlay", MS_NOSUID, options) < 0)
 		return error_overlay(layer, errno, error);
 	fd_close(&layer->work_fd);

@@ -38,10 +38,13 @@ enum layer_purpose {
 
 struct layer {
 	enum layer_kind kind;
-	char *path;	  /* absolute, canonical: where the worker sees it */
-	int lower_fd;	  /* its lower directory, O_PATH; -1: none */
-	int upper_fd;	  /* its writable directory; -1: LAYER_BIND */
-	int work_fd;	  /* overlayfs's own; closed once mounted */
+	char *path;   /* absolute, canonical: where the worker sees it */
+	int lower_fd; /* its lower directory, O_PATH; -1: none */
+	int upper_fd; /* its writable directory; -1: LAYER_BIND */
+	int work_fd;  /* overlayfs's own; closed once mounted */
+	int seed_fd;  /* its directory in the seed, O_PATH; -1: none */
+	/* The seed's directory is a lower layer of the mount. Else what it holds is in the writable one, too. */
+	bool is_stacked;
 	bool is_file;	  /* LAYER_BIND of a file */
 	bool takes_files; /* the frame of a split directory in which files are the worker's own copies */
 };
@@ -71,6 +74,18 @@ int layers_open(struct layers *layers, const struct layer_request *requests, siz
 		struct error *error);
 void layers_close(struct layers *layers);
 
+enum seed_use {
+	SEED_STARTS,   /* the layers start from it */
+	SEED_COMPARES, /* they hold it already: it says what they started from */
+};
+
+/** Takes the seed (overlay/seed.h) for the layers, which must be the ones that it was made of. Between layers_open()
+ *  and layers_prepare(). A layer that is not stacked (no overlay, or the seed lies inside its lower directory) gets a
+ *  copy in layers_prepare(); a caller may make that so for others, too.
+ *  @seed_fd  borrowed, O_PATH will do; opened in this mount namespace
+ *  Errors: ESTALE they are not; EBADMSG it has no such layer */
+int layers_take_seed(struct layers *layers, int seed_fd, enum seed_use use, struct error *error);
+
 /** Makes upper-N and work-N for each layer below `base_fd`, which lies on a file system that takes user xattrs.
  * Existing upper-N (a kept worker's) are taken as they are, work-N are always new.
  *  Errors: ESTALE layers_write_names() noted other layers there; as mkdir(2); of copying a split directory's files */
@@ -85,6 +100,10 @@ void layers_remove_work(int base_fd);
 
 /** The innermost layer that holds `path` (absolute), or NULL. */
 struct layer *layers_find(const struct layers *layers, const char *path);
+
+/** The directories that a layer shows, highest first: the writable one, the seed's, the lower one.
+ *  @ret_fds  borrowed   @return how many */
+size_t layers_list_directories(const struct layer *layer, int ret_fds[static 3]);
 
 /** Opens the directory of the writable layer that stands for the parent of `path`, made with the lower one's modes.
  *  @ret_parent_fd the caller's   @ret_name points into `path`

@@ -8,28 +8,48 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/path.h"
 
-#define SEED_FILE     "seed.json"
-#define SEED_FILE_MAX (1 << 20)
+#define SEED_FILE "seed.json"
+#define STEP_READ "read the seed"
+
+/* Where a database lies in the seed is found by its path: only what can be one is taken. */
+static int check_databases(const struct text_list *databases)
+{
+	for (size_t i = 0; i < databases->count; i++) {
+		owned_text normal = path_normal("/", databases->items[i]);
+
+		if (!text_equal(normal, databases->items[i]))
+			return -EBADMSG;
+	}
+	return 0;
+}
 
 int seed_open(const char *path, struct seed *ret_seed, struct error *error)
 {
-	owned_fd directory_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct seed seed = { 0 };
+	owned_fd fd = path_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
 	owned_text text = NULL;
 	owned_json json = { 0 };
-	size_t size = 0;
-	int result = directory_fd < 0 ? -errno : fd_read_file(directory_fd, SEED_FILE, SEED_FILE_MAX, &text, &size);
+	owned_list databases = { 0 };
+	struct seed seed = { 0 };
+	int result = fd < 0 ? fd : fd_read_file(fd, SEED_FILE, JSON_SIZE_MAX, &text, NULL);
 
+	if (result == 0)
+		result = path_of_fd(fd, &seed.path);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "open the seed", .object = path);
-	result = json_read(&json, text, size, error);
-	if (result < 0)
-		return result;
-	if (json_list(json_member(json_root(&json), "databases"), &seed.databases) < 0)
-		return error_set(error, .number = EBADMSG, .step = "read the seed", .object = path,
-				 .cause = "it does not say which databases it holds");
-	seed.path = text_duplicate(path);
+		return error_set(error, .number = -result, .step = STEP_READ, .object = path,
+				 .cause = result == -ENOENT && fd >= 0 ? "it was never finished, or is no seed" : NULL);
+	result = json_read(&json, text, strlen(text), error);
+	if (result == 0 && (json_list(json_member(json_root(&json), "databases"), &databases) < 0 ||
+			    check_databases(&databases) < 0))
+		result = error_set(error, .number = EBADMSG, .step = STEP_READ, .object = path,
+				   .cause = "its list of databases cannot be read");
+	if (result < 0) {
+		text_free(&seed.path);
+		return error_context(error, "seed %s", path);
+	}
+	seed.databases = databases;
+	databases = (struct text_list){ 0 };
 	*ret_seed = seed;
 	return 0;
 }
@@ -38,21 +58,20 @@ void seed_release(struct seed *seed)
 {
 	text_free(&seed->path);
 	text_list_release(&seed->databases);
-	*seed = (struct seed){ 0 };
 }
 
 int seed_write(int directory_fd, const struct text_list *databases, struct error *error)
 {
-	owned_fd fd = openat(directory_fd, SEED_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	owned_buffer text = { 0 };
+	owned_fd fd = openat(directory_fd, SEED_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int result;
 
-	if (fd < 0)
-		return error_set(error, .number = errno, .step = "write the seed", .object = SEED_FILE);
 	json_begin_object(&text, NULL);
 	json_add_list(&text, "databases", databases);
 	json_end_object(&text);
-	text_buffer_add(&text, "\n", 1);
-	result = fd_write_all(fd, text.bytes, text.length);
-	return result < 0 ? error_set(error, .number = -result, .step = "write the seed", .object = SEED_FILE) : 0;
+	text_buffer_add_text(&text, "\n");
+	result = fd < 0 ? -errno : fd_write_all(fd, text.bytes, text.length);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "write the seed", .object = SEED_FILE);
+	return 0;
 }

@@ -5,13 +5,20 @@
  *   upper-N/   what was written, one for each layer of the world it was made in, as layers_prepare() numbers them
  *   layers     which directory each belongs to: layers_write_names()
  *   seed.json  {"databases": [paths]}: those that stand in an upper-N as consistent, checked copies without sidecars
+ *   seed.json is written last: without it the seed was never finished
  * A world takes upper-N as a lower layer above its own lower one; a database in it is copied into the world's writable
- * layer before the mount, since a live database must never show through from a lower layer (finding 12). */
+ * layer before the mount, since a live database must never show through from a lower layer (finding 12).
+ *
+ * overlayfs refuses a lower layer that lies in another one (ELOOP, ovl_check_overlapping_layers()): of a seed below
+ * HOME, HOME's layer is copied into each world instead. So its place is better outside of HOME and the tree. */
 #ifndef SBX_OVERLAY_SEED_H
 #define SBX_OVERLAY_SEED_H
 
 #include "base/error.h"
 #include "base/text.h"
+
+/* Beside a kept worker's own layers, in the same form: what it started from. */
+#define SEED_BESIDE "seed"
 
 struct seed {
 	char *path; /* absolute: overlay layers must be opened in the world's own mount namespace */

@@ -17,6 +17,7 @@
 #include "base/tree.h"
 #include "overlay/copy.h"
 #include "overlay/database.h"
+#include "overlay/seed.h"
 
 /* Directories of the scratch, by name below it. */
 static const struct {
@@ -198,6 +199,34 @@ static void list_left_out(const struct worker_plan *plan, struct text_list *ret)
 	}
 }
 
+/* What the layers start from, by its path: the plan's descriptors belong to the host's mount namespace. A kept worker
+ * has what it started from beside its layers. */
+static int take_seed(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	owned_fd seed_fd = -1;
+	int result;
+
+	if (!plan->seed && !plan->is_entered_again)
+		return 0;
+	seed_fd = plan->seed ? path_open(AT_FDCWD, plan->seed->path, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW)
+			     : path_open(world->disk_fd, SEED_BESIDE, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	if (!plan->seed && seed_fd == -ENOENT)
+		return 0;
+	if (seed_fd < 0)
+		return error_set(error, .number = -seed_fd, .step = "open the seed",
+				 .object = plan->seed ? plan->seed->path : SEED_BESIDE);
+	result = layers_take_seed(&world->layers, seed_fd, plan->seed ? SEED_STARTS : SEED_COMPARES, error);
+	/* What --copy filled in is the seed's by now; directories in it can be renamed in the writable layer only. */
+	for (size_t i = 0; i < plan->spec->volumes.count && result == 0; i++) {
+		struct layer *layer = layers_find(&world->layers, world->volumes[i].target);
+
+		if (plan->spec->volumes.items[i].kind == VOLUME_COPY && layer)
+			layer->is_stacked = false;
+	}
+	return result < 0 && plan->seed ? error_context(error, "seed %s", plan->seed->path) : result;
+}
+
 int rootfs_open_layers(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
@@ -235,7 +264,7 @@ int rootfs_open_layers(struct world *world, struct error *error)
 	list_left_out(plan, &left_out);
 	result = layers_open(&world->layers, requests, count, &left_out, error);
 	free(requests);
-	return result;
+	return result < 0 ? result : take_seed(world, error);
 }
 
 int rootfs_seal_host(struct world *world, struct error *error)
@@ -412,6 +441,19 @@ static int hide_sidecars(struct world *world, const char *path, struct error *er
 	return result;
 }
 
+/* @detail  taken over */
+static struct world_database *add_database(struct world *world, const char *path, char *detail)
+{
+	struct world_database *database;
+
+	world->databases = reallocarray(world->databases, world->database_count + 1, sizeof(*world->databases));
+	if (!world->databases)
+		abort();
+	database = &world->databases[world->database_count++];
+	*database = (struct world_database){ .path = text_duplicate(path), .detail = detail };
+	return database;
+}
+
 static int copy_database(struct world *world, const char *path, struct error *error)
 {
 	struct database_snapshot_request request = {
@@ -420,7 +462,6 @@ static int copy_database(struct world *world, const char *path, struct error *er
 		.fix_ef_lock = world->plan->spec->fix_ef_lock,
 	};
 	struct database_report report;
-	struct world_database *database;
 	owned_fd parent_fd = -1;
 	int result;
 
@@ -434,19 +475,87 @@ static int copy_database(struct world *world, const char *path, struct error *er
 	result = hide_sidecars(world, path, error);
 	if (result < 0)
 		return result;
-	world->databases = reallocarray(world->databases, world->database_count + 1, sizeof(*world->databases));
-	if (!world->databases)
-		abort();
-	database = &world->databases[world->database_count++];
-	*database = (struct world_database){ 0 };
-	database->path = text_duplicate(path);
-	database->detail = text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes, report.journal_mode,
-				       (unsigned long long)report.duration_us);
-	world_database_note(database, parent_fd, request.target_name);
+	world_database_note(add_database(world, path,
+					 text_format("%llu bytes, %s, %llu us", (unsigned long long)report.bytes,
+						     report.journal_mode, (unsigned long long)report.duration_us)),
+			    parent_fd, request.target_name);
 	if (report.ef_lock_found && !report.ef_lock_fixed)
 		world_note(world, "stale EF Core migrations lock",
 			   "__EFMigrationsLock holds a row: Migrate() will wait for ever; start with --fix-ef-lock");
 	return 0;
+}
+
+/* A database of the seed at rest, checked when that was made: its file is all there is of it. Where the layer is not
+ * stacked it is in place already. */
+static int take_seed_database(struct world *world, const char *path, struct error *error)
+{
+	static const struct tree_copy_options options = { .attribute_filter = layer_plain_attribute };
+	const struct layer *layer = layers_find(&world->layers, path);
+	owned_text below = NULL;
+	owned_text parent = NULL;
+	owned_fd seed_fd = -1;
+	owned_fd parent_fd = -1;
+	struct stat status;
+	const char *name;
+	int result;
+
+	if (!layer || layer->seed_fd < 0 || text_equal(layer->path, path))
+		return error_set(error, .number = EBADMSG, .step = "take the database of the seed", .object = path,
+				 .cause = "the seed has no such directory");
+	below = text_duplicate(path_below(path, layer->path));
+	parent = path_parent(below);
+	seed_fd = path_open(layer->seed_fd, parent, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	result = seed_fd < 0 ? seed_fd : layers_place(&world->layers, path, &parent_fd, &name);
+	if (result == 0 && (fstatat(seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0))
+		result = -errno;
+	if (result == 0 && !S_ISREG(status.st_mode))
+		result = -EBADMSG;
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "take the database of the seed", .object = path);
+	if (layer->is_stacked) {
+		result = tree_copy(&options, seed_fd, name, parent_fd, name, NULL, error);
+		if (result < 0) {
+			(void)explain_space(world, error);
+			return error_context(error, "database %s", path);
+		}
+	}
+	result = hide_sidecars(world, path, error);
+	if (result < 0)
+		return result;
+	world_database_note(
+		add_database(world, path, text_format("%llu bytes, from the seed", (unsigned long long)status.st_size)),
+		parent_fd, name);
+	return 0;
+}
+
+/* Those that are named, and were not in the seed's world any more, are not in this one; nor are their sidecars. */
+static int fill_from_seed(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	int result = 0;
+
+	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
+		result = hide_sidecars(world, plan->databases.items[i], error);
+	for (size_t i = 0; i < plan->seed->databases.count && result >= 0; i++)
+		result = take_seed_database(world, plan->seed->databases.items[i], error);
+	return result;
+}
+
+static int fill_databases(struct world *world, struct error *error)
+{
+	const struct worker_plan *plan = world->plan;
+	int result = 0;
+
+	if (plan->seed && !plan->is_entered_again)
+		return fill_from_seed(world, error);
+	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
+		result = plan->is_entered_again ? hide_sidecars(world, plan->databases.items[i], error)
+						: copy_database(world, plan->databases.items[i], error);
+	if (plan->is_entered_again) {
+		world->databases = plan->noted_databases;
+		world->database_count = plan->noted_count;
+	}
+	return result;
 }
 
 /* The decision was made on the host, on another file system of the same kind: looked at once more, since an overlay on
@@ -476,17 +585,12 @@ int rootfs_fill_layers(struct world *world, struct error *error)
 	result = probe_layers(world, base_fd, error);
 	if (result == 0 && layers_prepare(&world->layers, base_fd, error) < 0)
 		result = explain_space(world, error);
-	if (result == 0 && !plan->is_entered_again)
+	if (result == 0 && !plan->is_entered_again && !plan->seed)
 		result = fill_copies(world, error);
 	for (size_t i = 0; i < plan->hidden.count && result >= 0; i++)
 		result = layers_hide(&world->layers, plan->hidden.items[i], error);
-	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
-		result = plan->is_entered_again ? hide_sidecars(world, plan->databases.items[i], error)
-						: copy_database(world, plan->databases.items[i], error);
-	if (plan->is_entered_again) {
-		world->databases = plan->noted_databases;
-		world->database_count = plan->noted_count;
-	}
+	if (result >= 0)
+		result = fill_databases(world, error);
 	return result < 0 ? result : 0;
 }
 

@@ -460,6 +460,9 @@ static void task_ended(struct client *client, int status)
 
 	client->task = 0;
 	fd_close(&client->task_fd);
+	/* Killed, it may have left the world standing still (stopper.h): nothing else goes on from there. */
+	if (!is_told)
+		(void)kill(-1, SIGCONT);
 	if (is_told && outcome.status >= 0)
 		reply_number(client, REPLY_DONE, outcome.status);
 	else if (is_told)

@@ -11,7 +11,6 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/path.h"
-#include "overlay/copy.h"
 #include "sandbox/policy/capabilities.h"
 #include "sandbox/policy/landlock.h"
 #include "sandbox/policy/seccomp.h"
@@ -111,45 +110,6 @@ void task_list_marks(const struct world *world, const struct layer *layer, struc
 			text_list_add(ret_marks, path_below(hidden->items[i], layer->path));
 }
 
-int task_keep(const struct world *world, int directory_fd, int out_fd, struct error *error)
-{
-	/* sbx's own whiteouts are made anew when the worker is entered again. */
-	struct layer_copy_options options = { .skip_marks = true };
-	owned_output output = { .fd = out_fd };
-	struct tree_copy_result sum = { 0 };
-	int noted = layers_write_names(&world->layers, directory_fd, error);
-
-	if (noted < 0)
-		return noted;
-	for (size_t i = 0; i < world->layers.count; i++) {
-		const struct layer *layer = &world->layers.items[i];
-		owned_list marks = { 0 };
-		struct tree_copy_result copied;
-		char name[32];
-		int result;
-
-		if (layer->upper_fd < 0)
-			continue;
-		task_list_marks(world, layer, &marks);
-		options.marks = &marks;
-		/* The name that layers_prepare() looks for. */
-		(void)snprintf(name, sizeof(name), "upper-%zu", i);
-		result = layer_copy(&options, layer->upper_fd, directory_fd, name, &copied, error);
-		if (result < 0)
-			return error_context(error, "keep %s", layer->path);
-		sum.entries += copied.entries - 1; /* its root is none */
-		sum.bytes += copied.bytes;
-		sum.sockets_skipped += copied.sockets_skipped;
-	}
-	json_begin_object(&output.buffer, NULL);
-	json_add_number(&output.buffer, "entries", (int64_t)sum.entries);
-	json_add_number(&output.buffer, "bytes", (int64_t)sum.bytes);
-	json_add_number(&output.buffer, "sockets_skipped", (int64_t)sum.sockets_skipped);
-	json_end_object(&output.buffer);
-	text_buffer_add(&output.buffer, "\n", 1);
-	return task_output_end(&output, error);
-}
-
 /* ---- all of them ---- */
 
 /* Where a task may change files, by Landlock. */
@@ -165,18 +125,24 @@ static const struct kind {
 	size_t argument_count;
 	bool has_format; /* as the first argument */
 	enum writes writes;
+	bool has_list; /* any number of arguments */
+	bool stops;    /* the world's processes */
 } kinds[] = {
 	[TASK_INSPECT] = { 1, 0, false, WRITES_NOTHING },      [TASK_DIFF] = { 1, 1, true, WRITES_NOTHING },
 	[TASK_COPY_OUT] = { 1, 2, false, WRITES_TO_FIRST_FD }, [TASK_COPY_IN] = { 1, 2, false, WRITES_AS_PAYLOAD },
 	[TASK_DB_LIST] = { 1, 1, true, WRITES_AS_PAYLOAD },    [TASK_DB_QUERY] = { 1, 3, true, WRITES_AS_PAYLOAD },
-	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD },
+	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD, .stops = true },
+	[TASK_FREEZE] = { 2, 0, false, WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
+	[TASK_CLONE] = { 1, 0, false, WRITES_NOTHING, .has_list = true },
+	[TASK_LISTENERS] = { 1, 0, false, WRITES_NOTHING },
 };
 
 static int check(const struct task *task, enum table_format *ret_format, struct error *error)
 {
 	const struct kind *kind = &kinds[task->kind < ARRAY_SIZE(kinds) ? task->kind : 0];
 
-	if (kind->fd_count == 0 || task->fd_count != kind->fd_count || task->arguments.count != kind->argument_count)
+	if (kind->fd_count == 0 || task->fd_count != kind->fd_count ||
+	    (task->arguments.count != kind->argument_count && !kind->has_list))
 		return error_set(error, .number = EINVAL, .step = "do the task",
 				 .cause = "the request does not fit this version of sbx",
 				 .remedy = "use the sbx that started the worker");
@@ -203,12 +169,23 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 {
 	char **arguments = task->arguments.items;
 	enum table_format format = TABLE_FORMAT_TABLE;
+	owned_stopper stopper = STOPPER_NONE;
 	int result = check(task, &format, error);
 
 	if (result < 0)
 		return result;
 	if (task->kind == TASK_INSPECT)
 		return inspect(world, task->fds[0], error);
+	if (task->kind == TASK_CLONE)
+		return task_clone(&task->arguments, task->fds[0], error);
+	if (task->kind == TASK_LISTENERS)
+		return task_listeners(task->fds[0], error);
+	if (kinds[task->kind].stops) {
+		result = stopper_begin(world->scratch_fd, &stopper, error);
+		/* Only a test's world is without a PID 1 of its own: there nobody lives in it. */
+		if (result < 0 && !(result == -EPERM && task->kind == TASK_KEEP))
+			return result;
+	}
 	/* From here on nothing of what the payload wrote finds a capability, or a call that it could abuse. */
 	result = confine(world, task, error);
 	if (result < 0)
@@ -225,9 +202,10 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	case TASK_DB_QUERY:
 		return task_database_query(world, task->fds[0], format, arguments[1], arguments[2], error);
 	case TASK_KEEP:
-		return task_keep(world, task->fds[0], task->fds[1], error);
-	case TASK_INSPECT:
+		return task_keep(world, &stopper, task->fds[0], task->fds[1], error);
 	case TASK_FREEZE:
+		return task_freeze(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
+	case TASK_INSPECT:
 	case TASK_CLONE:
 	case TASK_LISTENERS:
 		break; /* done above */

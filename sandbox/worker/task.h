@@ -31,7 +31,19 @@
  *   TASK_DB_QUERY  one table, or one JSON array, for each statement that has columns. Reading only. In JSON a blob is a
  *                  text of hexadecimal digits, and infinity 9.0e+999 (as SQLite's own shell has it).
  *   TASK_KEEP      a JSON object on one line: entries, bytes (of data), sockets_skipped. On failure the caller removes
- *                  the directory. */
+ *                  the directory. While processes live it is taken as TASK_FREEZE does, and they go on afterwards. In
+ *                  a world that began from a seed that is in the layers kept, and lies beside them for `diff`.
+ *   TASK_FREEZE    a JSON object on one line: databases (paths that the seed holds), entries, bytes, stops (how often
+ *                  the world had to be stopped), milliseconds, not_seeded (paths of databases that lie in no layer:
+ *                  in /tmp, say), left (databases that are in the seed as they were found, with their journals,
+ *                  because they are locked for ever, damaged, or more than 64), ef_lock (databases in which Entity
+ *                  Framework Core's lock row was left: it would wait for ever). The world stands still while it is
+ *                  copied. ETIMEDOUT where a database named stays locked for 5 s. On failure the caller removes the
+ *                  directory.
+ *   TASK_CLONE     messages on the socket: a byte that says how many descriptors come with it (at most 16), detached
+ *                  mounts in the order of the paths. struct graft has them shown in other worlds.
+ *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), cwd; the last three null
+ *                  where no process was found. */
 #ifndef SBX_WORKER_TASK_H
 #define SBX_WORKER_TASK_H
 
@@ -49,9 +61,9 @@ enum task_kind {
 	TASK_DB_LIST,	  /* fds: out. arguments: "table" or "json" */
 	TASK_DB_QUERY,	  /* fds: out. arguments: "table" or "json", database (path, or "" for the only one), SQL */
 	TASK_KEEP,	  /* fds: the kept worker's directory, out. Copies the writable layers to upper-N */
-	TASK_FREEZE,	  /* fds: a seed's directory, out. arguments: databases. Makes a seed of it (overlay/seed.h) */
-	TASK_CLONE,	  /* fds: a socket. arguments: directories. Sends a detached mount of each, for grafts */
-	TASK_LISTENERS,	  /* fds: out. Who listens on which TCP port, as JSON */
+	TASK_FREEZE, /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
+	TASK_CLONE,  /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
+	TASK_LISTENERS, /* fds: out. The TCP sockets that listen in the world's network */
 };
 
 enum { TASK_FDS_MAX = 4 };

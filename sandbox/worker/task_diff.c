@@ -180,11 +180,12 @@ static void list_mount_points(struct listing *listing)
 static int walk_layer(struct listing *listing, struct diff_result *ret)
 {
 	const struct layer *layer = listing->layer;
-	int layers[] = { layer->upper_fd, layer->lower_fd };
+	int layers[3];
 	owned_list marks = { 0 };
-	struct diff_request request = {
-		.layers = layers, .layer_count = layer->lower_fd < 0 ? 1 : 2, .upper_count = 1, .marks = &marks
-	};
+	struct diff_request request = { .layers = layers,
+					.layer_count = layers_list_directories(layer, layers),
+					.upper_count = 1,
+					.marks = &marks };
 
 	text_list_release(&listing->mount_points);
 	list_mount_points(listing);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of task.c, one for each kind of task: not for anybody else.
  *
- * Each is called confined (task_confine()) and as the fork of PID 1 that task.h describes. @return as task_run(). */
+ * Each is called confined (task_confine()), where it does not say otherwise, and as the fork of PID 1 that task.h describes. @return as task_run(). */
 #ifndef SBX_WORKER_TASK_PARTS_H
 #define SBX_WORKER_TASK_PARTS_H
 
@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "sandbox/worker/stopper.h"
 #include "sandbox/worker/task.h"
 #include "sandbox/worker/world.h"
 
@@ -55,6 +56,14 @@ enum database_state {
  * its WAL: cheap, and never wrong about a database that nobody opened for writing. */
 enum database_state task_database_state(const struct world_database *database);
 
-int task_keep(const struct world *world, int directory_fd, int out_fd, struct error *error);
+/** @stopper  STOPPER_NONE: nobody is to be stopped */
+int task_keep(const struct world *world, struct stopper *stopper, int directory_fd, int out_fd, struct error *error);
+int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
+		int out_fd, struct error *error);
+
+/* These two are not confined: cloning mounts and looking at the descriptors of others need capabilities. What they read
+ * is the kernel's, but for names, which they pass on. */
+int task_clone(const struct text_list *directories, int socket, struct error *error);
+int task_listeners(int out_fd, struct error *error);
 
 #endif
