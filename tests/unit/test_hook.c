@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <cmocka.h>
+/* The hook's files, embedded. What they do is tested with real runners: tests/runners/hook-test. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -21,7 +23,7 @@ static void test_hook_files_are_those_of_the_tree(void **state)
 		size_t size = 0;
 
 		assert_int_equal(fd_read_file(AT_FDCWD, path, 0, &text, &size), 0);
-		assert_int_equal(file.size, size);
+		assert_true(file.size == size);
 		assert_memory_equal(file.text, text, size);
 		assert_int_equal(file.text[size], '\0');
 	}
