@@ -349,6 +349,22 @@ static int read_entry(struct scan *scan, int directory_fd, const char *file, str
 	return fstat(fd, &status) == 0 && status.st_nlink > 0;
 }
 
+int lock_read(int directory_fd, const char *name, struct lock_entry *ret_entry)
+{
+	char file[LOCK_FILE_NAME_SIZE];
+	owned_scan scan = { 0 };
+	struct lock_entry entry = { 0 };
+	int result;
+
+	text_copy(entry.name, sizeof(entry.name), name);
+	result = read_entry(&scan, directory_fd, file_name(LOCK_PREFIX, name, file), &entry);
+	if (result > 0)
+		*ret_entry = entry;
+	else
+		worker_row_release(&entry.row);
+	return result;
+}
+
 static void listing_close(DIR **listing)
 {
 	if (*listing)

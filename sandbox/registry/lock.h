@@ -87,6 +87,9 @@ void lock_list_release(struct lock_list *list);
  *  @ret_list  the caller's   @return 0 or -errno of reading a directory */
 int lock_list(const int *directory_fds, size_t directory_count, struct lock_list *ret_list, struct error *error);
 
+/** Reads one lock file. @ret_entry  to be released with its row   @return 1; 0: there is none; or -errno */
+int lock_read(int directory_fd, const char *name, struct lock_entry *ret_entry);
+
 /** Whether a live worker holds this lock file. @return 1, 0 (stale or missing), or -errno */
 int lock_is_held(int directory_fd, const char *name);
 

@@ -202,12 +202,49 @@ static void hand_over(struct search *search, const struct candidate *candidate, 
 	*ret_resolved = resolved;
 }
 
+/* The usual case: the whole name of one live worker, found without reading all others, let alone the registry, which
+ * takes longer than all the rest of a `sbx exec`. A word that could be a whole id is looked up among all: ids go first.
+ * @return whether it was found */
+static bool find_live(const struct state_paths *paths, const char *word, struct resolved_worker *ret_resolved)
+{
+	owned_runtimes runtimes = { 0 };
+	struct resolved_worker resolved = { .is_live = true, .runtime_fd = -1, .state_fd = -1 };
+	size_t found = 0;
+
+	if (id_is_prefix(word, ID_LENGTH) || name_check(word, NULL) < 0)
+		return false;
+	state_open_runtimes(paths, &runtimes);
+	for (size_t i = 0; i < runtimes.count; i++) {
+		struct lock_entry entry = { 0 };
+
+		if (lock_read(runtimes.fds[i], word, &entry) <= 0)
+			continue;
+		if (entry.is_live && entry.has_row && found++ == 0) {
+			resolved.runtime_fd = fd_take(&runtimes.fds[i]);
+			resolved.worker.row = entry.row;
+			entry.row = (struct worker_row){ 0 };
+		}
+		worker_row_release(&entry.row);
+	}
+	if (found == 1) {
+		*ret_resolved = resolved;
+		return true;
+	}
+	/* Two of one name: told as ambiguous. */
+	resolved_worker_release(&resolved);
+	return false;
+}
+
 int resolve_worker(const struct state_paths *paths, const char *word, unsigned scope,
 		   struct resolved_worker *ret_resolved, struct error *error)
 {
 	owned_search search = { .state_fd = -1 };
 	struct candidate *candidate = NULL;
-	int result = read_all(&search, paths, scope, error);
+	int result;
+
+	if ((scope & RESOLVE_LIVE) && find_live(paths, word, ret_resolved))
+		return 0;
+	result = read_all(&search, paths, scope, error);
 
 	if (result < 0)
 		return result;
