@@ -12,7 +12,7 @@ rename='rename($ARGV[0], $ARGV[1]) or die qq($!\n)'
 	truncate -s 64m packages/sparse && touch packages/$'name\n\xff' && chmod 751 packages/a && mkdir packages/empty
 	touch -d '2001-02-03 04:05:06 UTC' packages/a/b/f
 	run_sbx 18 run -- perl -e "$rename" packages/a packages/c || [[ $output == *cross-device* ]]
-	for place in tmpfs disk; do
+	for place in $places; do
 		SBX_UPPER=$place run_sbx 0 run --copy packages -- bash -ec '
 			perl -e "$1" packages/a packages/c
 			perl -e "$1" packages moved
@@ -60,6 +60,7 @@ rename='rename($ARGV[0], $ARGV[1]) or die qq($!\n)'
 	run_sbx 125 run --copy none -- true
 	assert_has "$output" "cannot copy the directory '$tree/none': No such file or directory"
 	mkdir big && head -c 4m /dev/urandom >big/file
+	[[ $places == tmpfs* ]] || return 0 # a disk knows no such limit
 	SBX_UPPER=tmpfs run_sbx 125 run --size 2m --copy big -- true
 	assert_has "$output" "cannot copy 'file': the writable layer is full: it holds 2 MiB"
 	assert_has "$output" "--size N"

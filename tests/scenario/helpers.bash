@@ -1,5 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2154 # output and status are bats' own
+
+# Where the writable layer can lie on this machine: in memory only where tmpfs takes user attributes, since kernel 6.6
+# (finding 35). Elsewhere all scenarios have it on disk, by name, so that no notice mixes with what they look at.
+places="tmpfs disk"
+IFS=.- read -r kernel_major kernel_minor _ </proc/sys/kernel/osrelease
+if ((kernel_major < 6 || (kernel_major == 6 && kernel_minor < 6))); then
+	places=disk
+	export SBX_UPPER=${SBX_UPPER:-disk}
+fi
+
 setup() {
 	tree=$(mktemp -d "$BATS_TMPDIR/tree.XXXXXX")
 	cd "$tree" || return 1
