@@ -732,6 +732,11 @@ static bool seed_covers(const struct layer *layer, const char *path)
 	return false;
 }
 
+static int error_hide(int number, const char *path, struct error *error)
+{
+	return error_set(error, .number = number, .step = "hide the credentials", .object = path);
+}
+
 /* Follows one path by hand: where a component is a symlink, that link is hidden and the path it stood for comes next.
  */
 static int hide_one(struct layers *layers, const char *path, char **ret_next, struct error *error)
@@ -756,8 +761,15 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 
 		end = strchrnul(end, '/');
 		relative = strndup(rest, (size_t)(end - rest));
-		if (!relative || fstatat(layer->lower_fd, relative, &status, AT_SYMLINK_NOFOLLOW) < 0)
-			return 0;
+		if (!relative)
+			abort();
+		if (fstatat(layer->lower_fd, relative, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+			/* What does not exist or cannot be reached need not be hidden. Anything else may hide it from
+			 * us and not from the payload. */
+			if (errno == ENOENT || errno == ENOTDIR || errno == EACCES)
+				return 0;
+			return error_hide(errno, path, error);
+		}
 		if (*end != '\0' && !S_ISLNK(status.st_mode))
 			continue;
 		partial = path_join(layer->path, relative);
@@ -765,6 +777,8 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 			char target[PATH_MAX];
 			ssize_t length = readlinkat(layer->lower_fd, relative, target, sizeof(target) - 1);
 
+			if (length < 0)
+				return error_hide(errno, partial, error);
 			if (length > 0) {
 				owned_text directory = path_parent(partial);
 				owned_text resolved = NULL;
@@ -785,7 +799,7 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 		if (result == 0)
 			result = make_whiteout(parent_fd, name);
 		if (result < 0)
-			return error_set(error, .number = -result, .step = "hide the credentials", .object = partial);
+			return error_hide(-result, partial, error);
 		if (result == 0)
 			text_list_add(&layers->hidden, partial);
 		return 1;
