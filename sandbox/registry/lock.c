@@ -277,7 +277,9 @@ static void remove_files(int directory_fd, const char *name)
 {
 	char file[LOCK_FILE_NAME_SIZE];
 
-	(void)unlinkat(directory_fd, lock_socket_name(name, file), 0);
+	/* A socket without its lock file would be found by nobody: while it cannot be removed, that stays. */
+	if (unlinkat(directory_fd, lock_socket_name(name, file), 0) < 0 && errno != ENOENT)
+		return;
 	(void)unlinkat(directory_fd, file_name(LOCK_PREFIX, name, file), 0);
 }
 
