@@ -161,10 +161,14 @@ static void remove_clients(struct server *server)
 
 static void reply(struct client *client, const struct reply *message, int fd)
 {
+	int result;
+
 	if (client->fd < 0)
 		return;
-	/* Who does not read must not stop PID 1; the owner always reads. */
-	if (reply_send(client->fd, message, fd) < 0 && !client->is_owner)
+	result = reply_send(client->fd, message, fd);
+	/* Who does not read must not stop PID 1. The owner reads, unless it is stopped; what it is not told for another
+	 * reason (no memory) it would wait for without end. */
+	if (result < 0 && !(client->is_owner && result == -EAGAIN))
 		hang_up(client);
 }
 
