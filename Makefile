@@ -90,6 +90,7 @@ install: $(BUILD)/sbx manual
 define HELP
 make                  build ./sbx, one static file
 make test             unit tests and scenarios, in random order (scripts/run-tests)
+make test-fault       something goes wrong at each system call of the start, test takes a sample
 make check            every gate below, then the tests
 make lint             house rules, upward includes, shellcheck, cppcheck
 make tidy             clang-tidy, by .clang-tidy
