@@ -13,6 +13,7 @@
 
 #define LAYER_LITERAL	"sbx-literal"
 #define LAYER_UNTOUCHED "sbx-untouched"
+#define LAYER_AT_ONCE	"sbx-at-once"
 
 static sqlite3_vfs *unix_layer(void)
 {
@@ -49,6 +50,15 @@ static int untouched_delete(sqlite3_vfs *layer, const char *name, int sync_direc
 	return SQLITE_IOERR_DELETE;
 }
 
+/* Where a WAL's index is being changed a reader tries a hundred times and sleeps in between, ten seconds in all
+ * (walTryBeginRead), whatever its busy handler says. Of a writer that stands still the hundredth try is as good as the
+ * second. */
+static int skip_sleep(sqlite3_vfs *layer, int microseconds)
+{
+	(void)layer;
+	return microseconds;
+}
+
 /* As root SQLite gives each -journal, -wal and -shm that it opens to the owner of the database, those opened for
  * reading as well, which changes their ctime at least. */
 static int fchown_of_writable(int fd, uid_t uid, gid_t gid)
@@ -62,7 +72,7 @@ static int fchown_of_writable(int fd, uid_t uid, gid_t gid)
  * they take from it pAppData and mxPathname only. */
 static int register_layers(void)
 {
-	static sqlite3_vfs literal, untouched;
+	static sqlite3_vfs literal, untouched, at_once;
 	int code = sqlite3_initialize();
 
 	if (code != SQLITE_OK || literal.zName)
@@ -79,10 +89,16 @@ static int register_layers(void)
 	untouched.xOpen = untouched_open;
 	untouched.xDelete = untouched_delete;
 
+	at_once = untouched;
+	at_once.zName = LAYER_AT_ONCE;
+	at_once.xSleep = skip_sleep;
+
 	code = literal.xSetSystemCall(&literal, "fchown", (sqlite3_syscall_ptr)fchown_of_writable);
 	if (code == SQLITE_OK)
 		code = sqlite3_vfs_register(&literal, 0);
-	return code == SQLITE_OK ? sqlite3_vfs_register(&untouched, 0) : code;
+	if (code == SQLITE_OK)
+		code = sqlite3_vfs_register(&untouched, 0);
+	return code == SQLITE_OK ? sqlite3_vfs_register(&at_once, 0) : code;
 }
 
 /* All but letters, digits and "-._" as %XX. No name can be taken for a parameter. */
@@ -108,6 +124,7 @@ int sqlite_open(int directory_fd, const char *name, enum sqlite_rule rule, sqlit
 		const char *parameters;
 	} rules[] = {
 		[SQLITE_RULE_UNTOUCHED] = { SQLITE_OPEN_READONLY, LAYER_UNTOUCHED, "?readonly_shm=1" },
+		[SQLITE_RULE_UNTOUCHED_AT_ONCE] = { SQLITE_OPEN_READONLY, LAYER_AT_ONCE, "?readonly_shm=1" },
 		[SQLITE_RULE_WRITE] = { SQLITE_OPEN_READWRITE, LAYER_LITERAL, "" },
 		[SQLITE_RULE_CREATE] = { SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, LAYER_LITERAL, "" },
 	};
@@ -131,7 +148,7 @@ int sqlite_open(int directory_fd, const char *name, enum sqlite_rule rule, sqlit
 	(void)sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_db_config(database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	/* The last one to close would merge the WAL into the database: not on somebody else's. */
-	if (rule == SQLITE_RULE_UNTOUCHED)
+	if (rule == SQLITE_RULE_UNTOUCHED || rule == SQLITE_RULE_UNTOUCHED_AT_ONCE)
 		(void)sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	*ret_database = database;
 	database = NULL;

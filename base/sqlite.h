@@ -26,6 +26,8 @@ enum sqlite_rule {
 	 * where the file system would allow it. What SQLite would have to write for (a hot journal, a WAL without its
 	 * -shm) is an error: SQLITE_READONLY_ROLLBACK, SQLITE_CANTOPEN. */
 	SQLITE_RULE_UNTOUCHED,
+	/* The same, and never waits: SQLITE_BUSY or SQLITE_PROTOCOL where a writer stands still in the middle. */
+	SQLITE_RULE_UNTOUCHED_AT_ONCE,
 	SQLITE_RULE_WRITE,  /* an existing one; read-only where the file's permissions say so */
 	SQLITE_RULE_CREATE, /* made where it is missing */
 };

@@ -277,7 +277,9 @@ static int copy_by_backup(struct copy *copy, struct error *error)
 	owned_database source = NULL;
 	sqlite3_backup *backup;
 	int outcome;
-	int code = sqlite_open(copy->source.directory_fd, copy->source.name, SQLITE_RULE_UNTOUCHED, &source);
+	int code = sqlite_open(copy->source.directory_fd, copy->source.name,
+			       copy->request->without_waiting ? SQLITE_RULE_UNTOUCHED_AT_ONCE : SQLITE_RULE_UNTOUCHED,
+			       &source);
 
 	if (code == SQLITE_OK) {
 		(void)sqlite3_busy_handler(source, on_busy, &copy->deadline_us);

@@ -371,6 +371,8 @@ static int start(struct diff *diff)
 	}
 	place->new = place->entered;
 	place->old = place->entered & ~upper_layers(diff);
+	if (diff->request->is_first_lower_held)
+		place->new &= ~((view)1 << diff->request->upper_count);
 	list_names(diff, place);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #ifndef SBX_OVERLAY_DIFF_H
 #define SBX_OVERLAY_DIFF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -36,6 +37,8 @@ struct diff_request {
 	const int *layers;  /* directories, highest first; borrowed, O_PATH will do */
 	size_t layer_count; /* at most DIFF_LAYERS_MAX */
 	size_t upper_count; /* the first of them are what changed; the others what it is compared with, may be none */
+	/* The first layer after them is what the upper ones were copied from: it says what was, and not what is. */
+	bool is_first_lower_held;
 	/* Whiteouts that sbx itself put there, relative to the layers; what they hide counts as not there. May be NULL.
 	 */
 	const struct text_list *marks;

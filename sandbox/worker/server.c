@@ -464,8 +464,8 @@ static void task_ended(struct client *client, int status)
 
 	client->task = 0;
 	fd_close(&client->task_fd);
-	/* Killed, it may have left the world standing still (stopper.h): nothing else goes on from there. */
-	if (!is_told)
+	/* Killed, it or its stopper may have left the world standing still (stopper.h). */
+	if (!is_told || outcome.status == -EIO)
 		(void)kill(-1, SIGCONT);
 	if (is_told && outcome.status >= 0)
 		reply_number(client, REPLY_DONE, outcome.status);

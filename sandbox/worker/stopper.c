@@ -25,7 +25,7 @@ enum {
 	LOOK_AGAIN_US = 100,
 };
 
-enum order { ORDER_STOP = 's', ORDER_CONTINUE = 'c' };
+enum order { ORDER_STOP = 's', ORDER_CONTINUE = 'c', ORDER_END = 'e' };
 
 /* What the stopper says after a stop. */
 struct answer {
@@ -244,7 +244,7 @@ static struct answer stop_all(struct world_view *view)
 	return answer;
 }
 
-__attribute__((noreturn)) static void serve(int socket, pid_t task)
+__attribute__((noreturn)) static void serve(int socket, int lock_fd, pid_t task)
 {
 	struct world_view view = { .task = task, .proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC) };
 	char order;
@@ -257,6 +257,9 @@ __attribute__((noreturn)) static void serve(int socket, pid_t task)
 				break;
 		} else {
 			let_go_on(&view);
+			/* Before the answer: the next task may come right after it. */
+			if (order == ORDER_END)
+				(void)flock(lock_fd, LOCK_UN);
 			if (fd_write_all(socket, &order, 1) < 0)
 				break;
 		}
@@ -290,7 +293,7 @@ int stopper_begin(int scratch_fd, struct stopper *ret_stopper, struct error *err
 		const int kept[] = { 0, 1, 2, ends[1], lock_fd };
 
 		fd_close_others(kept, ARRAY_SIZE(kept));
-		serve(ends[1], task);
+		serve(ends[1], lock_fd, task);
 	}
 	(void)close(ends[1]);
 	if (pid < 0) {
@@ -326,16 +329,22 @@ int stopper_stop(struct stopper *stopper, struct error *error)
 	return error_set(error, .number = -answer.count, .step = "stop the world", .cause = cause);
 }
 
-void stopper_continue(struct stopper *stopper)
+/* A stopper that is gone has left nobody behind: the end of its socket is that of the task, or PID 1 sees to it. */
+static void let_world_go(struct stopper *stopper, enum order order)
 {
 	char done;
 
 	if (stopper->socket >= 0)
-		(void)send_order(stopper, ORDER_CONTINUE, &done, 1);
+		(void)send_order(stopper, (char)order, &done, 1);
+}
+
+void stopper_continue(struct stopper *stopper)
+{
+	let_world_go(stopper, ORDER_CONTINUE);
 }
 
 void stopper_end(struct stopper *stopper)
 {
-	stopper_continue(stopper);
+	let_world_go(stopper, ORDER_END);
 	fd_close(&stopper->socket);
 }

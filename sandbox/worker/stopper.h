@@ -32,8 +32,8 @@ struct stopper {
  *  than a world's. */
 int stopper_begin(int scratch_fd, struct stopper *ret_stopper, struct error *error);
 
-/** Stops all. @return how many live ones there are, or -errno: they go on (EBUSY: one of them did not stop in time,
- *  EIO: the stopper is gone) */
+/** Stops all. @return how many live ones there are, or -errno: EBUSY one of them did not stop in time, they go on;
+ *  EIO the stopper is gone, PID 1 has them go on when it hears that from the task */
 int stopper_stop(struct stopper *stopper, struct error *error);
 
 /** Lets them go on. */

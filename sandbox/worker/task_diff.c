@@ -185,6 +185,7 @@ static int walk_layer(struct listing *listing, struct diff_result *ret)
 	struct diff_request request = { .layers = layers,
 					.layer_count = layers_list_directories(layer, layers),
 					.upper_count = 1,
+					.is_first_lower_held = layer->seed_fd >= 0 && !layer->is_stacked,
 					.marks = &marks };
 
 	text_list_release(&listing->mount_points);
