@@ -32,8 +32,10 @@
 #include "overlay/seed.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/worker/ask.h"
+#include "sandbox/worker/plan.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/task.h"
+#include "sandbox/worker/upper.h"
 
 enum { WAIT_MS = 20000 };
 
@@ -606,6 +608,17 @@ static void test_databases_come_from_the_seed(void **state)
 	assert_prints(&one, look_named, "7\nTest.db\n");
 	look_made = text_format("./tool --number '%s' 'SELECT x FROM t'", made);
 	assert_prints(&one, look_made, "5\n");
+	/* Both are in the writable layer, so that none shows through from below (finding 12): else nobody knows. */
+	{
+		struct task list = { .kind = TASK_DB_LIST };
+
+		text_list_add(&list.arguments, "json");
+		text_free(&text);
+		assert_success(ask(&one, &list, &text, &error), error);
+		text_list_release(&list.arguments);
+		assert_non_null(strstr(text, "\"changed\":false"));
+		assert_non_null(strstr(strstr(text, "\"changed\":false") + 1, "\"changed\":false"));
+	}
 	text_free(&text);
 	text = diff(&one);
 	assert_string_equal(text, "");
@@ -843,6 +856,35 @@ static void keep(const struct member *member, const char *directory)
 	assert_success(ask(member, &task, &answer, &error), error);
 }
 
+/* Enters a kept world as a visit does, and lists what it changed. */
+static char *diff_of_kept(const struct place *place, const char *directory)
+{
+	struct task task = { .kind = TASK_DIFF, .fd_count = 1 };
+	struct launched launched = LAUNCHED_NONE;
+	struct world_note note;
+	struct worker_plan plan;
+	struct error error = { 0 };
+	owned_fd kept_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	plan_init(&plan, &place->spec);
+	plan.upper_fd = kept_fd;
+	plan.is_entered_again = true;
+	(void)strcpy(plan.id, "kept");
+	assert_success(plan_make(&plan, &error), error);
+	assert_success(upper_choose(&plan, &note, &error), error);
+	assert_success(plan_hide_state(&plan, &error), error);
+	assert_success(launch_begin(&plan, &launched, &error), error);
+	assert_success(launch_wait_ready(&launched, say, NULL, &error), error);
+	task.fds[0] = memfd_create("answer", MFD_CLOEXEC);
+	text_list_add(&task.arguments, "table");
+	assert_success(ask_task(launched.control_fd, &task, &error), error);
+	text_list_release(&task.arguments);
+	launch_end(&launched);
+	upper_remove(&plan);
+	plan_release(&plan);
+	return read_memory(task.fds[0]);
+}
+
 static void test_living_world_is_kept_with_its_seed(void **state)
 {
 	struct place *place = *state;
@@ -858,7 +900,7 @@ static void test_living_world_is_kept_with_its_seed(void **state)
 	owned_text mark = text_format("%s.begun", path);
 	int writer;
 
-	make_database(path, "DELETE");
+	make_database(path, "WAL");
 	shell("cp '%s' '%s/tool'", own, place->tree);
 	assert_int_equal(mkdir(kept, 0700), 0);
 	start(&r, place, "R", NULL);
@@ -876,6 +918,9 @@ static void test_living_world_is_kept_with_its_seed(void **state)
 	close(writer);
 	member_end(&one);
 	copy = find_in_seed(kept, place, path);
+	file = text_format("%s-wal", copy);
+	assert_int_equal(access(file, F_OK), -1);
+	text_free(&file);
 	assert_int_equal(ask_number(copy, "SELECT count(*) FROM pair WHERE a <> b"), 0);
 	/* One layer of both, and what it began from beside it. */
 	file = text_format("%s/upper-0/app/file", kept);
@@ -891,6 +936,16 @@ static void test_living_world_is_kept_with_its_seed(void **state)
 	text_free(&file);
 	file = text_format("%s/seed/upper-0/app/fresh/deep/file", kept);
 	assert_int_equal(stat(file, &status), 0);
+	text_free(&file);
+	/* Entered again it knows what it began from. */
+	file = diff_of_kept(place, kept);
+	{
+		owned_text want = text_format("C %1$s/Test.db\nA %1$s/Test.db.begun\nD %1$s/fresh\nD %1$s/old/new\n"
+					      "A %1$s/own\n",
+					      place->tree);
+
+		assert_string_equal(file, want);
+	}
 	seed_release(&seed);
 }
 
