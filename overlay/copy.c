@@ -81,18 +81,22 @@ struct merging {
 	int target_fd;
 };
 
+static int open_directory(const struct tree_entry *entry)
+{
+	return openat(entry->parent_fd, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static bool is_opaque_directory(const struct tree_entry *entry)
 {
-	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 	mode_t mode = entry->status->st_mode & 07777;
 	owned_fd fd = -1;
 
 	if (!S_ISDIR(entry->status->st_mode))
 		return false;
-	fd = openat(entry->parent_fd, entry->name, flags);
+	fd = open_directory(entry);
 	/* Its owner, the caller, closed it: opened for a moment, as the copy does it. */
 	if (fd < 0 && errno == EACCES && fchmodat(entry->parent_fd, entry->name, mode | S_IRUSR | S_IXUSR, 0) == 0) {
-		fd = openat(entry->parent_fd, entry->name, flags);
+		fd = open_directory(entry);
 		(void)!fchmodat(entry->parent_fd, entry->name, mode, 0);
 	}
 	return fd >= 0 && format_is_opaque(fd);

@@ -49,9 +49,12 @@ static struct layer *add_layer(struct layers *layers, enum layer_kind kind, cons
 			abort();
 	}
 	layer = &layers->items[layers->count++];
-	*layer = (struct layer){
-		.kind = kind, .path = text_duplicate(path), .lower_fd = lower_fd, .upper_fd = -1, .work_fd = -1, .seed_fd = -1
-	};
+	*layer = (struct layer){ .kind = kind,
+				 .path = text_duplicate(path),
+				 .lower_fd = lower_fd,
+				 .upper_fd = -1,
+				 .work_fd = -1,
+				 .seed_fd = -1 };
 	return layer;
 }
 
@@ -435,8 +438,7 @@ int layers_write_names(const struct layers *layers, int base_fd, struct error *e
 
 /* A layer's number is its place in the list, which changes with the mounts below a tree: then upper-3 of the earlier
  * time would become that of another directory. @return 1 the same, 0 none are noted there, or -errno */
-static int check_names(const struct layers *layers, int base_fd, const struct error_parts *stale,
-		       struct error *error)
+static int check_names(const struct layers *layers, int base_fd, const struct error_parts *stale, struct error *error)
 {
 	owned_buffer wanted = { 0 };
 	owned_text found = NULL;
@@ -502,9 +504,10 @@ int layers_take_seed(struct layers *layers, int seed_fd, enum seed_use use, stru
 		layer->seed_fd = openat(seed_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (layer->seed_fd < 0)
 			return error_set(error, .number = errno == ENOENT ? EBADMSG : errno, .step = "take the seed",
-					 .object = layer->path, .cause = errno == ENOENT ? "it lacks this layer" : NULL);
-		layer->is_stacked = use == SEED_STARTS && layer->kind == LAYER_OVERLAY &&
-				    !lies_in_lower(layer, layer->seed_fd);
+					 .object = layer->path,
+					 .cause = errno == ENOENT ? "it lacks this layer" : NULL);
+		layer->is_stacked =
+			use == SEED_STARTS && layer->kind == LAYER_OVERLAY && !lies_in_lower(layer, layer->seed_fd);
 	}
 	return result < 0 ? result : 0;
 }
@@ -618,15 +621,12 @@ static void below_step(int *fd, const char *name)
 static void below_enter(struct below *below, const char *name)
 {
 	struct stat status;
-	bool is_in_seed = below->seed_fd >= 0 &&
-			  fstatat(below->seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+	bool is_in_seed = below->seed_fd >= 0 && fstatat(below->seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 
 	below_step(&below->seed_fd, name);
 	below_step(&below->lower_fd, name);
 	if (is_in_seed) {
-		owned_fd fd = below->seed_fd < 0
-				      ? -1
-				      : openat(below->seed_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		owned_fd fd = below->seed_fd < 0 ? -1 : openat(below->seed_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0 || format_is_opaque(fd))
 			fd_close(&below->lower_fd);

@@ -40,8 +40,8 @@ int seed_open(const char *path, struct seed *ret_seed, struct error *error)
 		return error_set(error, .number = -result, .step = STEP_READ, .object = path,
 				 .cause = result == -ENOENT && fd >= 0 ? "it was never finished, or is no seed" : NULL);
 	result = json_read(&json, text, strlen(text), error);
-	if (result == 0 && (json_list(json_member(json_root(&json), "databases"), &databases) < 0 ||
-			    check_databases(&databases) < 0))
+	if (result == 0 &&
+	    (json_list(json_member(json_root(&json), "databases"), &databases) < 0 || check_databases(&databases) < 0))
 		result = error_set(error, .number = EBADMSG, .step = STEP_READ, .object = path,
 				   .cause = "its list of databases cannot be read");
 	if (result < 0) {

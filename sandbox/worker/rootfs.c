@@ -24,7 +24,7 @@ static const struct {
 	const char *name;
 	mode_t mode;
 } scratch_directories[] = {
-	{ "layers", 0700 }, { "tmp", 01777 }, { "var-tmp", 01777 }, { "run", 0755 },  { "shm", 01777 },
+	{ "layers", 0700 }, { "tmp", 01777 }, { "var-tmp", 01777 }, { "run", 0755 },   { "shm", 01777 },
 	{ "dev", 0755 },    { "etc", 0755 },  { "homes", 0755 },    { "empty", 0555 },
 };
 
@@ -252,14 +252,13 @@ int rootfs_open_layers(struct world *world, struct error *error)
 		const struct world_volume *volume = &world->volumes[i];
 
 		if (plan->spec->volumes.items[i].kind == VOLUME_OVERLAY)
-			requests[count++] = (struct layer_request){
-				.path = volume->target,
-				.source = text_equal(volume->source, volume->target) ? NULL : volume->source,
-				.purpose = LAYER_FOR_OTHER
-			};
+			requests[count++] = (struct layer_request){ .path = volume->target,
+								    .source = text_equal(volume->source, volume->target)
+										      ? NULL
+										      : volume->source,
+								    .purpose = LAYER_FOR_OTHER };
 		else if (plan->spec->volumes.items[i].kind == VOLUME_COPY)
-			requests[count++] =
-				(struct layer_request){ .path = volume->target, .purpose = LAYER_FOR_COPY };
+			requests[count++] = (struct layer_request){ .path = volume->target, .purpose = LAYER_FOR_COPY };
 	}
 	list_left_out(plan, &left_out);
 	result = layers_open(&world->layers, requests, count, &left_out, error);
@@ -396,9 +395,10 @@ static int fill_copy(struct world *world, const struct world_volume *volume, con
 
 	for (size_t i = 0; i < world->plan->hidden.count; i++)
 		if (path_is_below(volume->target, world->plan->hidden.items[i]))
-			return error_set(error, .number = EACCES, .step = "copy the directory", .object = volume->target,
-					 .cause = "it lies in a directory that is hidden in every world: credentials, or "
-						  "sbx's own state");
+			return error_set(
+				error, .number = EACCES, .step = "copy the directory", .object = volume->target,
+				.cause = "it lies in a directory that is hidden in every world: credentials, or "
+					 "sbx's own state");
 
 	if (!text_equal(layer->path, volume->target)) {
 		result = layers_place(&world->layers, volume->target, &parent_fd, &name);
@@ -411,8 +411,9 @@ static int fill_copy(struct world *world, const struct world_volume *volume, con
 		(void)explain_space(world, error);
 		return error_context(error, "--copy %s", volume->target);
 	}
-	return layer->kind == LAYER_OVERLAY ? layer_make_opaque(parent_fd < 0 ? layer->upper_fd : parent_fd, name, error)
-					    : 0;
+	return layer->kind == LAYER_OVERLAY
+		       ? layer_make_opaque(parent_fd < 0 ? layer->upper_fd : parent_fd, name, error)
+		       : 0;
 }
 
 static int fill_copies(struct world *world, struct error *error)
@@ -614,8 +615,7 @@ static int cover_outside(struct world *world, struct error *error)
 		empty_fd = S_ISDIR(status.st_mode)
 				   ? open_scratch(world, "empty", O_PATH | O_DIRECTORY)
 				   : openat(world->scratch_fd, "etc/empty", O_RDONLY | O_CREAT | O_CLOEXEC, 0000);
-		result = empty_fd < 0 ? -errno
-				      : mount_bind(empty_fd, target_fd, MOUNT_READ_ONLY | MOUNT_NO_SUID);
+		result = empty_fd < 0 ? -errno : mount_bind(empty_fd, target_fd, MOUNT_READ_ONLY | MOUNT_NO_SUID);
 		if (result < 0)
 			return error_set(error, .number = -result, .step = "hide the credentials",
 					 .object = outside->items[i]);

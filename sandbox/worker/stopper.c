@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/macro.h"
+#include "base/number.h"
 #include "base/process.h"
 #include "base/text.h"
 
@@ -99,9 +101,11 @@ static char read_state(int proc_fd, const char *path, long *ret_threads, char co
 	text[length] = '\0';
 	start = strchr(text, '(');
 	end = strrchr(text, ')');
-	if (!start || !end || end <= start || sscanf(end + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
-							      "%*d %*d %*d %ld",
-						     &state, ret_threads) != 2)
+	if (!start || !end || end <= start ||
+	    sscanf(end + 1,
+		   " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d "
+		   "%*d %*d %*d %ld",
+		   &state, ret_threads) != 2)
 		return 'X';
 	(void)snprintf(command, 32, "%.*s", (int)(end - start - 1), start + 1);
 	return state;
@@ -128,7 +132,7 @@ static bool threads_stand_still(int proc_fd, pid_t pid)
 	directory = fd < 0 ? NULL : fdopendir(fd);
 	if (!directory)
 		return true; /* it is gone */
-	fd = -1; /* closedir's now */
+	fd = -1;	     /* closedir's now */
 	while (all && (entry = readdir(directory)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
@@ -150,10 +154,11 @@ static void for_each_process(struct world_view *view, void (*look)(struct world_
 		return;
 	fd = -1; /* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
-		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		uint64_t pid;
 
-		if (pid > 1 && pid != view->task && pid != getpid())
-			look(view, pid, argument);
+		if (number_parse(entry->d_name, 2, INT32_MAX, &pid) == 0 && (pid_t)pid != view->task &&
+		    (pid_t)pid != getpid())
+			look(view, (pid_t)pid, argument);
 	}
 	(void)closedir(directory);
 }
@@ -223,8 +228,8 @@ static void let_go_on(struct world_view *view)
 
 static struct answer stop_all(struct world_view *view)
 {
-	uint64_t deadline_us = now_us() + STOP_MS * 1000;
-	const struct timespec pause = { .tv_nsec = LOOK_AGAIN_US * 1000 };
+	uint64_t deadline_us = now_us() + STOP_MS * UINT64_C(1000);
+	const struct timespec pause = { .tv_nsec = LOOK_AGAIN_US * 1000L };
 	struct answer answer;
 
 	for_each_process(view, look_for_foreign, NULL);

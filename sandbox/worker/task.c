@@ -128,9 +128,12 @@ static const struct kind {
 	bool has_list; /* any number of arguments */
 	bool stops;    /* the world's processes */
 } kinds[] = {
-	[TASK_INSPECT] = { 1, 0, false, WRITES_NOTHING },      [TASK_DIFF] = { 1, 1, true, WRITES_NOTHING },
-	[TASK_COPY_OUT] = { 1, 2, false, WRITES_TO_FIRST_FD }, [TASK_COPY_IN] = { 1, 2, false, WRITES_AS_PAYLOAD },
-	[TASK_DB_LIST] = { 1, 1, true, WRITES_AS_PAYLOAD },    [TASK_DB_QUERY] = { 1, 3, true, WRITES_AS_PAYLOAD },
+	[TASK_INSPECT] = { 1, 0, false, WRITES_NOTHING },
+	[TASK_DIFF] = { 1, 1, true, WRITES_NOTHING },
+	[TASK_COPY_OUT] = { 1, 2, false, WRITES_TO_FIRST_FD },
+	[TASK_COPY_IN] = { 1, 2, false, WRITES_AS_PAYLOAD },
+	[TASK_DB_LIST] = { 1, 1, true, WRITES_AS_PAYLOAD },
+	[TASK_DB_QUERY] = { 1, 3, true, WRITES_AS_PAYLOAD },
 	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD, .stops = true },
 	[TASK_FREEZE] = { 2, 0, false, WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
 	[TASK_CLONE] = { 1, 0, false, WRITES_NOTHING, .has_list = true },

@@ -28,8 +28,8 @@
 #include "overlay/seed.h"
 #include "sandbox/worker/task_parts.h"
 
-#define STEP_FREEZE   "freeze the world"
-#define SNAPSHOTS     "databases" /* in the directory given, until they are in their places */
+#define STEP_FREEZE	"freeze the world"
+#define SNAPSHOTS	"databases" /* in the directory given, until they are in their places */
 #define LAYER_NAME_SIZE 32
 
 enum {
@@ -276,7 +276,7 @@ static int take_snapshots(struct freezing *freezing, struct error *error)
 {
 	for (size_t i = 0; i < freezing->count; i++) {
 		struct database *database = &freezing->items[i];
-		bool is_late = now_us() - freezing->start_us > GIVE_UP_MS * 1000;
+		bool is_late = now_us() - freezing->start_us > GIVE_UP_MS * UINT64_C(1000);
 		struct database busy;
 		int result = take_snapshot(freezing, i, error);
 
@@ -510,7 +510,7 @@ static int take_world(struct freezing *freezing, struct error *error)
 		}
 		if (result != -EAGAIN && result != -EBUSY)
 			return result;
-		if (now_us() - freezing->start_us > FREEZE_MS * 1000) {
+		if (now_us() - freezing->start_us > FREEZE_MS * UINT64_C(1000)) {
 			struct error last = *error;
 
 			return time_out(&last, error);

@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "sandbox/worker/task_parts.h"
 
@@ -46,8 +47,8 @@ static void read_line(struct listeners *listeners, const char *line, bool is_six
 	unsigned state;
 
 	if (listeners->count == LISTENERS_MAX ||
-	    sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %" SCNu64, address, &listener->port,
-		   &state, &listener->inode) != 4 ||
+	    sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %" SCNu64, address,
+		   &listener->port, &state, &listener->inode) != 4 ||
 	    state != STATE_LISTEN || strlen(address) != (is_six ? 32u : 8u))
 		return;
 	for (size_t i = 0; i < (is_six ? 4u : 1u); i++)
@@ -95,7 +96,7 @@ static void look_at_descriptors(struct listeners *listeners, int proc_fd, pid_t 
 	directory = fd < 0 ? NULL : fdopendir(fd);
 	if (!directory)
 		return; /* gone */
-	fd = -1; /* closedir's now */
+	fd = -1;	/* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
 		char target[64];
 		ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1);
@@ -120,10 +121,10 @@ static int find_owners(struct listeners *listeners, int proc_fd, struct error *e
 		return error_set(error, .number = errno, .step = "look at the processes", .object = "/proc");
 	fd = -1; /* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
-		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+		uint64_t pid;
 
-		if (pid > 1 && pid != getpid())
-			look_at_descriptors(listeners, proc_fd, pid);
+		if (number_parse(entry->d_name, 2, INT32_MAX, &pid) == 0 && (pid_t)pid != getpid())
+			look_at_descriptors(listeners, proc_fd, (pid_t)pid);
 	}
 	(void)closedir(directory);
 	return 0;
@@ -184,7 +185,8 @@ int task_listeners(int out_fd, struct error *error)
 
 	if (!listeners)
 		abort();
-	result = proc_fd < 0 ? error_set(error, .number = errno, .step = "look at the processes", .object = "/proc") : 0;
+	result =
+		proc_fd < 0 ? error_set(error, .number = errno, .step = "look at the processes", .object = "/proc") : 0;
 	if (result == 0)
 		result = read_table(listeners, "/proc/self/net/tcp", false, error);
 	if (result == 0)

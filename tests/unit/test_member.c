@@ -479,8 +479,9 @@ static void test_the_world_stands_still_while_it_is_copied(void **state)
 
 	shell("cp '%s' '%s/tool'", own, place->tree);
 	start(&r, place, "R", NULL);
-	writer = spawn(&r, NULL, "mkdir one two many; i=0; while test $i -lt 500; do echo $i >many/$i; i=$((i+1)); done;"
-				 "exec ./tool --count one/count two/count",
+	writer = spawn(&r, NULL,
+		       "mkdir one two many; i=0; while test $i -lt 500; do echo $i >many/$i; i=$((i+1)); done;"
+		       "exec ./tool --count one/count two/count",
 		       -1);
 	wait_in_world(&r, "two/count");
 	for (unsigned i = 0; i < 10; i++) {
@@ -505,7 +506,8 @@ static void test_the_world_stands_still_while_it_is_copied(void **state)
 
 static const char changes[] =
 	"set -e; echo two >file; rm -r gone removed; rm -r old; mkdir old; echo new >old/new; mkdir -p fresh/deep;"
-	"echo deep >fresh/deep/file; chmod 0700 data; mkdir -p ~/.aspnet/keys; echo key >~/.aspnet/keys/k; ln -s file link";
+	"echo deep >fresh/deep/file; chmod 0700 data; mkdir -p ~/.aspnet/keys; echo key >~/.aspnet/keys/k; ln -s file "
+	"link";
 
 static const char look[] = "cat file; ls -A . | tr '\\n' ' '; ls old; cat fresh/deep/file; stat -c %a data;"
 			   "cat ~/.aspnet/keys/k; readlink link; test ! -e ~/.ssh/id; echo end";
@@ -693,7 +695,8 @@ static void test_the_world_goes_on(void **state)
 
 	start(&r, place, "R", NULL);
 	run(&r, "mkfifo tick tock");
-	job = spawn(&r, NULL, "sleep 1000 & kill -STOP $!; echo $! >pid; read x <tick && echo $x >tock; sleep 1000", -1);
+	job = spawn(&r, NULL, "sleep 1000 & kill -STOP $!; echo $! >pid; read x <tick && echo $x >tock; sleep 1000",
+		    -1);
 	wait_in_world(&r, "pid");
 	run(&r, "i=0; until test $(cut -d' ' -f3 /proc/$(cat pid)/stat) = T; do i=$((i+1)); test $i -lt 9999; done");
 	assert_success(freeze(&r, place->seed, NULL, &answer, &error), error);
@@ -740,8 +743,9 @@ static void test_the_world_goes_on_when_the_task_is_killed(void **state)
 	close(fd);
 	close(fds[1]);
 	assert_prints(&r, "echo on", "on\n");
-	assert_prints(&r, "sleep 0.05; grep -L '^State:.*stopped' /proc/[2-9]*/status | wc -l | tr -d ' ' | grep -v '^0$'"
-			  " >/dev/null && echo on",
+	assert_prints(&r,
+		      "sleep 0.05; grep -L '^State:.*stopped' /proc/[2-9]*/status | wc -l | tr -d ' ' | grep -v '^0$'"
+		      " >/dev/null && echo on",
 		      "on\n");
 	close(holder);
 	member_end(&r);
