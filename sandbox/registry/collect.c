@@ -13,6 +13,7 @@
 #include "sandbox/registry/claim.h"
 #include "sandbox/registry/kept.h"
 #include "sandbox/registry/lock.h"
+#include "sandbox/registry/place.h"
 
 void collect_report_release(struct collect_report *report)
 {
@@ -74,7 +75,8 @@ static void collect_directory(struct collection *collection, int state_fd, enum 
 	if (!is_done(collection, claim_take(part_fd, name, &claim, &error), &error))
 		return;
 	if (collection->mode == COLLECT_REMOVE &&
-	    !is_done(collection, claim_remove(state_fd, path, claim, &error), &error))
+	    (!is_done(collection, place_remove(claim, &error), &error) ||
+	     !is_done(collection, claim_remove(state_fd, path, claim, &error), &error)))
 		return;
 	if (collection->report) {
 		text_list_take(&collection->report->directories, path);

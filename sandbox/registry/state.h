@@ -47,7 +47,7 @@ enum state_missing {
 /* The directories inside the state directory. */
 enum state_part {
 	STATE_RUN,    /* lock files, where there is no runtime directory */
-	STATE_UPPERS, /* ID/: a writable layer on disk, claimed by a live worker */
+	STATE_UPPERS, /* ID/: a writable layer on disk, claimed by a live worker; or the place of a run's seeds */
 	STATE_KEPT,   /* ID/: a kept worker */
 	STATE_RUNS,   /* ID/: logs and events of a test run or a pool, claimed while it lasts */
 	STATE_TRASH,  /* on the way to removal */

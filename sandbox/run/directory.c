@@ -11,45 +11,34 @@
 
 #include "base/fd.h"
 #include "base/path.h"
-#include "base/tree.h"
 #include "sandbox/registry/claim.h"
+#include "sandbox/registry/collect.h"
+#include "sandbox/registry/place.h"
 #include "sandbox/registry/state.h"
 #include "sandbox/worker/identity.h"
 
 #define EVENTS_FILE "events.jsonl"
-#define SEED_PREFIX "seed-"
 
-static int open_runs(char **ret_path, int *ret_fd, struct error *error)
+static int find_state(struct state_paths *ret_paths, struct error *error)
 {
 	struct identity identity;
-	struct state_paths paths;
-	owned_fd state_fd = -1;
 	int result = identity_read(false, &identity, error);
 
 	if (result < 0)
 		return result;
-	state_paths_find(identity.home, &paths);
-	result = state_open(&paths, STATE_MAKE, &state_fd, error);
-	if (result >= 0)
-		result = state_open_part(state_fd, STATE_RUNS, STATE_MAKE, ret_fd, error);
-	if (result >= 0)
-		*ret_path = path_join(paths.state, state_part_name(STATE_RUNS));
-	state_paths_release(&paths);
+	state_paths_find(identity.home, ret_paths);
 	identity_release(&identity);
-	return result < 0 ? result : 0;
+	return 0;
 }
 
-int run_directory_open(struct run_directory *ret_directory, struct error *error)
+static int make_directory(struct run_directory *directory, const char *state, struct error *error)
 {
-	struct run_directory *directory = ret_directory;
-	owned_text runs = NULL;
 	owned_fd runs_fd = -1;
-	int result = open_runs(&runs, &runs_fd, error);
+	owned_text runs = path_join(state, state_part_name(STATE_RUNS));
+	int result = state_open_part(directory->state_fd, STATE_RUNS, STATE_MAKE, &runs_fd, error);
 
-	if (result < 0)
-		return result;
-	(void)id_make(directory->id);
-	result = claim_make(runs_fd, directory->id, &directory->fd, error);
+	if (result >= 0)
+		result = claim_make(runs_fd, directory->id, &directory->fd, error);
 	if (result < 0)
 		return result;
 	directory->path = path_join(runs, directory->id);
@@ -61,20 +50,66 @@ int run_directory_open(struct run_directory *ret_directory, struct error *error)
 	return 0;
 }
 
+static int make_place(struct run_directory *directory, struct error *error)
+{
+	owned_fd uppers_fd = -1;
+	int result = state_open_part(directory->state_fd, STATE_UPPERS, STATE_MAKE, &uppers_fd, error);
+
+	if (result >= 0)
+		result = claim_make(uppers_fd, directory->id, &directory->claim_fd, error);
+	return result < 0 ? result : place_make(directory->claim_fd, &directory->seeds, error);
+}
+
+int run_directory_open(struct run_directory *ret_directory, struct error *error)
+{
+	struct run_directory *directory = ret_directory;
+	struct state_paths paths;
+	int result = find_state(&paths, error);
+
+	if (result < 0)
+		return result;
+	(void)id_make(directory->id);
+	result = state_open(&paths, STATE_MAKE, &directory->state_fd, error);
+	if (result >= 0)
+		result = make_directory(directory, paths.state, error);
+	if (result >= 0)
+		result = make_place(directory, error);
+	/* What killed ones left, seeds above all. A failure is the next one's. */
+	(void)collect_dead(&paths, COLLECT_REMOVE, NULL, NULL);
+	state_paths_release(&paths);
+	return result < 0 ? result : 0;
+}
+
 void run_directory_close(struct run_directory *directory)
 {
-	for (unsigned i = 0; directory->fd >= 0; i++) {
-		char name[32];
-		struct stat status;
+	owned_text path = text_format("%s/%s", state_part_name(STATE_UPPERS), directory->id);
 
-		(void)snprintf(name, sizeof(name), SEED_PREFIX "%u", i);
-		if (fstatat(directory->fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-			break;
-		(void)tree_remove(directory->fd, name, NULL); /* what stays is pruned with the run */
-	}
+	/* What cannot be removed is collected. */
+	if (directory->claim_fd >= 0 && place_remove(directory->claim_fd, NULL) == 0)
+		(void)claim_remove(directory->state_fd, path, directory->claim_fd, NULL);
+	fd_close(&directory->claim_fd);
+	fd_close(&directory->state_fd);
 	fd_close(&directory->events_fd);
 	fd_close(&directory->fd);
 	text_free(&directory->path);
+	text_free(&directory->seeds);
+}
+
+int run_directory_make_seed(const struct run_directory *directory, unsigned number, char **ret_path, int *ret_fd,
+			    struct error *error)
+{
+	owned_text path = text_format("%s/seed-%u", directory->seeds, number);
+	int fd;
+
+	if (mkdir(path, 0700) < 0)
+		return error_set(error, .number = errno, .step = "make a directory for the seed", .object = path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, .number = errno, .step = "open the directory of the seed", .object = path);
+	*ret_fd = fd;
+	*ret_path = path;
+	path = NULL;
+	return 0;
 }
 
 char *run_directory_path(const struct run_directory *directory, const char *format, ...)

@@ -15,16 +15,19 @@ struct run_directory {
 	int fd;	    /* claimed (claim.h) while the run lasts */
 	int events_fd;
 	unsigned files; /* how many passing files were made */
+	int state_fd;	/* of the state directory */
+	int claim_fd;	/* uppers/ID, which holds the place */
+	char *seeds;	/* absolute: the place */
 };
 
 #define RUN_DIRECTORY_NONE                                                                                             \
 	{                                                                                                              \
-		.fd = -1, .events_fd = -1                                                                              \
+		.fd = -1, .events_fd = -1, .state_fd = -1, .claim_fd = -1                                              \
 	}
 
 /** Makes it, under a new id. @ret_directory run_directory_close()   Errors: the state directory cannot be written */
 int run_directory_open(struct run_directory *ret_directory, struct error *error);
-/** Removes the seeds; logs and events stay. */
+/** Removes the seeds and their place; logs and events stay. */
 void run_directory_close(struct run_directory *directory);
 
 /** An absolute path in it, printf-like. @return the caller's */
@@ -32,6 +35,9 @@ char *run_directory_path(const struct run_directory *directory, const char *form
 	__attribute__((format(printf, 2, 3)));
 /** Makes a directory of that path, mode 0700, and opens it. Exists: is opened. */
 int run_directory_make(const struct run_directory *directory, const char *path, int *ret_fd, struct error *error);
+/** Makes an empty directory for a seed. @ret_path, @ret_fd the caller's */
+int run_directory_make_seed(const struct run_directory *directory, unsigned number, char **ret_path, int *ret_fd,
+			    struct error *error);
 /** A new unnamed file in it, to be read and written. */
 int run_directory_open_file(struct run_directory *directory, const char *what, int *ret_fd, struct error *error);
 /** Adds a line to events.jsonl. */

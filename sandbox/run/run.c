@@ -197,11 +197,11 @@ static void signal_runner(const struct run *run, int number)
 static int freeze(struct run *run, struct error *error)
 {
 	struct task task = { .kind = TASK_FREEZE };
-	owned_text path = run_directory_path(&run->directory, "seed-%u", run->freezes);
+	owned_text path = NULL;
 	owned_fd seed_fd = -1;
 	owned_fd out_fd = -1;
 	owned_fd connection = -1;
-	int result = run_directory_make(&run->directory, path, &seed_fd, error);
+	int result = run_directory_make_seed(&run->directory, run->freezes, &path, &seed_fd, error);
 
 	if (result == 0)
 		result = run_directory_open_file(&run->directory, "freeze.json", &out_fd, error);

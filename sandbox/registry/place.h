@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A directory in /var/tmp that belongs to a claimed directory of the state directory (claim.h), for what cannot lie below
+ * HOME: the seeds of a run, since overlayfs refuses a lower layer that lies inside another one (ELOOP), and HOME is a
+ * lower layer of each world.
+ *
+ * A symbolic link "place" in the claimed directory leads there. Whoever removes the claimed directory removes the place
+ * first, so what a killed sbx left is collected like all else (collect.h). Worlds have a /var/tmp of their own. */
+#ifndef SBX_REGISTRY_PLACE_H
+#define SBX_REGISTRY_PLACE_H
+
+#include "base/error.h"
+
+/** Makes the place of a claimed directory, mode 0700. @claim_fd borrowed   @ret_path absolute, the caller's */
+int place_make(int claim_fd, char **ret_path, struct error *error);
+
+/** Removes it with all that is in it; that there is none is success. The link is checked: only a directory of the
+ *  caller's own, of the name that place_make() gives, is removed. @claim_fd borrowed */
+int place_remove(int claim_fd, struct error *error);
+
+#endif
