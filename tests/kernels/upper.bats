@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2012,SC2016,SC2154 # names are known; scripts for other shells stand in single quotes; helpers.bash sets
 # The writable layer on kernels whose tmpfs takes no user xattrs (before 6.6) and on those whose does.
 load machine
 
