@@ -167,6 +167,19 @@ static int open_path(const char *path, enum state_place_kind kind, enum state_mi
 	return result == -ENOENT ? refuse(ENOENT, path, NULL, NULL, error) : result;
 }
 
+/* The one in the state directory is reached through that, so that a symlink in its place is refused for this, too. */
+static int open_place(const struct state_paths *paths, const struct state_place *place, enum state_missing missing,
+		      int *ret_fd, struct error *error)
+{
+	owned_fd state_fd = -1;
+	int result;
+
+	if (place->kind != STATE_PLACE_STATE)
+		return open_path(place->path, place->kind, missing, ret_fd, error);
+	result = open_path(paths->state, place->kind, missing, &state_fd, error);
+	return result < 0 ? result : state_open_part(state_fd, STATE_RUN, missing, ret_fd, error);
+}
+
 int state_open_runtime(const struct state_paths *paths, enum state_missing missing, int *ret_fd, struct error *error)
 {
 	int result = -ENOENT;
@@ -177,7 +190,7 @@ int state_open_runtime(const struct state_paths *paths, enum state_missing missi
 		/* Made elsewhere, it would not be looked for by every later command. */
 		if (missing == STATE_MAKE && place->kind == STATE_PLACE_GUESSED)
 			continue;
-		result = open_path(place->path, place->kind, missing, ret_fd, error);
+		result = open_place(paths, place, missing, ret_fd, error);
 		if (result == 0)
 			return (int)i;
 	}
@@ -209,7 +222,7 @@ void state_open_runtimes(const struct state_paths *paths, struct state_runtimes 
 	for (size_t i = 0; i < paths->runtime_count; i++) {
 		owned_fd fd = -1;
 
-		if (open_own(AT_FDCWD, paths->runtime[i].path, paths->runtime[i].path, &fd, NULL) == 0 &&
+		if (open_place(paths, &paths->runtime[i], STATE_LEAVE, &fd, NULL) == 0 &&
 		    !is_open_already(&runtimes, fd))
 			runtimes.fds[runtimes.count++] = fd_take(&fd);
 	}
