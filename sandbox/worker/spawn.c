@@ -41,11 +41,14 @@ int spawn_exit_code(const struct error *error)
 
 static int stage_reset_signals(struct child *child)
 {
-	(void)child;
 	/* PID 1 ignores these two (finding 40); the payload gets what sbx was started with, which is the default unless
 	 * the caller ignored them. */
 	(void)signal(SIGXFSZ, SIG_DFL);
 	(void)signal(SIGXCPU, SIG_DFL);
+	/* What comes later has another caller: that the worker was started with `&` by a script, say, which ignores
+	 * SIGINT, must not make its Ctrl-C worthless. */
+	for (int number = 1; !child->spawn->is_main && number < NSIG; number++)
+		(void)signal(number, SIG_DFL);
 	return 0;
 }
 
