@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From words to a verb, and from its result to an exit status. Nothing else of sbx prints errors or exits. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,6 +58,8 @@ int main(int argc, char **argv)
 		say_error(&error);
 		return EXIT_SBX_FAILED;
 	}
+	/* A file that may not grow (RLIMIT_FSIZE) is an error with words then, and not the end of sbx. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	invocation_init(&invocation);
 	/* execve(2) with an empty argv: Linux puts an empty word there only since 5.18. */
 	if (argc < 2)

@@ -567,9 +567,12 @@ static int probe_layers(const struct world *world, int base_fd, struct error *er
 
 	if (result == 1)
 		return 0;
-	return error_set(error, .number = result < 0 ? -result : EOPNOTSUPP, .step = "use the writable layer",
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "use the writable layer",
+				 .object = world->disk_fd >= 0 ? "" : "tmpfs");
+	return error_set(error, .number = EOPNOTSUPP, .step = "use the writable layer",
 			 .object = world->disk_fd >= 0 ? "" : "tmpfs",
-			 .cause = result < 0 ? NULL : "its file system takes no user attributes, which overlayfs needs",
+			 .cause = "its file system takes no user attributes, which overlayfs needs",
 			 .remedy = world->disk_fd >= 0 ? "name a directory on another file system with --scratch DIR"
 						       : "put it on disk: set SBX_UPPER=disk, or name a place with "
 							 "--scratch DIR");

@@ -26,6 +26,7 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/process.h"
+#include "sandbox/worker/session.h"
 
 /* ---- inside the world: the pair ---- */
 
@@ -294,6 +295,8 @@ int terminal_start(const struct terminal_job *job, struct terminal_started *ret_
 	fd_close(&slave);
 	result = receive_outcome(near, &payload, error);
 	if (result < 0) {
+		/* A payload that was faster may be there already, and have ended its leader. */
+		session_kill(pid);
 		(void)kill(pid, SIGKILL);
 		(void)process_wait(pid, NULL);
 		return result;
