@@ -18,33 +18,34 @@ static void look(void)
 	static const struct {
 		const char *path;
 		int flags;
-		bool is_by_owner; /* guarded by nothing but the owner of /proc/1, which for real root is the payload too */
 	} files[] = {
 		{ "/proc/1/mem", O_RDWR },
 		{ "/proc/1/mem", O_RDONLY },
 		{ "/proc/1/environ", O_RDONLY },
 		{ "/proc/1/maps", O_RDONLY },
 		{ "/proc/1/auxv", O_RDONLY },
-		{ "/proc/1/fd", O_RDONLY, true },
-		{ "/proc/1/fdinfo", O_RDONLY, true },
 		{ "/proc/1/root/", O_RDONLY },
 		{ "/proc/1/cwd/", O_RDONLY },
 		{ "/proc/1/exe", O_RDONLY },
+		{ "/proc/1/fd/0", O_RDONLY },
+		{ "/proc/1/fd/3", O_RDWR },
 		{ "/proc/1/ns/mnt", O_RDONLY },
-		{ "/proc/1/map_files", O_RDONLY, true },
-		{ "/proc/1/oom_score_adj", O_RDWR, true },
-		{ "/proc/1/clear_refs", O_WRONLY, true },
-		{ "/proc/1/coredump_filter", O_RDWR, true },
 		{ "/proc/1/uid_map", O_WRONLY },
 		{ "/proc/1/setgroups", O_WRONLY },
-		{ "/proc/1/timerslack_ns", O_RDWR },
+		/* From here on guarded by nothing but the owner of /proc/1, which for real root is the payload too. */
+		{ "/proc/1/fd", O_RDONLY },
+		{ "/proc/1/fdinfo", O_RDONLY },
+		{ "/proc/1/map_files", O_RDONLY },
+		{ "/proc/1/oom_score_adj", O_RDWR },
+		{ "/proc/1/clear_refs", O_WRONLY },
+		{ "/proc/1/coredump_filter", O_RDWR },
 	};
-
+	enum { BY_OWNER = 13 };
 	struct stat status;
 	bool owns = stat("/proc/1", &status) == 0 && status.st_uid == geteuid();
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++) {
-		int fd = files[i].is_by_owner && owns ? -1 : open(files[i].path, files[i].flags | O_CLOEXEC);
+		int fd = i >= BY_OWNER && owns ? -1 : open(files[i].path, files[i].flags | O_CLOEXEC);
 		char byte[8];
 
 		/* Some of them open for everybody and refuse the first read or write. */

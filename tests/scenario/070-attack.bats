@@ -239,12 +239,9 @@ skip_as_root() {
 	done
 }
 
-@test "a payload that kills its terminal's leader, its group or everything ends, and sbx says how" {
+@test "a payload that kills its group or everything ends, and sbx says how" {
 	run_sbx 137 run -- sh -c 'kill -9 -1; kill -9 $$'
 	run_sbx 137 run -- sh -c 'kill -9 0'
-	run timeout 20 script -qec "'$SBX' run -- sh -c 'kill -9 \$PPID; sleep 600'" /dev/null </dev/null
-	echo "$output"
-	assert_same 137 "$status"
 	assert_same "" "$("$SBX" ps --quiet)"
 }
 
