@@ -189,9 +189,8 @@ for attempt in "alive", "alive", "kept":
         t.send("exit 4\n"); t.expect("prompt> ")
         t.send("echo status=$?\n"); t.expect("status=4")
         same(before, t.modes())
-        other.send("SHELL=/bin/sh " + SBX + " shell alive\n"); other.send("cat file\n"); other.expect("row")
-        other.send("exit 3\n"); other.expect("prompt> ")
-        other.send("echo status=$?\n"); other.expect("status=3")
+        other.send("SHELL=/bin/sh " + SBX + " shell alive; echo status=$?\n"); other.send("cat file\n"); other.expect("row")
+        other.send("exit 3\n"); other.expect("status=3")
 END
 }
 
