@@ -77,6 +77,7 @@ struct point {
 	int status; /* of the owner */
 	bool has_status;
 	int output_fd;
+	int hold_fd; /* while it is open the payload, which reads to its end first, does not end; -1: closed */
 };
 
 static int64_t now_ms(void)
@@ -250,6 +251,14 @@ static void child_event(struct point *point, const struct tracee *tracee)
 	resume(point, tracee, 0);
 }
 
+/* Where sbx was killed it never may: an orphan must be ended, not end by itself. */
+static void let_payload_end(struct point *point)
+{
+	if (point->hold_fd >= 0)
+		(void)close(point->hold_fd);
+	point->hold_fd = -1;
+}
+
 static void event_stop(struct point *point, struct tracee *tracee, int event)
 {
 	switch (event) {
@@ -261,8 +270,11 @@ static void event_stop(struct point *point, struct tracee *tracee, int event)
 	case PTRACE_EVENT_EXEC:
 		if (tracee->role == ROLE_OWNER)
 			point->counts = true;
-		if (tracee->role == ROLE_PAYLOAD) /* what it does now is the program's */
-			tracee->role = ROLE_OTHER;
+		if (tracee->role != ROLE_PAYLOAD)
+			break;
+		tracee->role = ROLE_OTHER; /* what it does now is the program's */
+		if (!point->is_hit || point->mode->fault == FAULT_ERROR)
+			let_payload_end(point);
 		break;
 	}
 	resume(point, tracee, 0);
@@ -305,9 +317,13 @@ static void start(struct point *point, char **command)
 {
 	long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
 		       PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
+	int ends[2];
 	int status;
 	pid_t pid;
 
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		die("pipe");
+	point->hold_fd = ends[1];
 	point->output_fd = memfd_create("output", MFD_CLOEXEC);
 	pid = fork();
 	if (pid < 0 || point->output_fd < 0)
@@ -317,6 +333,7 @@ static void start(struct point *point, char **command)
 
 		sigemptyset(&none);
 		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		(void)dup2(ends[0], 0);
 		(void)dup2(point->output_fd, 1);
 		(void)dup2(point->output_fd, 2);
 		(void)ptrace(PTRACE_TRACEME, 0, 0, 0);
@@ -324,6 +341,7 @@ static void start(struct point *point, char **command)
 		(void)execv(command[0], command);
 		_exit(99);
 	}
+	(void)close(ends[0]);
 	if (waitpid(pid, &status, __WALL) != pid || !WIFSTOPPED(status))
 		die("start");
 	*find_or_add(point, pid) = (struct tracee){ .pid = pid, .role = ROLE_OWNER, .had_first_stop = true };
@@ -480,7 +498,7 @@ struct tally {
 /* @return whether there was such a system call */
 static bool run_point(const struct mode *mode, size_t index, char **command, struct tally *tally)
 {
-	struct point point = { .mode = mode, .index = index, .counts = false, .output_fd = -1 };
+	struct point point = { .mode = mode, .index = index, .output_fd = -1, .hold_fd = -1 };
 	char output[OUTPUT_MAX] = "";
 	const char *what = NULL;
 	int64_t ended_ms;
@@ -493,6 +511,7 @@ static bool run_point(const struct mode *mode, size_t index, char **command, str
 		kill_all(&point);
 	(void)!pread(point.output_fd, output, sizeof(output) - 1, 0);
 	(void)close(point.output_fd);
+	let_payload_end(&point);
 	if (!point.is_hit) {
 		if (WIFEXITED(point.status) && WEXITSTATUS(point.status) == 0 && strstr(output, "protected"))
 			return false;

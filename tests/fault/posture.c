@@ -90,6 +90,11 @@ static void check_limits(void)
 
 int main(void)
 {
+	char byte;
+
+	/* It ends when its caller lets it: each_syscall.c. */
+	while (read(0, &byte, 1) > 0)
+		;
 	check_status();
 	check_files();
 	check_namespaces();
