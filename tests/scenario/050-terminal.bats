@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # sbx in the hands of a user: a terminal, jobs, keys, pipes. The terminal is a pseudo-terminal that terminal.py drives.
+# shellcheck disable=SC2094,SC2317 # a file is compared with its copy; functions that wait_for calls
 load workers
 
 # drive: runs the Python program on standard input, with all of terminal.py in reach.
@@ -205,7 +206,7 @@ with shell() as t:
     t.send(SBX + " run --name hung-up -- sh -c 'echo up; sleep 600'\n"); t.expect("up\r\n")
     gone(t)
 with shell() as t:
-    t.send("nohup " + SBX + " run --name survivor -v .:/run/out:rw -- sh -c 'echo up; read x <go; echo done >/run/out/done' >nohup.log 2>&1 </dev/null &\n")
+    t.send("nohup " + SBX + " run --name survivor -v .:/run/out:rw -- sh -c 'echo up; read x <go; echo done >/run/out/finished' >nohup.log 2>&1 </dev/null &\n")
     t.expect("prompt> ")
     deadline = time.monotonic() + PATIENCE
     while not (os.path.exists("nohup.log") and "up" in open("nohup.log").read()):
@@ -216,7 +217,7 @@ END
 	is_running survivor
 	# Through an overlay it is another FIFO than the tree's, so the word comes from inside as well.
 	"$SBX" exec survivor -- sh -c 'echo go >go' || true # its end may come first
-	wait_for test -e done
+	wait_for test -e finished
 	wait_for is_gone survivor
 }
 
@@ -234,7 +235,7 @@ END
 	head -c 100m /dev/urandom >bytes
 	"$SBX" run -- cat <bytes | cmp - bytes
 	"$SBX" run --keep -- cat <bytes 2>/dev/null | cmp - bytes
-	cat bytes | "$SBX" run -- cat | cmp - bytes
+	cat <bytes | "$SBX" run -- cat | cmp - bytes
 	"$SBX" run -- sh -c 'cat; echo error >&2' <bytes >copy 2>errors
 	cmp bytes copy
 	assert_same error "$(cat errors)"

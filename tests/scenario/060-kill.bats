@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2317 # functions that wait_for calls
 # P4, P7: something goes wrong at each system call of the start: tests/fault/each_syscall.c. A sample that differs from
 # time to time (its seed is printed; SBX_KILL_SEED=N repeats it), all of them with SBX_KILL_ALL=1, `make test-fault`.
 load helpers
@@ -31,7 +32,7 @@ teardown() {
 
 # at_each_call MODE [OPTION…]: at its system calls, or each $step-th of them.
 at_each_call() {
-	run "$fault/each_syscall" "$1" $((seed % step)) $step "$SBX" run "${@:2}" -- ./posture
+	run "$fault/each_syscall" "$1" $((seed % step)) "$step" "$SBX" run "${@:2}" -- ./posture
 	printf '%s\n' "$output"
 	grep '^# ' <<<"$output" | tail -1 >&3
 	assert_same 0 "$status"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2317 # functions that wait_for calls
 # What a hostile payload tries: the programs of tests/attack and what needs none. Each says what it reached.
 load workers
 
