@@ -79,18 +79,27 @@ static void take_hosted(struct events *events, struct json_value root)
 
 static void take_test(struct events *events, struct json_value root, events_test_ended *callback, void *argument)
 {
+	owned_text id = NULL;
 	owned_text title = NULL;
 	owned_text file = NULL;
+	bool is_hosted = false;
 	struct events_test test = { .slot = -1 };
 
 	if (!json_text_is(json_member(root, "event"), "end"))
 		return;
+	(void)json_text(json_member(root, "id"), &id);
 	(void)json_text(json_member(root, "title"), &title);
 	(void)json_text(json_member(root, "file"), &file);
 	(void)json_number(json_member(root, "line"), &test.line);
 	(void)json_number(json_member(root, "slot"), &test.slot);
 	(void)json_number(json_member(root, "retry"), &test.retry);
 	(void)json_bool(json_member(root, "ok"), &test.ok);
+	(void)json_bool(json_member(root, "hosted"), &is_hosted);
+	/* The runner gives those that stay in R a number as well. */
+	if (is_hosted)
+		test.slot = -1;
+	test.is_interrupted = json_text_is(json_member(root, "status"), "interrupted");
+	test.id = id ? id : "";
 	test.title = title ? title : "";
 	test.file = file ? file : "";
 	events->tests_ended++;

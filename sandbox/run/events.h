@@ -34,12 +34,14 @@ struct events {
 
 /* A test that ended. Borrowed until the callback returns. */
 struct events_test {
+	const char *id; /* the same for each try of a test */
 	const char *title;
 	const char *file;
 	int64_t line;
 	int64_t slot; /* -1: hosted in R */
 	int64_t retry;
-	bool ok; /* as expected */
+	bool ok;	     /* as expected */
+	bool is_interrupted; /* stopped by the user, or by a limit of failures: nothing is known of it */
 };
 
 typedef void events_test_ended(void *argument, const struct events_test *test);

@@ -34,6 +34,7 @@
 #include "sandbox/run/artifacts.h"
 #include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
+#include "sandbox/run/evidence.h"
 #include "sandbox/run/hook.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/servers.h"
@@ -72,6 +73,7 @@ struct slot {
 	unsigned generation; /* of the freeze it stems from */
 	struct peer *holder;
 	unsigned leases;
+	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
 };
 
 struct run {
@@ -86,6 +88,8 @@ struct run {
 	size_t peer_count;
 	struct events events;
 	struct servers *servers; /* what the worlds start, once the config is known; NULL */
+	struct evidence evidence;
+	struct evidence_cause red; /* of R */
 
 	bool is_frozen;
 	unsigned generation; /* of the newest freeze: hosted processes that had ended by then */
@@ -384,8 +388,12 @@ static void advance(struct run *run)
 
 static void test_ended(void *argument, const struct events_test *test)
 {
-	(void)argument;
-	(void)test;
+	struct run *run = argument;
+	bool is_in_world = test->slot >= 0 && run->options->workers != 1;
+	struct slot *slot = is_in_world && test->slot < SLOTS_MAX ? run->slots[test->slot] : NULL;
+
+	if (slot || !is_in_world)
+		evidence_note(&run->evidence, test, run->runner.plan.tree, slot ? &slot->red : &run->red);
 }
 
 static void take_lines(struct run *run, struct peer *peer)
@@ -468,6 +476,22 @@ static void accept_peers(struct run *run)
 		peer->fd = fd_take(&fd);
 		run->peers[run->peer_count++] = peer;
 	}
+}
+
+static void keep_slot(struct run *run, struct slot *slot)
+{
+	owned_text logs = text_format("w%u", slot->index);
+
+	evidence_keep(&run->evidence, &slot->member, logs, &slot->red);
+}
+
+/* Worlds that a red test has left, before the next one comes; R, which nobody leaves, at once. */
+static void keep_evidence(struct run *run)
+{
+	evidence_keep(&run->evidence, &run->runner, NULL, &run->red);
+	for (size_t i = 0; i < run->peer_count; i++)
+		if (run->peers[i]->fd < 0 && run->peers[i]->slot)
+			keep_slot(run, run->peers[i]->slot);
 }
 
 static void forget_peers(struct run *run)
@@ -578,9 +602,10 @@ static void step(struct run *run)
 
 	if (poll(polled, prepare_poll(run, polled), -1) < 0)
 		return;
-	/* Hook and reporter before leases: what they told before a lease must count for it. */
+	/* Hook and reporter before leases: what they told before a lease, or its end, must count for it. poll(2) looks
+	 * at one after the other, so they are read even where it saw nothing. */
 	for (size_t i = 0; i < peers; i++)
-		if (polled[FIXED_POLLED + i].revents && run->peers[i]->kind == PEER_EVENTS)
+		if (run->peers[i]->kind == PEER_EVENTS)
 			hear_peer(run, run->peers[i]);
 	for (size_t i = 0; i < peers; i++)
 		if (polled[FIXED_POLLED + i].revents && run->peers[i]->fd >= 0 && run->peers[i]->kind != PEER_EVENTS)
@@ -596,6 +621,7 @@ static void step(struct run *run)
 		hear_timer(run);
 	if (polled[0].revents)
 		hear_signals(run);
+	keep_evidence(run);
 	forget_peers(run);
 	if (run->runner.state == MEMBER_DEAD && !run->has_ended) {
 		*run->error = run->runner.error;
@@ -630,6 +656,25 @@ static int check_isolation(const struct run *run, struct error *error)
 			 .cause = "the tests ran beside each other in one world: 0 worlds were used");
 }
 
+/* What is to be kept of the worlds as they are when the runner has ended. */
+static void keep_last(struct run *run)
+{
+	bool has_failed = process_exit_code(run->status) != 0 && run->events.tests_ended == 0;
+
+	for (unsigned i = 0; i < run->slot_count; i++) {
+		struct slot *slot = run->slots[i];
+		owned_text logs = text_format("w%u", i);
+
+		if (!slot)
+			continue;
+		keep_slot(run, slot);
+		if (slot->leases > 0)
+			evidence_keep_last(&run->evidence, &slot->member, logs, has_failed);
+	}
+	if (run->options->workers == 1)
+		evidence_keep_last(&run->evidence, &run->runner, NULL, has_failed);
+}
+
 static void finish(struct run *run, int *ret_exit_code)
 {
 	struct error error = { 0 };
@@ -642,11 +687,16 @@ static void finish(struct run *run, int *ret_exit_code)
 		line = text_format("artifacts are not complete: %s", text);
 		run->options->say(line);
 	}
+	keep_last(run);
 	*ret_exit_code = run->timed_out ? EXIT_TIMED_OUT : process_exit_code(run->status);
 }
 
 static void release(struct run *run)
 {
+	for (size_t i = 0; i < run->peer_count; i++)
+		fd_close(&run->peers[i]->fd);
+	forget_peers(run);
+	free(run->peers);
 	for (unsigned i = 0; i < run->slot_count; i++) {
 		struct slot *slot = run->slots[i];
 
@@ -659,14 +709,12 @@ static void release(struct run *run)
 		if (!run->slots[i])
 			continue;
 		end_world(run->slots[i]);
+		evidence_cause_release(&run->slots[i]->red);
 		text_free(&run->slots[i]->name);
 		free(run->slots[i]);
 	}
 	member_end(&run->runner);
-	for (size_t i = 0; i < run->peer_count; i++)
-		fd_close(&run->peers[i]->fd);
-	forget_peers(run);
-	free(run->peers);
+	evidence_cause_release(&run->red);
 	servers_free(run->servers);
 	events_release(&run->events);
 	seed_release(&run->seed);
@@ -702,6 +750,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 
 	*ret_exit_code = EXIT_SBX_FAILED;
 	member_init(&run.runner);
+	run.evidence = (struct evidence){ .mode = run.spec.keep, .directory = &run.directory, .say = options->say };
 	/* R and its PID 1 stay until the artifacts are copied out of it. */
 	run.spec.keep = KEEP_ALWAYS;
 	result = run_directory_open(&run.directory, error);
@@ -718,6 +767,8 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	}
 	release(&run);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	evidence_tell(&run.evidence);
+	evidence_release(&run.evidence);
 	if (result < 0)
 		*ret_exit_code = EXIT_SBX_FAILED;
 	return result;

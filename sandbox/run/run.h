@@ -6,12 +6,15 @@
 #define SBX_RUN_RUN_H
 
 #include "base/error.h"
+#include "sandbox/pool/project.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/spec.h"
 
 struct run_options {
-	const struct spec *spec; /* borrowed: what a world is like; its payload is the runner's command */
-	unsigned workers;	 /* -n; 0: the runner's own number */
+	const struct spec *spec; /* borrowed: what a world is like; its payload is the runner's command. `keep`: which
+				  * worlds are kept */
+	const struct project *project; /* borrowed: its artifacts */
+	unsigned workers;	       /* -n; 0: the runner's own number */
 	launch_say *say;
 };
 

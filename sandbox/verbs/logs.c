@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sbx logs: what a worker's command wrote, to the stream it wrote it to. */
+/* sbx logs: what a worker's command wrote, to the stream it wrote it to. A worker without one, a world of a test run,
+ * has a log for each of its servers. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/text.h"
 #include "sandbox/registry/lock.h"
+#include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
 #include "sandbox/worker/log.h"
@@ -47,12 +51,54 @@ static int open_directory(const struct resolved_worker *found, const char *word,
 	return 0;
 }
 
+static int is_log(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+static int list_logs(int directory_fd, const char *word, struct text_list *names, struct error *error)
+{
+	struct dirent **found = NULL;
+	int count = faccessat(directory_fd, LOG_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+			    ? 0
+			    : scandirat(directory_fd, ".", &found, is_log, alphasort);
+
+	if (count < 0)
+		return error_set(error, .number = errno, .step = "list the logs of", .object = word);
+	for (int i = 0; i < count; i++) {
+		text_list_add(names, found[i]->d_name);
+		free(found[i]);
+	}
+	free(found);
+	if (names->count == 0)
+		text_list_add(names, LOG_FILE);
+	return 0;
+}
+
+static int show_all(int directory_fd, const struct text_list *names, const struct log_show *options,
+		    struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < names->count && result >= 0; i++) {
+		owned_buffer heading = { 0 };
+
+		text_buffer_format(&heading, "== %s ==\n", names->items[i]);
+		if (names->count > 1)
+			result = output_write(&heading, "the log", error);
+		if (result >= 0)
+			result = log_show(directory_fd, names->items[i], options, error);
+	}
+	return result;
+}
+
 int verb_logs(struct invocation *invocation, struct error *error)
 {
 	const char *word = invocation->operands.items[0];
 	owned_places places = { 0 };
 	owned_resolved found = { .runtime_fd = -1, .state_fd = -1 };
 	owned_fd directory_fd = -1;
+	owned_list names = { 0 };
 	struct log_show options = { .fds = { STDOUT_FILENO, STDERR_FILENO },
 				    .since_ns = (uint64_t)MAX(invocation->since_ms, INT64_C(0)) * 1000000,
 				    .tail = invocation->tail,
@@ -63,11 +109,16 @@ int verb_logs(struct invocation *invocation, struct error *error)
 		result = resolve_worker(&places, word, RESOLVE_LIVE | RESOLVE_KEPT, &found, error);
 	if (result == 0)
 		result = open_directory(&found, word, &directory_fd, error);
+	if (result == 0)
+		result = list_logs(directory_fd, word, &names, error);
 	if (result < 0)
 		return result;
+	if (invocation->follow && found.is_live && names.count > 1)
+		return error_set(error, .number = EINVAL, .step = "follow the log of", .object = word,
+				 .cause = "each of its servers has one", .remedy = "leave --follow out");
 	if (invocation->follow && found.is_live) {
 		options.is_alive = is_live;
 		options.argument = &found;
 	}
-	return log_show(directory_fd, LOG_FILE, &options, error);
+	return show_all(directory_fd, &names, &options, error);
 }

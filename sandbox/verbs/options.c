@@ -24,6 +24,7 @@ static const struct option_choice networks[] = {
 static const struct option_choice keeps[] = {
 	{ .word = "always", .value = KEEP_ALWAYS, .is_alias = true },
 	{ .word = "failed", .value = KEEP_FAILED },
+	{ .word = "never", .value = KEEP_NEVER },
 	{ 0 },
 };
 

@@ -2,15 +2,32 @@
 /* sbx test: a suite in several worlds. What happens then stands in sandbox/run/run.c, from top to bottom. */
 #include "sandbox/run/run.h"
 #include "sandbox/verbs/say.h"
+#include "sandbox/verbs/settings.h"
 #include "sandbox/verbs/verbs.h"
+
+static bool has_setting(const struct project_settings *settings, const char *key)
+{
+	for (size_t i = 0; i < settings->count; i++)
+		if (text_equal(settings->items[i].key, key))
+			return true;
+	return false;
+}
 
 int verb_test(struct invocation *invocation, struct error *error)
 {
-	struct run_options options = { .spec = &invocation->spec,
-				       .workers = (unsigned)invocation->workers,
-				       .say = say_line };
+	owned_project project = { 0 };
+	struct run_options options = { .spec = &invocation->spec, .project = &project, .say = say_line };
 	int exit_code = EXIT_SBX_FAILED;
-	int result = run_suite(&options, &exit_code, error);
+	int result = settings_read(invocation, &project, error);
 
+	if (result > 0)
+		result = invocation_add_project(invocation, &project, error);
+	if (result < 0)
+		return result;
+	/* The world of a red test is what its debugging begins with. */
+	if (!has_setting(&invocation->given, "keep") && !has_setting(&project.settings, "keep"))
+		invocation->spec.keep = KEEP_FAILED;
+	options.workers = (unsigned)invocation->workers;
+	result = run_suite(&options, &exit_code, error);
 	return result < 0 ? result : exit_code;
 }

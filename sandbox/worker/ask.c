@@ -2,8 +2,11 @@
 #include "sandbox/worker/ask.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
+#include "base/fd.h"
 #include "base/macro.h"
 #include "base/process.h"
 #include "sandbox/worker/request.h"
@@ -46,6 +49,27 @@ int ask_task(int socket, const struct task *task, struct error *error)
 	header.body_size = (uint32_t)body.length;
 	result = ask(socket, &header, body.bytes, task->fds, &reply, error);
 	return result < 0 ? result : (int)reply.number;
+}
+
+int ask_task_for_text(int socket, const struct task *task, size_t size_max, char **ret_answer, struct error *error)
+{
+	static const char step[] = "read the answer of the worker";
+	/* A file and no pipe: nobody has to read while the task writes. */
+	owned_fd fd = memfd_create("sbx answer", MFD_CLOEXEC);
+	struct task asked = *task;
+	char path[FD_PROC_PATH_SIZE];
+	int status;
+	int result;
+
+	if (fd < 0)
+		return error_set(error, .number = errno, .step = step);
+	asked.fds[asked.fd_count++] = fd;
+	status = ask_task(socket, &asked, error);
+	if (status < 0)
+		return status;
+	/* Opened anew: the position is shared with whoever wrote. */
+	result = fd_read_file(AT_FDCWD, fd_proc_path(fd, path), size_max, ret_answer, NULL);
+	return result < 0 ? error_set(error, .number = -result, .step = step) : status;
 }
 
 int ask_signal(int socket, int number, struct error *error)

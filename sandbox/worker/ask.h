@@ -12,6 +12,11 @@
 /** Has a task done. @return its exit status, or -errno: what failed there, or the world is gone */
 int ask_task(int socket, const struct task *task, struct error *error);
 
+/** The same, of a task whose last descriptor is where its answer goes: one is passed here, and read afterwards.
+ *  @task        without that descriptor   @size_max  of the answer
+ *  @ret_answer  the caller's, NUL-terminated; untouched on failure   Errors: EFBIG */
+int ask_task_for_text(int socket, const struct task *task, size_t size_max, char **ret_answer, struct error *error);
+
 /** Sends a signal to the group of the main payload. */
 int ask_signal(int socket, int number, struct error *error);
 

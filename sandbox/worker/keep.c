@@ -15,10 +15,26 @@
 #include "sandbox/registry/state.h"
 #include "sandbox/worker/ask.h"
 
-#define LOG_NAME      "logs/main"
+#define LOG_DIRECTORY "logs"
 #define LOG_BYTES_MAX (UINT64_C(256) << 20)
 #define ANSWER_NAME   "answer.json"
 #define ANSWER_MAX    (JSON_SIZE_MAX / 2)
+
+static int begin(const struct worker_plan *plan, const char *id, struct keeping *keeping, struct error *error)
+{
+	int result = state_open(&plan->state, STATE_MAKE, &keeping->state_fd, error);
+
+	if (result >= 0)
+		result = kept_begin(keeping->state_fd, id, &keeping->draft, error);
+	if (result < 0)
+		return result;
+	if (mkdirat(keeping->draft.fd, LOG_DIRECTORY, 0700) < 0)
+		return error_set(error, .number = errno, .step = "make the directory of logs", .object = id);
+	keeping->state = text_duplicate(plan->state.state);
+	keeping->log_directory = text_format("%s/%s/%s/" LOG_DIRECTORY, keeping->state, state_part_name(STATE_KEPT),
+					     keeping->draft.name);
+	return 0;
+}
 
 int keep_begin(const struct worker_plan *plan, struct keeping *ret_keeping, struct error *error)
 {
@@ -28,17 +44,23 @@ int keep_begin(const struct worker_plan *plan, struct keeping *ret_keeping, stru
 	keeping->mode = plan->spec->keep;
 	if (keeping->mode == KEEP_NEVER)
 		return 0;
-	result = state_open(&plan->state, STATE_MAKE, &keeping->state_fd, error);
-	if (result >= 0)
-		result = kept_begin(keeping->state_fd, plan->id, &keeping->draft, error);
-	if (result < 0)
-		return result;
-	if (mkdirat(keeping->draft.fd, "logs", 0700) < 0)
-		return error_set(error, .number = errno, .step = "make the directory of logs", .object = plan->id);
-	keeping->state = text_duplicate(plan->state.state);
-	keeping->log_directory =
-		text_format("%s/%s/%s/logs", keeping->state, state_part_name(STATE_KEPT), keeping->draft.name);
-	return log_open(&keeping->log, keeping->draft.fd, LOG_NAME, LOG_BYTES_MAX, error);
+	result = begin(plan, plan->id, keeping, error);
+	return result < 0 ? result
+			  : log_open(&keeping->log, keeping->draft.fd, LOG_DIRECTORY "/main", LOG_BYTES_MAX, error);
+}
+
+int keep_begin_beside(const struct worker_plan *plan, uint64_t bytes_max, struct keeping *ret_keeping, char **ret_id,
+		      struct error *error)
+{
+	char id[ID_LENGTH + 1];
+	int result;
+
+	ret_keeping->mode = KEEP_ALWAYS;
+	ret_keeping->bytes_max = bytes_max;
+	result = begin(plan, id_make(id), ret_keeping, error);
+	if (result == 0)
+		*ret_id = text_duplicate(id);
+	return result;
 }
 
 struct log_writer *keep_log(struct keeping *keeping)
@@ -93,8 +115,11 @@ static int keep(struct keeping *keeping, int control_fd, struct kept_worker *kep
 	struct timespec now;
 	int result = ask_for_json(keeping, control_fd, &inspect, &description, error);
 
+	if (keeping->bytes_max > 0)
+		text_list_take(&copy.arguments, text_format("%llu", (unsigned long long)keeping->bytes_max));
 	if (result == 0)
 		result = ask_for_json(keeping, control_fd, &copy, &size, error);
+	text_list_release(&copy.arguments);
 	if (result < 0)
 		return result;
 	read_size(size, kept);
@@ -103,7 +128,7 @@ static int keep(struct keeping *keeping, int control_fd, struct kept_worker *kep
 	kept->ended_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	text_free(&kept->row.log_directory);
 	kept->row.log_directory =
-		text_format("%s/%s/%s/logs", keeping->state, state_part_name(STATE_KEPT), kept->row.id);
+		text_format("%s/%s/%s/" LOG_DIRECTORY, keeping->state, state_part_name(STATE_KEPT), kept->row.id);
 	result = kept_commit(&keeping->draft, kept, description, error);
 	if (result < 0)
 		return result;

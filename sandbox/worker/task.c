@@ -129,12 +129,12 @@ static const struct kind {
 	bool stops;    /* the world's processes */
 } kinds[] = {
 	[TASK_INSPECT] = { 1, 0, false, WRITES_NOTHING },
-	[TASK_DIFF] = { 1, 1, true, WRITES_NOTHING },
+	[TASK_DIFF] = { 1, 1, true, WRITES_NOTHING, .has_list = true },
 	[TASK_COPY_OUT] = { 1, 2, false, WRITES_TO_FIRST_FD },
 	[TASK_COPY_IN] = { 1, 2, false, WRITES_AS_PAYLOAD },
 	[TASK_DB_LIST] = { 1, 1, true, WRITES_AS_PAYLOAD },
 	[TASK_DB_QUERY] = { 1, 3, true, WRITES_AS_PAYLOAD },
-	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD, .stops = true },
+	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
 	[TASK_FREEZE] = { 2, 0, false, WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
 	[TASK_CLONE] = { 1, 0, false, WRITES_NOTHING, .has_list = true },
 	[TASK_LISTENERS] = { 1, 0, false, WRITES_NOTHING },
@@ -149,6 +149,9 @@ static int check(const struct task *task, enum table_format *ret_format, struct 
 		return error_set(error, .number = EINVAL, .step = "do the task",
 				 .cause = "the request does not fit this version of sbx",
 				 .remedy = "use the sbx that started the worker");
+	if (kind->has_format && task->arguments.count == 0)
+		return error_set(error, .number = EINVAL, .step = "do the task", .cause = "the format is missing",
+				 .remedy = "choose table or json");
 	if (kind->has_format && table_parse_format(task->arguments.items[0], ret_format) < 0)
 		return error_set(error, .number = EINVAL, .step = "use the format", .object = task->arguments.items[0],
 				 .remedy = "choose table or json");
@@ -195,7 +198,7 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 		return result;
 	switch (task->kind) {
 	case TASK_DIFF:
-		return task_diff(world, task->fds[0], format, error);
+		return task_diff(world, task->fds[0], format, &task->arguments, error);
 	case TASK_COPY_OUT:
 		return task_copy_out(world, task->fds[0], arguments[0], arguments[1], error);
 	case TASK_COPY_IN:
@@ -205,7 +208,7 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	case TASK_DB_QUERY:
 		return task_database_query(world, task->fds[0], format, arguments[1], arguments[2], error);
 	case TASK_KEEP:
-		return task_keep(world, &stopper, task->fds[0], task->fds[1], error);
+		return task_keep(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
 	case TASK_FREEZE:
 		return task_freeze(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
 	case TASK_INSPECT:

@@ -55,14 +55,15 @@
 
 enum task_kind {
 	TASK_INSPECT = 1, /* fds: out. Writes describe_world()'s JSON object */
-	TASK_DIFF,	  /* fds: out. arguments: "table" or "json" */
-	TASK_COPY_OUT,	  /* fds: host directory. arguments: path inside, name there */
-	TASK_COPY_IN,	  /* fds: host directory. arguments: name there, path inside */
-	TASK_DB_LIST,	  /* fds: out. arguments: "table" or "json" */
-	TASK_DB_QUERY,	  /* fds: out. arguments: "table" or "json", database (path, or "" for the only one), SQL */
-	TASK_KEEP,	  /* fds: the kept worker's directory, out. Copies the writable layers to upper-N */
-	TASK_FREEZE, /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
-	TASK_CLONE,  /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
+	TASK_DIFF,     /* fds: out. arguments: "table" or "json", then any absolute paths: only what lies below one */
+	TASK_COPY_OUT, /* fds: host directory. arguments: path inside, name there */
+	TASK_COPY_IN,  /* fds: host directory. arguments: name there, path inside */
+	TASK_DB_LIST,  /* fds: out. arguments: "table" or "json" */
+	TASK_DB_QUERY, /* fds: out. arguments: "table" or "json", database (path, or "" for the only one), SQL */
+	TASK_KEEP,     /* fds: the kept worker's directory, out. arguments: bytes at most, or none. Copies the layers to
+		    * upper-N */
+	TASK_FREEZE,   /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
+	TASK_CLONE,    /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
 	TASK_LISTENERS, /* fds: out. The TCP sockets that listen in the world's network */
 };
 

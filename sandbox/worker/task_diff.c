@@ -21,8 +21,9 @@ struct listing {
 	const struct world *world;
 	const struct layer *layer; /* the one that is walked */
 	enum table_format format;
-	struct text_list mount_points; /* absolute */
-	bool *is_told;		       /* for each of the world's databases */
+	const struct text_list *arguments; /* the format, and where to look */
+	struct text_list mount_points;	   /* absolute */
+	bool *is_told;			   /* for each of the world's databases */
 	bool has_entries;
 	struct task_output output;
 	struct error *error;
@@ -117,13 +118,21 @@ static bool is_sidecar(const char *path, const char *database)
 	return false;
 }
 
+static bool is_asked_for(const struct listing *listing, const char *path)
+{
+	for (size_t i = 1; i < listing->arguments->count; i++)
+		if (path_is_below(path, listing->arguments->items[i]))
+			return true;
+	return listing->arguments->count <= 1;
+}
+
 static int on_difference(void *data, const struct diff_entry *entry)
 {
 	struct listing *listing = data;
 	const struct world *world = listing->world;
 	owned_text path = path_join(listing->layer->path, entry->path);
 
-	if (is_mount_point(listing, entry, path))
+	if (!is_asked_for(listing, path) || is_mount_point(listing, entry, path))
 		return 0;
 	for (size_t i = 0; i < world->database_count; i++) {
 		const struct world_database *database = &world->databases[i];
@@ -151,8 +160,8 @@ static int tell_databases(struct listing *listing)
 		struct stat status;
 		int result;
 
-		if (listing->is_told[i] || task_database_state(&world->databases[i]) != DATABASE_CHANGED ||
-		    lstat(path, &status) < 0)
+		if (listing->is_told[i] || !is_asked_for(listing, path) ||
+		    task_database_state(&world->databases[i]) != DATABASE_CHANGED || lstat(path, &status) < 0)
 			continue;
 		entry.mode = status.st_mode;
 		entry.bytes = (uint64_t)status.st_size;
@@ -171,6 +180,8 @@ static void list_mount_points(struct listing *listing)
 	for (size_t i = 0; i < world->layers.count; i++)
 		if (world->layers.items[i].path != listing->layer->path)
 			text_list_add(&listing->mount_points, world->layers.items[i].path);
+	for (size_t i = 0; i < world->plan->graft_count; i++)
+		text_list_add(&listing->mount_points, world->plan->grafts[i].target);
 	for (size_t i = 0; i < volumes->count; i++)
 		if (volumes->items[i].kind != VOLUME_COPY)
 			text_list_take(&listing->mount_points,
@@ -194,10 +205,11 @@ static int walk_layer(struct listing *listing, struct diff_result *ret)
 	return diff_layers(&request, on_difference, listing, ret, listing->error);
 }
 
-int task_diff(const struct world *world, int out_fd, enum table_format format, struct error *error)
+int task_diff(const struct world *world, int out_fd, enum table_format format, const struct text_list *arguments,
+	      struct error *error)
 {
 	__attribute__((cleanup(listing_release))) struct listing listing = {
-		.world = world, .format = format, .output = { .fd = out_fd }, .error = error
+		.world = world, .format = format, .arguments = arguments, .output = { .fd = out_fd }, .error = error
 	};
 	uint64_t unreadable = 0;
 	int result = 0;

@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "base/tree.h"
 #include "overlay/copy.h"
@@ -54,6 +55,7 @@ struct freezing {
 	int snapshots_fd;
 	bool fixes_ef_lock;
 	bool with_databases; /* else files are copied as they are */
+	uint64_t bytes_max;  /* 0: no limit */
 	uint64_t start_us;
 
 	struct database items[DATABASE_FOUND_MAX];
@@ -357,7 +359,9 @@ static int copy_layer(struct freezing *freezing, size_t number, struct error *er
 {
 	const struct layer *layer = &freezing->world->layers.items[number];
 	/* sbx's own whiteouts are made anew in each world. */
-	struct layer_copy_options options = { .skip_marks = true, .filter = take_entry, .filter_data = freezing };
+	struct layer_copy_options options = {
+		.bytes_max = freezing->bytes_max, .skip_marks = true, .filter = take_entry, .filter_data = freezing
+	};
 	struct tree_copy_result copied = { 0 };
 	owned_list marks = { 0 };
 	char name[LAYER_NAME_SIZE];
@@ -628,14 +632,18 @@ static int keep_seed(const struct world *world, int directory_fd, struct error *
 	return result;
 }
 
-int task_keep(const struct world *world, struct stopper *stopper, int directory_fd, int out_fd, struct error *error)
+int task_keep(const struct world *world, struct stopper *stopper, const struct text_list *arguments, int directory_fd,
+	      int out_fd, struct error *error)
 {
 	__attribute__((cleanup(freezing_release))) struct freezing freezing = {
 		.world = world, .stopper = stopper, .directory_fd = directory_fd, .snapshots_fd = -1
 	};
 	owned_output output = { .fd = out_fd };
-	int result = layers_write_names(&world->layers, directory_fd, error);
+	int result = arguments->count == 0 ? 0 : number_parse(arguments->items[0], 1, UINT64_MAX, &freezing.bytes_max);
 
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "keep the worker", .object = arguments->items[0]);
+	result = layers_write_names(&world->layers, directory_fd, error);
 	for (size_t i = 0; i < world->database_count; i++)
 		add_named(&freezing, world->databases[i].path);
 	if (result == 0)

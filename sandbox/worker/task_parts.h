@@ -34,7 +34,9 @@ int task_forbid_writing(const int *writable_fds, size_t writable_count, struct e
 /** Adds the paths, relative to the layer, that sbx hid in it (credentials, the state directory). */
 void task_list_marks(const struct world *world, const struct layer *layer, struct text_list *ret_marks);
 
-int task_diff(const struct world *world, int out_fd, enum table_format format, struct error *error);
+/** @arguments  the format, then where to look; the format alone: everywhere */
+int task_diff(const struct world *world, int out_fd, enum table_format format, const struct text_list *arguments,
+	      struct error *error);
 
 /** @inside  as the user wrote it: absolute, or below the tree */
 int task_copy_out(const struct world *world, int host_fd, const char *inside, const char *host_name,
@@ -56,8 +58,9 @@ enum database_state {
  * its WAL: cheap, and never wrong about a database that nobody opened for writing. */
 enum database_state task_database_state(const struct world_database *database);
 
-/** @stopper  STOPPER_NONE: nobody is to be stopped */
-int task_keep(const struct world *world, struct stopper *stopper, int directory_fd, int out_fd, struct error *error);
+/** @stopper  STOPPER_NONE: nobody is to be stopped   @arguments  how many bytes at most, EFBIG beyond; or none */
+int task_keep(const struct world *world, struct stopper *stopper, const struct text_list *arguments, int directory_fd,
+	      int out_fd, struct error *error);
 int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
 		int out_fd, struct error *error);
 

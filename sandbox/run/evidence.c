@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/run/evidence.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/tree.h"
+#include "sandbox/worker/ask.h"
+#include "sandbox/worker/keep.h"
+
+enum {
+	LOG_BYTES_MAX = 64 << 20,
+	ANSWER_SIZE_MAX = 1 << 20,
+	DATABASES_TOLD_MAX = 4,
+	TITLE_SHOWN_MAX = 1024,
+	EXIT_OF_A_RED_TEST = 1,
+};
+
+#define LABEL_TEST "test="
+
+void evidence_cause_release(struct evidence_cause *cause)
+{
+	text_free(&cause->id);
+	text_free(&cause->place);
+	text_free(&cause->title);
+}
+
+void evidence_release(struct evidence *evidence)
+{
+	for (size_t i = 0; i < evidence->count; i++) {
+		text_free(&evidence->items[i].name);
+		text_free(&evidence->items[i].text);
+		text_free(&evidence->items[i].id);
+		text_list_release(&evidence->items[i].databases);
+	}
+	evidence->count = 0;
+}
+
+/* ---- which ---- */
+
+static bool is_kept(const struct evidence *evidence, const char *id)
+{
+	for (size_t i = 0; i < evidence->count && id[0]; i++)
+		if (text_equal(evidence->items[i].id, id))
+			return true;
+	return false;
+}
+
+void evidence_note(const struct evidence *evidence, const struct events_test *test, const char *tree,
+		   struct evidence_cause *cause)
+{
+	const char *file = path_is_below(test->file, tree) ? path_below(test->file, tree) : test->file;
+
+	/* A retry meets what the first try left: that one's world says more. */
+	if (evidence->mode == KEEP_NEVER || test->ok || test->is_interrupted || cause->id ||
+	    is_kept(evidence, test->id))
+		return;
+	*cause = (struct evidence_cause){ .id = text_duplicate(test->id),
+					  .place = text_format("%s:%lld", file, (long long)test->line),
+					  .title = text_duplicate(test->title) };
+}
+
+/* ---- keeping ---- */
+
+/* @id  taken over */
+static void fill_row(const struct evidence *evidence, const struct member *member, const struct evidence_cause *cause,
+		     char *id, struct worker_row *row)
+{
+	worker_row_copy(&member->listing.row, row);
+	text_free(&row->id);
+	row->id = id;
+	text_free(&row->name);
+	/* Apart from the live world's, and from what is kept of it later. */
+	row->name = text_format("%s-%zu", member->listing.row.name, evidence->count + 1);
+	text_list_take(&row->labels, text_format(LABEL_TEST "%s %s", cause->place, cause->title));
+	/* What ran there, as far as anybody looks for it: the test. */
+	text_list_release(&row->command);
+	row->command = (struct text_list){ 0 };
+	text_list_add(&row->command, cause->place);
+	text_list_add(&row->command, cause->title);
+}
+
+/* Evidence without its logs is evidence still. */
+static bool copy_logs(const struct evidence *evidence, const char *log_directory, int draft_fd)
+{
+	static const struct tree_copy_options options = { .bytes_max = LOG_BYTES_MAX };
+	struct tree_copy_result copied = { 0 };
+
+	if (!log_directory)
+		return false;
+	(void)tree_copy(&options, evidence->directory->fd, log_directory, draft_fd, "logs", &copied, NULL);
+	return copied.bytes > 0;
+}
+
+/* Which databases a shell can be opened for. Not known: none. */
+static void list_databases(int connection, struct text_list *ret_databases)
+{
+	struct task task = { .kind = TASK_DB_LIST };
+	struct error error = { 0 };
+	owned_json json = { 0 };
+	owned_text text = NULL;
+	int result;
+
+	text_list_add(&task.arguments, "json");
+	result = ask_task_for_text(connection, &task, ANSWER_SIZE_MAX, &text, &error);
+	text_list_release(&task.arguments);
+	if (result < 0 || json_read(&json, text, strlen(text), NULL) < 0)
+		return;
+	for (struct json_value item = json_first(json_root(&json)); json_type(item) != JSON_MISSING;
+	     item = json_next(item)) {
+		owned_text path = NULL;
+
+		if (json_text(json_member(item, "path"), &path) == 0)
+			text_list_add(ret_databases, path);
+	}
+}
+
+static void say_not_kept(const struct evidence *evidence, const struct evidence_cause *cause, const struct error *error)
+{
+	char text[2 * sizeof(*error)];
+	owned_text line = NULL;
+
+	error_format(error, text, sizeof(text));
+	line = text_format("the world of %s is not kept: %s", cause->place, text);
+	evidence->say(line);
+}
+
+static int keep(struct evidence *evidence, const struct member *member, const char *log_directory,
+		const struct evidence_cause *cause, struct error *error)
+{
+	struct evidence_item *item = &evidence->items[evidence->count];
+	struct keeping keeping = KEEPING_NONE;
+	owned_kept_worker kept = { .exit_status = EXIT_OF_A_RED_TEST };
+	owned_list databases = { 0 };
+	owned_fd connection = -1;
+	char *id = NULL;
+	bool has_logs = false;
+	int result = member_connect(member, false, &connection, error);
+
+	if (result == 0)
+		result = keep_begin_beside(&member->plan, EVIDENCE_BYTES_MAX - evidence->bytes, &keeping, &id, error);
+	if (result == 0) {
+		fill_row(evidence, member, cause, id, &kept.row);
+		has_logs = copy_logs(evidence, log_directory, keeping.draft.fd);
+		list_databases(connection, &databases);
+		result = keep_finish(&keeping, connection, &kept, error);
+	}
+	keep_close(&keeping);
+	if (result < 0)
+		return result;
+	*item = (struct evidence_item){ .name = text_duplicate(kept.row.name),
+					.id = text_duplicate(cause->id),
+					.text = text_format("%s %s", cause->place, cause->title),
+					.databases = databases,
+					.has_logs = has_logs };
+	databases = (struct text_list){ 0 };
+	evidence->bytes += (uint64_t)kept.bytes;
+	evidence->count++;
+	return 0;
+}
+
+static void keep_for(struct evidence *evidence, const struct member *member, const char *log_directory,
+		     const struct evidence_cause *cause)
+{
+	struct error error = { 0 };
+
+	if (evidence->count == EVIDENCE_WORLDS_MAX || evidence->bytes >= EVIDENCE_BYTES_MAX) {
+		evidence->missed++;
+		return;
+	}
+	if (keep(evidence, member, log_directory, cause, &error) < 0) {
+		if (error.number == EFBIG)
+			evidence->missed++;
+		else
+			say_not_kept(evidence, cause, &error);
+	}
+}
+
+void evidence_keep(struct evidence *evidence, const struct member *member, const char *log_directory,
+		   struct evidence_cause *cause)
+{
+	/* One that has ended, or never stood, is told of elsewhere. */
+	if (cause->id && member->state == MEMBER_READY)
+		keep_for(evidence, member, log_directory, cause);
+	evidence_cause_release(cause);
+}
+
+void evidence_keep_last(struct evidence *evidence, const struct member *member, const char *log_directory,
+			bool has_failed)
+{
+	static const struct evidence_cause at_the_end = { .id = (char *)"",
+							  .place = (char *)"the end",
+							  .title = (char *)"of the run" };
+
+	if (member->state == MEMBER_READY &&
+	    (evidence->mode == KEEP_ALWAYS || (evidence->mode == KEEP_FAILED && has_failed)))
+		keep_for(evidence, member, log_directory, &at_the_end);
+}
+
+/* ---- telling ---- */
+
+/* A path as a word of the shell. */
+static void add_word(struct text_buffer *out, const char *word)
+{
+	text_buffer_add_text(out, "'");
+	for (const char *c = word; *c; c++) {
+		if (*c == '\'')
+			text_buffer_add_text(out, "'\\'");
+		text_buffer_add(out, c, 1);
+	}
+	text_buffer_add_text(out, "'");
+}
+
+static void tell_item(const struct evidence *evidence, const struct evidence_item *item)
+{
+	owned_buffer text = { 0 };
+	char title[TITLE_SHOWN_MAX];
+
+	/* It comes from the suite: a terminal must not be commanded by it. */
+	text_escape(title, sizeof(title), item->text);
+	text_buffer_format(&text, "kept: %s\n  sbx shell %s\n", title, item->name);
+	if (item->databases.count == 1)
+		text_buffer_format(&text, "  sbx db shell %s\n", item->name);
+	for (size_t i = 0; i < item->databases.count && item->databases.count > 1 && i < DATABASES_TOLD_MAX; i++) {
+		text_buffer_format(&text, "  sbx db shell %s --db ", item->name);
+		add_word(&text, item->databases.items[i]);
+		text_buffer_add_text(&text, "\n");
+	}
+	if (item->has_logs)
+		text_buffer_format(&text, "  sbx logs %s\n", item->name);
+	text.bytes[--text.length] = '\0';
+	evidence->say(text.bytes);
+}
+
+void evidence_tell(const struct evidence *evidence)
+{
+	owned_text line = NULL;
+
+	if (evidence->missed > 0) {
+		line = text_format(
+			"%u more worlds of failed tests are not kept: at most %d of a run are, of %d MiB together",
+			evidence->missed, EVIDENCE_WORLDS_MAX, EVIDENCE_BYTES_MAX >> 20);
+		evidence->say(line);
+	}
+	for (size_t i = 0; i < evidence->count; i++)
+		tell_item(evidence, &evidence->items[i]);
+}
