@@ -46,6 +46,9 @@ enum {
 	SLOTS_MAX = 256,
 	PEERS_MAX = 1024,
 	FIXED_POLLED = 4, /* signals, timer, R, R's socket */
+	/* A job that is cancelled on GitHub gets SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that: the copies of
+	 * the artifacts must be whole by then. */
+	CANCEL_MS = 1000,
 };
 
 enum peer_kind {
@@ -99,6 +102,7 @@ struct run {
 	int signal_fd;
 	int timer_fd;
 	bool is_stopping;
+	bool is_interrupted; /* by SIGINT */
 	bool timed_out;
 	bool has_ended; /* the runner has */
 	int status;
@@ -524,12 +528,12 @@ static void start_timer(const struct run *run, uint64_t ms)
 	(void)timerfd_settime(run->timer_fd, 0, &timer, NULL);
 }
 
-static void begin_stop(struct run *run)
+static void begin_stop(struct run *run, uint64_t grace_ms)
 {
 	if (run->is_stopping)
 		return;
 	run->is_stopping = true;
-	start_timer(run, MAX(run->spec.stop_timeout_ms, UINT64_C(1)));
+	start_timer(run, MAX(grace_ms, UINT64_C(1)));
 }
 
 static void hear_timer(struct run *run)
@@ -543,7 +547,7 @@ static void hear_timer(struct run *run)
 	}
 	run->timed_out = true;
 	signal_runner(run, run->spec.stop_signal);
-	begin_stop(run);
+	begin_stop(run, run->spec.stop_timeout_ms);
 }
 
 static void hear_signals(struct run *run)
@@ -553,7 +557,9 @@ static void hear_signals(struct run *run)
 	while (read(run->signal_fd, &information, sizeof(information)) == (ssize_t)sizeof(information)) {
 		signal_runner(run, (int)information.ssi_signo);
 		if (information.ssi_signo == SIGTERM || information.ssi_signo == SIGHUP)
-			begin_stop(run);
+			begin_stop(run, run->is_interrupted ? MIN(run->spec.stop_timeout_ms, (uint64_t)CANCEL_MS)
+							    : run->spec.stop_timeout_ms);
+		run->is_interrupted |= information.ssi_signo == SIGINT;
 	}
 }
 
@@ -623,7 +629,7 @@ static void step(struct run *run)
 		hear_signals(run);
 	keep_evidence(run);
 	forget_peers(run);
-	if (run->runner.state == MEMBER_DEAD && !run->has_ended) {
+	if (run->runner.state == MEMBER_DEAD && !run->has_ended && !run->has_failed) {
 		*run->error = run->runner.error;
 		fail(run);
 	}
@@ -724,6 +730,22 @@ static void release(struct run *run)
 	run_directory_close(&run->directory);
 }
 
+/* The run has failed while its runner goes on: what that has done by now is there for somebody to look at. */
+static void stop_runner(struct run *run)
+{
+	int ignored;
+
+	if (run->runner.state != MEMBER_READY)
+		return;
+	if (!run->has_ended) {
+		signal_runner(run, run->spec.stop_signal);
+		begin_stop(run, MIN(run->spec.stop_timeout_ms, (uint64_t)CANCEL_MS));
+	}
+	while (!run->has_ended && run->runner.state == MEMBER_READY)
+		step(run);
+	finish(run, &ignored);
+}
+
 static int run_loop(struct run *run, struct error *error)
 {
 	int result = start_runner(run, error);
@@ -734,6 +756,8 @@ static int run_loop(struct run *run, struct error *error)
 		start_timer(run, run->spec.timeout_ms);
 	while (!run->has_ended && !run->has_failed)
 		step(run);
+	if (run->has_failed)
+		stop_runner(run);
 	return run->has_failed ? -MAX(run->error->number, 1) : 0;
 }
 

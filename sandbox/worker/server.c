@@ -10,7 +10,8 @@
  * Peers are of the caller's own uid (the kernel says so), since the socket lies in a directory of mode 0700 and is seen
  * in no world; all the same nothing that they send is trusted to be well-formed.
  *
- * When the main payload ends: with nothing to be kept PID 1 tells those who wait and exits, and the kernel kills what
+ * When the main payload ends (of world R of a test run, when it was told to, the rest of its process group as well):
+ * with nothing to be kept PID 1 tells those who wait and exits, and the kernel kills what
  * is left, pid_namespaces(7). Else it kills the rest itself, so that the layers come to rest, and serves the owner, who
  * has them copied out and goes away. */
 #include "sandbox/worker/server.h"
@@ -80,6 +81,10 @@ struct server {
 	bool has_main;
 	bool has_main_ended;
 	bool is_ending; /* end_world() was called */
+	/* Its main payload has been told to end and has, others of its process group are still at it; NULL: nobody */
+	struct client *late;
+	int late_status;
+	bool has_main_signal; /* the main payload was sent one */
 	int main_status;
 };
 
@@ -210,10 +215,50 @@ static void payload_ended(struct server *server, struct client *client, int stat
 	}
 }
 
+/* ---- the rest of a main payload ---- */
+
+static void start_timer(struct server *server, uint64_t ms)
+{
+	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(ms / 1000),
+						  .tv_nsec = (long)(ms % 1000) * 1000000 } };
+
+	(void)timerfd_settime(server->timer_fd, 0, &timer, NULL);
+}
+
+/* Of a world whose command starts others that do the work (npx, which a signal ends at once, and a test runner that
+ * writes its reports then): they are given the time that the command itself would have had. */
+static bool is_awaited(const struct server *server, const struct client *client, int status)
+{
+	return client->is_main && server->world->plan->annex.is_wanted &&
+	       (server->has_main_signal || WIFSIGNALED(status) || process_exit_code(status) > 128) &&
+	       kill(-client->payload, 0) == 0;
+}
+
+static void await_rest(struct server *server, struct client *client, int status)
+{
+	struct itimerspec left = { 0 };
+
+	server->late = client;
+	server->late_status = status;
+	/* One that runs is that of a request to stop. */
+	(void)timerfd_gettime(server->timer_fd, &left);
+	if (left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0)
+		start_timer(server, MAX(server->world->plan->spec->stop_timeout_ms, UINT64_C(1)));
+}
+
+static void end_late(struct server *server)
+{
+	struct client *client = server->late;
+
+	server->late = NULL;
+	payload_ended(server, client, server->late_status);
+}
+
 /* ---- signals for payloads ---- */
 
-static void signal_payload(const struct client *client, int number)
+static void signal_payload(struct server *server, const struct client *client, int number)
 {
+	server->has_main_signal |= client->is_main && number != SIGWINCH && number != SIGCONT;
 	if (client->leader)
 		terminal_tell(client->channel_fd, LEADER_SIGNAL, number);
 	else if (kill(-client->payload, number) < 0)
@@ -236,23 +281,23 @@ static void handle_signal(struct server *server, struct client *client)
 	if (number < 1 || number > SIGRTMAX)
 		refuse(client, EINVAL, "there is no such signal");
 	else if (client->payload)
-		signal_payload(client, number);
+		signal_payload(server, client, number);
 	else if (client->had_payload)
 		return;
 	else if (!target)
 		refuse(client, ESRCH, "its command has ended");
 	else {
-		signal_payload(target, number);
+		signal_payload(server, target, number);
 		reply_number(client, REPLY_DONE, 0);
 	}
 }
 
-static void handle_continue(const struct client *client)
+static void handle_continue(struct server *server, const struct client *client)
 {
 	if (client->leader)
 		terminal_tell(client->channel_fd, LEADER_CONTINUE, client->header.argument != 0);
 	else if (client->payload)
-		signal_payload(client, SIGCONT);
+		signal_payload(server, client, SIGCONT);
 }
 
 static void wait_for_main(struct server *server, struct client *client)
@@ -270,20 +315,18 @@ static void handle_stop(struct server *server, struct client *client)
 	const struct spec *spec = server->world->plan->spec;
 	struct client *target = find_main(server);
 	uint64_t grace_ms = client->header.argument < 0 ? spec->stop_timeout_ms : (uint64_t)client->header.argument;
-	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(grace_ms / 1000),
-						  .tv_nsec = (long)(grace_ms % 1000) * 1000000 } };
 
 	wait_for_main(server, client);
 	if (!target)
 		return;
 	if (grace_ms == 0) {
-		signal_payload(target, SIGKILL);
+		signal_payload(server, target, SIGKILL);
 		return;
 	}
-	signal_payload(target, spec->stop_signal);
+	signal_payload(server, target, spec->stop_signal);
 	/* A stopped process ends only when it goes on. */
-	signal_payload(target, SIGCONT);
-	(void)timerfd_settime(server->timer_fd, 0, &timer, NULL);
+	signal_payload(server, target, SIGCONT);
+	start_timer(server, grace_ms);
 }
 
 static void hear_timer(struct server *server)
@@ -293,7 +336,9 @@ static void hear_timer(struct server *server)
 
 	(void)!read(server->timer_fd, &expirations, sizeof(expirations));
 	if (target)
-		signal_payload(target, SIGKILL);
+		signal_payload(server, target, SIGKILL);
+	if (server->late)
+		end_late(server);
 }
 
 /* ---- commands ---- */
@@ -537,7 +582,7 @@ static void handle_request(struct server *server, struct client *client)
 		handle_signal(server, client);
 		break;
 	case REQUEST_CONTINUE:
-		handle_continue(client);
+		handle_continue(server, client);
 		break;
 	case REQUEST_STOP:
 		handle_stop(server, client);
@@ -675,7 +720,9 @@ static void child_ended(struct server *server, pid_t pid, int status)
 				;
 			client->leader = 0;
 			client->payload = 0;
-		} else if (client->payload == pid && client->leader == 0)
+		} else if (client->payload == pid && client->leader == 0 && is_awaited(server, client, status))
+			await_rest(server, client, status);
+		else if (client->payload == pid && client->leader == 0)
 			payload_ended(server, client, status);
 		else
 			continue;
@@ -692,6 +739,8 @@ static void reap(struct server *server)
 	(void)!read(server->signal_fd, &information, sizeof(information));
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		child_ended(server, pid, status);
+	if (server->late && kill(-server->late->payload, 0) < 0)
+		end_late(server);
 }
 
 /* ---- the worker's end ---- */
