@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/run/artifacts.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,20 +15,144 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/tree.h"
+#include "sandbox/run/changes.h"
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/ask.h"
 
+#define V8_COVERAGE "NODE_V8_COVERAGE="
+
 enum { FDS_PER_MESSAGE = 16 };
+
+/* ---- which ---- */
+
+/* Where coverage tools and shards write unless told otherwise, below the tree. */
+static const char *const usual_names[] = { "coverage", ".nyc_output", "blob-report" };
+
+static bool is_listed(const struct text_list *paths, const char *path)
+{
+	for (size_t i = 0; i < paths->count; i++)
+		if (path_is_below(path, paths->items[i]))
+			return true;
+	return false;
+}
+
+/* Only what lies in tree or HOME was copy-on-write at all; and the tree itself as a place of artifacts would make the
+ * worlds one. */
+static bool is_possible(const struct member *runner, const char *path)
+{
+	const struct worker_plan *plan = &runner->plan;
+
+	return !path_is_below(plan->tree, path) &&
+	       (path_is_below(path, plan->tree) || (plan->home && path_is_below(path, plan->home)));
+}
+
+static void add_path(const struct member *runner, struct text_list *paths, const char *path)
+{
+	if (is_possible(runner, path) && !is_listed(paths, path))
+		text_list_add(paths, path);
+}
+
+static bool is_file(const char *path, const char *written)
+{
+	const char *suffix = strrchr(path_name(path), '.');
+	struct stat status;
+
+	if (stat(path, &status) == 0)
+		return !S_ISDIR(status.st_mode);
+	return !text_ends_with(written, "/") && suffix && suffix != path_name(path);
+}
+
+static void add_named(const struct member *runner, const struct project *project, struct artifacts *artifacts)
+{
+	for (size_t i = 0; i < project->artifacts.count; i++) {
+		const char *written = project->artifacts.items[i];
+		owned_text path = path_normal(project->directory ? project->directory : runner->plan.tree, written);
+
+		if (!is_file(path, written)) {
+			add_path(runner, &artifacts->directories, path);
+			continue;
+		}
+		add_path(runner, &artifacts->files, path);
+		add_path(runner, &artifacts->named_files, path);
+	}
+}
+
+static void add_usual(const struct member *runner, struct artifacts *artifacts, const char *name)
+{
+	owned_text path = path_join(runner->plan.tree, name);
+
+	if (!is_listed(&artifacts->directories, path))
+		add_path(runner, &artifacts->usual, path);
+}
+
+static int is_coverage(const struct dirent *entry)
+{
+	return text_starts_with(entry->d_name, "coverage") && (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN);
+}
+
+static void add_coverage(const struct member *runner, struct artifacts *artifacts)
+{
+	struct dirent **found = NULL;
+	int count = scandir(runner->plan.tree, &found, is_coverage, alphasort);
+
+	for (int i = 0; i < count; i++) {
+		owned_text path = path_join(runner->plan.tree, found[i]->d_name);
+		struct stat status;
+
+		if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+			add_usual(runner, artifacts, found[i]->d_name);
+		free(found[i]);
+	}
+	free(found);
+	for (size_t i = 0; i < runner->plan.environment.count; i++) {
+		const char *value = runner->plan.environment.items[i];
+
+		if (text_starts_with(value, V8_COVERAGE)) {
+			owned_text path = path_normal(runner->plan.workdir, value + strlen(V8_COVERAGE));
+
+			add_path(runner, &artifacts->directories, path);
+		}
+	}
+}
+
+void artifacts_list(const struct member *runner, const struct events *events, const struct project *project,
+		    struct artifacts *ret_artifacts)
+{
+	*ret_artifacts = (struct artifacts){ 0 };
+	for (size_t i = 0; i < events->artifact_directories.count; i++)
+		add_path(runner, &ret_artifacts->directories, events->artifact_directories.items[i]);
+	add_named(runner, project, ret_artifacts);
+	add_coverage(runner, ret_artifacts);
+	for (size_t i = 0; i < ARRAY_SIZE(usual_names); i++)
+		add_usual(runner, ret_artifacts, usual_names[i]);
+	for (size_t i = 0; i < events->artifact_files.count; i++)
+		add_path(runner, &ret_artifacts->files, events->artifact_files.items[i]);
+}
+
+void artifacts_release(struct artifacts *artifacts)
+{
+	text_list_release(&artifacts->directories);
+	text_list_release(&artifacts->usual);
+	text_list_release(&artifacts->files);
+	text_list_release(&artifacts->named_files);
+}
+
+bool artifacts_have(const struct artifacts *artifacts, const char *path)
+{
+	return is_listed(&artifacts->directories, path) || is_listed(&artifacts->usual, path) ||
+	       is_listed(&artifacts->files, path);
+}
 
 /* ---- grafts ---- */
 
-static void list_shared(const struct member *runner, const struct events *events, struct text_list *shared)
+static void list_shared(const struct artifacts *artifacts, struct text_list *shared)
 {
+	const struct text_list *const lists[] = { &artifacts->directories, &artifacts->usual };
+
 	text_list_add(shared, ANNEX_TEMPORARY);
-	for (size_t i = 0; i < events->artifact_directories.count && shared->count < ANNEX_GRAFTS_MAX; i++)
-		/* The tree itself as a place of artifacts would make the worlds one. */
-		if (!path_is_below(runner->plan.tree, events->artifact_directories.items[i]))
-			text_list_add(shared, events->artifact_directories.items[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (size_t j = 0; j < lists[i]->count && shared->count < ANNEX_GRAFTS_MAX; j++)
+			text_list_add(shared, lists[i]->items[j]);
 }
 
 static int receive_grafts(int socket, const struct text_list *shared, struct graft *grafts, size_t *count,
@@ -60,7 +186,7 @@ static void release_grafts(struct graft *grafts, size_t count)
 	free(grafts);
 }
 
-int artifacts_take_grafts(const struct member *runner, const struct events *events, struct graft **ret_grafts,
+int artifacts_take_grafts(const struct member *runner, const struct artifacts *artifacts, struct graft **ret_grafts,
 			  size_t *ret_count, struct error *error)
 {
 	struct task task = { .kind = TASK_CLONE, .fd_count = 1 };
@@ -73,7 +199,7 @@ int artifacts_take_grafts(const struct member *runner, const struct events *even
 
 	if (result < 0)
 		return result;
-	list_shared(runner, events, &shared);
+	list_shared(artifacts, &shared);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set(error, .number = errno, .step = "make a socket for directories");
 	grafts = calloc(shared.count + 1, sizeof(*grafts));
@@ -138,7 +264,25 @@ static int replace_one(const struct member *runner, const char *path, struct err
 	return result < 0 ? result : 0;
 }
 
-static int replace_all(const struct member *runner, const struct text_list *paths, struct error *error)
+static void note_file(void *argument, const struct change *change)
+{
+	bool *has_file = argument;
+
+	*has_file = *has_file || change->is_file;
+}
+
+/* Whether R wrote a file there; directories are made for the worlds to share. */
+static bool has_changed(const struct member *runner, const char *path)
+{
+	struct error error = { 0 };
+	bool has_file = false;
+
+	/* More than can be told is a change. */
+	return changes_read(runner, path, note_file, &has_file, &error) == -EFBIG || has_file;
+}
+
+static int replace_all(const struct member *runner, const struct text_list *paths, bool changed_only,
+		       struct error *error)
 {
 	int first = 0;
 
@@ -146,10 +290,7 @@ static int replace_all(const struct member *runner, const struct text_list *path
 		struct error own = { 0 };
 		int result;
 
-		/* Only what lies in tree or HOME was copy-on-write at all; and the tree itself is no artifact. */
-		if (path_is_below(runner->plan.tree, paths->items[i]) ||
-		    !(path_is_below(paths->items[i], runner->plan.tree) ||
-		      (runner->plan.home && path_is_below(paths->items[i], runner->plan.home))))
+		if (changed_only && !has_changed(runner, paths->items[i]))
 			continue;
 		result = replace_one(runner, paths->items[i], &own);
 		if (result < 0 && first == 0) {
@@ -160,11 +301,14 @@ static int replace_all(const struct member *runner, const struct text_list *path
 	return first;
 }
 
-int artifacts_copy_out(const struct member *runner, const struct events *events, struct error *error)
+int artifacts_copy_out(const struct member *runner, const struct artifacts *artifacts, struct error *error)
 {
-	struct error second = { 0 };
-	int result = replace_all(runner, &events->artifact_directories, error);
-	int files = replace_all(runner, &events->artifact_files, result < 0 ? &second : error);
+	struct error others = { 0 };
+	int result = replace_all(runner, &artifacts->directories, false, error);
+	int usual = replace_all(runner, &artifacts->usual, true, result < 0 ? &others : error);
+	int files;
 
+	result = result < 0 ? result : usual;
+	files = replace_all(runner, &artifacts->files, false, result < 0 ? &others : error);
 	return result < 0 ? result : files;
 }

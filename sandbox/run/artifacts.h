@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a test run leaves on the host: traces, reports, screenshots. Their directories are plain directories of world R
- * (a mount point there would cost Playwright 11 s of EBUSY), shown in each world by a graft, and copied out of R at the
- * end: granted by being told by the runner's own config, and replaced whole, since stale traces must go. */
+/* What a test run leaves on the host: traces, reports, screenshots, coverage. Their directories are plain directories of
+ * world R (a mount point there would cost Playwright 11 s of EBUSY), shown in each world by a graft, and copied out of R
+ * at the end: granted by being told by the runner's own config or by `artifacts:` in sbx.yaml, and replaced whole, since
+ * stale traces must go.
+ *
+ * Three kinds. Told directories are replaced even by nothing. Usual ones (coverage) are nobody's promise: they come when
+ * something changed in them. Files are copied out of R; worlds cannot share a file, so theirs are harvest.h's. */
 #ifndef SBX_RUN_ARTIFACTS_H
 #define SBX_RUN_ARTIFACTS_H
 
@@ -9,15 +13,35 @@
 
 #include "base/error.h"
 #include "sandbox/pool/member.h"
+#include "sandbox/pool/project.h"
 #include "sandbox/run/events.h"
+
+/* All absolute. */
+struct artifacts {
+	struct text_list directories;
+	struct text_list usual;
+	struct text_list files;
+	struct text_list named_files; /* those of `files` that sbx.yaml names */
+};
+
+/** What is known by now: the config may not have been told yet.
+ *  A path in sbx.yaml is a directory or a file as the host has it; of a missing one, a file if its name has a suffix.
+ *  @runner  its plan has been made   @project  may be one without a file   @ret_artifacts  artifacts_release() */
+void artifacts_list(const struct member *runner, const struct events *events, const struct project *project,
+		    struct artifacts *ret_artifacts);
+void artifacts_release(struct artifacts *artifacts);
+#define owned_artifacts __attribute__((cleanup(artifacts_release))) struct artifacts
+
+/** Whether a path lies where artifacts do: what is written there is nobody else's business. */
+bool artifacts_have(const struct artifacts *artifacts, const char *path);
 
 /** Takes a detached mount of each directory that a new world shares with R: artifacts, and the test processes' TMPDIR.
  *  @ret_grafts  the caller's, as member_begin() takes them */
-int artifacts_take_grafts(const struct member *runner, const struct events *events, struct graft **ret_grafts,
+int artifacts_take_grafts(const struct member *runner, const struct artifacts *artifacts, struct graft **ret_grafts,
 			  size_t *ret_count, struct error *error);
 
 /** Copies the artifacts from R to their places on the host. Goes on past what fails.
  *  @return 0, or -errno of the first that failed */
-int artifacts_copy_out(const struct member *runner, const struct events *events, struct error *error);
+int artifacts_copy_out(const struct member *runner, const struct artifacts *artifacts, struct error *error);
 
 #endif

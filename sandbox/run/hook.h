@@ -53,7 +53,7 @@
  *reuseExisting, ignoreHttpsErrors, stopSignal|null, stopTimeoutMs|null}. environment is what Playwright would set on
  *top of its own. A named group of stdout or stderr becomes a variable, name in upper case. environment: {set{},
  *unset[]}: what the config changed in the runner's own (dotenv); services get it, too project: {id, name,
- *dependencies[], teardown|null, hosted, outputDir, testDir, snapshotDir, snapshotPathTemplate|null, retries,
+ *dependencies[], teardown|null, hosted, outputDir, testDir, snapshotDir, snapshotPathTemplates[], retries,
  *workers|null, fullyParallel, headless|null, chromiumSandbox|null} hosted: its test processes run in R, one at a time,
  *since others depend on it, or it is a teardown servicesKnown false: this version hides them; what `services` lacks has
  *to come from sbx.yaml begin	{tests, workers}			workers: as many as there is work for hosted

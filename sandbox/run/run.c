@@ -35,6 +35,7 @@
 #include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/evidence.h"
+#include "sandbox/run/harvest.h"
 #include "sandbox/run/hook.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/servers.h"
@@ -93,6 +94,7 @@ struct run {
 	struct servers *servers; /* what the worlds start, once the config is known; NULL */
 	struct evidence evidence;
 	struct evidence_cause red; /* of R */
+	struct harvest harvest;
 
 	bool is_frozen;
 	unsigned generation; /* of the newest freeze: hosted processes that had ended by then */
@@ -267,8 +269,11 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 	owned_fd log_fd = -1;
 	struct graft *grafts = NULL;
 	size_t graft_count = 0;
-	int result = artifacts_take_grafts(&run->runner, &run->events, &grafts, &graft_count, error);
+	owned_artifacts artifacts = { 0 };
+	int result;
 
+	artifacts_list(&run->runner, &run->events, run->options->project, &artifacts);
+	result = artifacts_take_grafts(&run->runner, &artifacts, &grafts, &graft_count, error);
 	if (result == 0)
 		result = run_directory_make(&run->directory, logs, &log_fd, error);
 	if (result == 0)
@@ -287,6 +292,14 @@ static void end_world(struct slot *slot)
 	slot->servers = NULL;
 }
 
+static void take_harvest(struct run *run, const struct member *member, unsigned number)
+{
+	owned_artifacts artifacts = { 0 };
+
+	artifacts_list(&run->runner, &run->events, run->options->project, &artifacts);
+	harvest_take(&run->harvest, member, number, &artifacts, &run->events);
+}
+
 /* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
 static int prepare_world(struct run *run, struct slot *slot, unsigned after, struct error *error)
 {
@@ -294,8 +307,11 @@ static int prepare_world(struct run *run, struct slot *slot, unsigned after, str
 
 	if (slot->holder)
 		return 0;
-	if (slot->member.state == MEMBER_READY && slot->generation < after)
-		end_world(slot); /* it lacks what a setup project did since */
+	if (slot->member.state == MEMBER_READY && slot->generation < after) {
+		/* It lacks what a setup project did since. */
+		take_harvest(run, &slot->member, slot->index);
+		end_world(slot);
+	}
 	switch (slot->member.state) {
 	case MEMBER_READY:
 		return 1;
@@ -681,11 +697,22 @@ static void keep_last(struct run *run)
 		evidence_keep_last(&run->evidence, &run->runner, NULL, has_failed);
 }
 
+static void harvest_all(struct run *run)
+{
+	for (unsigned i = 0; i < run->slot_count; i++)
+		if (run->slots[i])
+			take_harvest(run, &run->slots[i]->member, i);
+	take_harvest(run, &run->runner, HARVEST_WORLDS_MAX - 1);
+	harvest_finish(&run->harvest, run->runner.plan.tree);
+}
+
 static void finish(struct run *run, int *ret_exit_code)
 {
 	struct error error = { 0 };
+	owned_artifacts artifacts = { 0 };
 
-	if (artifacts_copy_out(&run->runner, &run->events, &error) < 0) {
+	artifacts_list(&run->runner, &run->events, run->options->project, &artifacts);
+	if (artifacts_copy_out(&run->runner, &artifacts, &error) < 0) {
 		char text[2 * sizeof(error)];
 		owned_text line = NULL;
 
@@ -693,6 +720,7 @@ static void finish(struct run *run, int *ret_exit_code)
 		line = text_format("artifacts are not complete: %s", text);
 		run->options->say(line);
 	}
+	harvest_all(run);
 	keep_last(run);
 	*ret_exit_code = run->timed_out ? EXIT_TIMED_OUT : process_exit_code(run->status);
 }
@@ -722,6 +750,7 @@ static void release(struct run *run)
 	member_end(&run->runner);
 	evidence_cause_release(&run->red);
 	servers_free(run->servers);
+	harvest_release(&run->harvest);
 	events_release(&run->events);
 	seed_release(&run->seed);
 	text_free(&run->runner_name);
@@ -766,6 +795,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	struct run run = { .options = options,
 			   .spec = *options->spec,
 			   .directory = RUN_DIRECTORY_NONE,
+			   .harvest = HARVEST_NONE,
 			   .signal_fd = -1,
 			   .timer_fd = -1,
 			   .error = error };
@@ -774,6 +804,8 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 
 	*ret_exit_code = EXIT_SBX_FAILED;
 	member_init(&run.runner);
+	run.harvest.directory = &run.directory;
+	run.harvest.say = options->say;
 	run.evidence = (struct evidence){ .mode = run.spec.keep, .directory = &run.directory, .say = options->say };
 	/* R and its PID 1 stay until the artifacts are copied out of it. */
 	run.spec.keep = KEEP_ALWAYS;

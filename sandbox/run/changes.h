@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a world has written, told file by file: TASK_DIFF's answer, taken apart. */
+#ifndef SBX_RUN_CHANGES_H
+#define SBX_RUN_CHANGES_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "sandbox/pool/member.h"
+
+struct change {
+	char kind;	  /* 'A' added, 'C' changed, 'D' removed */
+	const char *path; /* absolute; borrowed until the callback returns */
+	bool is_file;	  /* a regular one */
+};
+
+typedef void changes_each(void *argument, const struct change *change);
+
+/** Asks a world for what changed in it since it began.
+ *  @place  only what lies below it   Errors: EFBIG more than can be told */
+int changes_read(const struct member *member, const char *place, changes_each *each, void *argument,
+		 struct error *error);
+
+#endif

@@ -1,0 +1,260 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
+# What stays after a test run: the worlds of red tests, artifacts, snapshots; and that nothing else does.
+load workers
+
+setup() {
+	tree=$(mktemp -d "$BATS_TMPDIR/tree.XXXXXX")
+	XDG_STATE_HOME=$(mktemp -d "$BATS_TMPDIR/state.XXXXXX")
+	export XDG_STATE_HOME
+	unset XDG_RUNTIME_DIR
+	PATH=$(dirname "$SBX"):$PATH
+	runs=()
+	cd "$tree" || return 1
+	cp -r "$RUNNERS/evidence/." .
+	ln -s "$RUNNERS/node_modules" node_modules
+	sqlite3 shop.db 'CREATE TABLE Orders(Id INTEGER PRIMARY KEY, Item TEXT)'
+	printf '%s\n' node_modules shop.db out playwright-report test-results coverage >.gitignore
+	git init -q
+	git add -A
+	git -c user.name=test -c user.email=test@localhost commit -qm "the suite"
+}
+
+# start_suite OPTION…: the slow suite in the background; returns when its slow test runs.
+start_suite() {
+	# A job of a shell without job control would have SIGINT ignored.
+	env --default-signal=INT "$SBX" test "$@" -- npx playwright test -c slow.config.js >"$XDG_STATE_HOME/out" 2>"$XDG_STATE_HOME/err" </dev/null 3>&- &
+	suite=$!
+	runs+=("$suite")
+	if ! wait_for grep -q waiting "$XDG_STATE_HOME/out"; then
+		cat "$XDG_STATE_HOME/out" "$XDG_STATE_HOME/err"
+		return 1
+	fi
+}
+
+# end_suite STATUS: waits for its end.
+end_suite() {
+	local got=0
+	wait "$suite" || got=$?
+	cat "$XDG_STATE_HOME/out" "$XDG_STATE_HOME/err"
+	assert_same "$1" "$got"
+}
+
+# said PATTERN: the first line of what sbx said that it fits.
+said() {
+	grep -m 1 -- "$1" <<<"$output"
+}
+
+# nothing_else: the tree is as it was committed, and no process, lock or upper is left.
+nothing_else() {
+	assert_same "$1" "$(git status --short --untracked-files=all)"
+	assert_same "" "$("$SBX" ps -q)"
+	assert_same "" "$(find "$XDG_STATE_HOME"/sbx/uppers "$XDG_STATE_HOME"/sbx/run "$XDG_STATE_HOME"/sbx/runs/*/seed-* -mindepth 1 2>/dev/null)"
+}
+
+@test "evidence: the world of a red test is kept as it was at the test's end, and the commands told work when pasted" {
+	run_sbx 1 test -n 2 -- npx playwright test
+	assert_has "$output" "kept: tests/rows.spec.js:6 a red one"
+	local shell db logs
+	shell=$(said '^  sbx shell')
+	db=$(said '^  sbx db shell')
+	logs=$(said '^  sbx logs')
+	# The next test wrote to the same world.
+	assert_same "red" "$(echo 'SELECT Item FROM Orders;' | bash -c "$db")"
+	assert_same "by the red one" "$(echo 'cat left-behind' | SHELL=/bin/sh bash -c "$shell")"
+	assert_same $'shop: /\nshop: /red' "$(bash -c "$logs")"
+	run_sbx 0 ps --all
+	assert_has "$output" "tests/rows.spec.js:6 a red one"
+	run_sbx 0 ps --all --format json --filter "label=test=tests/rows.spec.js:6 a red one"
+	assert_fits ps
+	assert_same 1 "$(json 'len(d)')"
+	run_sbx 0 diff "${shell##* }"
+	assert_has "$output" "A $tree/left-behind"
+	assert_has "$output" "C $tree/shop.db"
+	run_sbx 0 db query --all 'SELECT Item FROM Orders'
+	assert_has "$output" "red"
+	nothing_else ""
+}
+
+@test "evidence: with one world the runner's own is kept" {
+	run_sbx 1 test -n 1 -- npx playwright test
+	assert_has "$output" "kept: tests/rows.spec.js:6 a red one"
+	assert_same "red" "$(echo 'SELECT Item FROM Orders;' | bash -c "$(said '^  sbx db shell')")"
+	nothing_else ""
+}
+
+@test "evidence: a test keeps once, with its first try; --keep=never keeps nothing" {
+	run_sbx 1 test -n 2 -- npx playwright test --retries 2
+	assert_same 1 "$(grep -c '^sbx: kept' <<<"$output")"
+	run_sbx 0 rm --all
+	run_sbx 1 test -n 2 --keep=never -- npx playwright test
+	[[ $output != *kept:* ]]
+	run_sbx 0 ps -aq
+	assert_same "" "$output"
+}
+
+@test "evidence: at most 10 worlds of a run are kept, and the others are counted" {
+	cat >tests/many.spec.js <<-'EOF'
+		const { test, expect } = require('@playwright/test');
+		for (let number = 1; number <= 12; number++)
+			test(`red ${number}`, () => expect(1).toBe(2));
+	EOF
+	run_sbx 1 test -n 2 -- npx playwright test many.spec.js
+	assert_same 10 "$(grep -c '^sbx: kept' <<<"$output")"
+	assert_has "$output" "2 more worlds of failed tests are not kept: at most 10"
+	run_sbx 0 ps -aq
+	assert_same 10 "$(wc -l <<<"$output")"
+}
+
+@test "evidence: a world of more than 256 MiB is not kept, and the run goes on" {
+	cat >tests/big.spec.js <<-'EOF'
+		const { test, expect } = require('@playwright/test');
+		const { execFileSync } = require('node:child_process');
+		test('a big one', () => {
+			execFileSync('dd', ['if=/dev/urandom', 'of=big', 'bs=1M', 'count=257'], { stdio: 'ignore' });
+			expect(1).toBe(2);
+		});
+		test('a small one', () => {});
+	EOF
+	run_sbx 1 test -n 2 -- npx playwright test big.spec.js
+	assert_has "$output" "1 passed"
+	assert_has "$output" "1 more worlds of failed tests are not kept: at most 10 of a run are, of 256 MiB together"
+	run_sbx 0 ps -aq
+	assert_same "" "$output"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/kept" -mindepth 1)"
+}
+
+@test "db query --all answers over the live worlds of a run while its tests write, and over kept ones" {
+	cat >tests/wait.slow.js <<-'EOF'
+		const { test } = require('@playwright/test');
+		const { order } = require('../shop');
+		for (const name of ['one', 'two'])
+			test(`writes ${name}`, async () => {
+				for (let number = 0; ; number++) {
+					order(name);
+					if (number === 3)
+						console.log(`waiting ${name}`);
+				}
+			});
+	EOF
+	run_sbx 1 test -n 2 -- npx playwright test
+	start_suite -n 2
+	wait_for grep -q "waiting one" "$XDG_STATE_HOME/out"
+	run_sbx 0 db query --all --format json 'SELECT Item, count(*) AS n FROM Orders GROUP BY Item'
+	# The runner's own world has no rows, the live world has those of its test, the kept one its red row.
+	assert_same "['one', 'red']" "$(json 'sorted(r["Item"] for w in d for a in w["answers"] for r in a)')"
+	kill -INT "$suite"
+	end_suite 130
+}
+
+@test "artifacts: removed first by a script, they are on the host at the end, without a pause" {
+	rm tests/rows.spec.js
+	cp tests/wait.slow.js tests/quick.spec.js
+	sed -i s/60000/10/ tests/quick.spec.js
+	mkdir -p test-results
+	echo stale >test-results/stale
+	local start=$SECONDS
+	run_sbx 0 test -n 2 -- npm run e2e
+	# Where Playwright cannot remove a directory it tries again for 5 seconds.
+	assert_has "$output" "2 passed"
+	[[ $((SECONDS - start)) -lt 20 && $output != *EBUSY* && $output != *busy* ]]
+	[[ -s out/junit.xml && -s playwright-report/index.html ]]
+	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	[[ ! -e test-results/stale ]]
+	nothing_else " D tests/rows.spec.js
+?? tests/quick.spec.js"
+}
+
+@test "artifacts: Ctrl-C leaves them, written to their end, and nothing else" {
+	start_suite -n 2
+	kill -INT "$suite"
+	end_suite 130
+	grep -q 'tests="2"' out/junit.xml
+	[[ -s playwright-report/index.html ]]
+	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	[[ $(<"$XDG_STATE_HOME/err") != *kept:* ]]
+	nothing_else ""
+}
+
+@test "artifacts: a runner that is slow to end is waited for, though npx has ended" {
+	cat >slow-to-end.js <<-'EOF'
+		// A reporter that writes after a while, as a big report does.
+		module.exports = class {
+			async onEnd() {
+				await new Promise(resolve => setTimeout(resolve, 1500));
+				require('node:fs').writeFileSync('out/late.txt', 'late');
+			}
+		};
+	EOF
+	sed -i "s/reporter: \[/reporter: [['.\/slow-to-end.js', { outputFile: 'out\/late.txt' }], /" playwright.config.js
+	mkdir out
+	start_suite -n 2
+	kill -INT "$suite"
+	end_suite 130
+	assert_same late "$(cat out/late.txt)"
+}
+
+@test "artifacts: SIGTERM, a cancelled job (INT, then TERM) and --timeout leave them" {
+	start_suite -n 2
+	kill -TERM "$suite"
+	end_suite 143
+	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	rm -rf test-results
+	start_suite -n 2 --timeout 8
+	end_suite 124
+	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	nothing_else ""
+}
+
+@test "artifacts: what ignores SIGINT is ended a second after the SIGTERM of a cancelled job" {
+	# Playwright's own handler ends it; this shell hears nothing.
+	env --default-signal=INT "$SBX" test -n 2 --stop-timeout 60 -- sh -c 'trap "" INT TERM; npx playwright test -c slow.config.js; sleep 60' \
+		>"$XDG_STATE_HOME/out" 2>"$XDG_STATE_HOME/err" </dev/null 3>&- &
+	suite=$!
+	runs+=("$suite")
+	wait_for grep -q waiting "$XDG_STATE_HOME/out"
+	kill -INT "$suite"
+	local start=$SECONDS
+	kill -TERM "$suite"
+	end_suite 137
+	[[ $((SECONDS - start)) -lt 8 ]]
+	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+}
+
+@test "snapshots: what worlds write is on the host: the same bytes once, different ones as a named conflict; the rest is told" {
+	run_sbx 1 test -n 2 --keep=never -- npx playwright test -c snapshots.config.js
+	assert_has "$output" "conflict: tests/write.snap.js-snapshots/different-linux.txt: w"
+	assert_has "$output" 'dropped: reports (4 files, 2 worlds). Keep: `artifacts: [reports]` in sbx.yaml'
+	assert_has "$output" "dropped: notes-1.txt (1 file, 1 world)"
+	nothing_else "$(printf '?? tests/write.snap.js-snapshots/%s-linux.txt\n' own-1 own-2 own-3 own-4 same)"
+	assert_same "the same everywhere" "$(cat tests/write.snap.js-snapshots/same-linux.txt)"
+	# Coverage is shared, in full.
+	assert_same $'1.json\n2.json\n3.json\n4.json' "$(ls coverage/tmp)"
+	# The second time they are there, and agree.
+	sed -i '/different/d' tests/write.snap.js
+	run_sbx 0 test -n 2 -- npx playwright test -c snapshots.config.js
+	[[ $output != *"written by the tests"* && $output != *conflict* ]]
+	# And are renewed when asked to.
+	sed -i 's/the same everywhere/something else/' tests/write.snap.js
+	run_sbx 0 test -n 2 -- npx playwright test -c snapshots.config.js --update-snapshots
+	assert_has "$output" "now in the tree: tests/write.snap.js-snapshots/same-linux.txt"
+	assert_same "something else" "$(cat tests/write.snap.js-snapshots/same-linux.txt)"
+}
+
+@test "snapshots: where the config places them by a template" {
+	sed -i "s/use: {}/snapshotPathTemplate: 'golden\/{arg}{ext}', use: {}/" snapshots.config.js
+	run_sbx 1 test -n 2 --keep=never -- npx playwright test -c snapshots.config.js
+	assert_same $'own-1.txt\nown-2.txt\nown-3.txt\nown-4.txt\nsame.txt' "$(ls golden)"
+}
+
+@test "artifacts: those that sbx.yaml names are shared and come home, directories and files" {
+	printf 'artifacts: [reports, notes-1.txt]\n' >sbx.yaml
+	sed -i '/different/d' tests/write.snap.js
+	run_sbx 1 test -n 2 --keep=never -- npx playwright test -c snapshots.config.js
+	assert_same $'1.json\n2.json\n3.json\n4.json' "$(ls reports/raw)"
+	assert_same "a note" "$(cat notes-1.txt)"
+	[[ $output != *"dropped: reports"* && $output != *"dropped: notes-1.txt"* ]]
+	assert_has "$output" "dropped: notes-2.txt"
+	[[ ! -e notes-2.txt ]]
+}
