@@ -30,14 +30,9 @@
  * (finding 54). */
 static int close_others(const struct worker_plan *plan)
 {
-	int kept[8 + ANNEX_GRAFTS_MAX] = { 0,
-					   1,
-					   2,
-					   plan->control_fd,
-					   plan->listener_fd,
-					   plan->lock_fd,
-					   plan->upper_fd,
-					   plan->log_fd };
+	int kept[8 + ANNEX_GRAFTS_MAX] = {
+		0, 1, 2, plan->control_fd, plan->listener_fd, plan->lock_fd, plan->upper_fd, plan->log_fd
+	};
 	size_t count = 8;
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)

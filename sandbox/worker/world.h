@@ -68,11 +68,11 @@ struct worker_plan {
 	/* Of a kept worker: its databases as they were noted when it started. Owned, world_databases_release(). */
 	struct world_database *noted_databases;
 	size_t noted_count;
-	struct text_list hidden;    /* absolute paths hidden in every layer: credentials, the state directory */
-	struct text_list covered;   /* absolute paths of host sockets to be covered, at most SOCKETS_COVERED_MAX */
-	struct text_list homes;	    /* directories of other people's homes, covered by empty ones */
-	struct annex annex;	    /* /run/sbx, in a world that has one */
-	struct graft *grafts;	    /* owned */
+	struct text_list hidden;  /* absolute paths hidden in every layer: credentials, the state directory */
+	struct text_list covered; /* absolute paths of host sockets to be covered, at most SOCKETS_COVERED_MAX */
+	struct text_list homes;	  /* directories of other people's homes, covered by empty ones */
+	struct annex annex;	  /* /run/sbx, in a world that has one */
+	struct graft *grafts;	  /* owned */
 	size_t graft_count;
 	const struct seed *seed;	  /* what the layers start from, overlay/seed.h; borrowed; NULL: none */
 	const struct server_guest *guest; /* borrowed; NULL: none */

@@ -160,7 +160,7 @@ nothing_else() {
 	assert_has "$output" "2 passed"
 	[[ $((SECONDS - start)) -lt 20 && $output != *EBUSY* && $output != *busy* ]]
 	[[ -s out/junit.xml && -s playwright-report/index.html ]]
-	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	[[ ! -e test-results/stale ]]
 	nothing_else " D tests/rows.spec.js
 ?? tests/quick.spec.js"
@@ -172,7 +172,7 @@ nothing_else() {
 	end_suite 130
 	grep -q 'tests="2"' out/junit.xml
 	[[ -s playwright-report/index.html ]]
-	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	[[ $(<"$XDG_STATE_HOME/err") != *kept:* ]]
 	nothing_else ""
 }
@@ -199,11 +199,11 @@ nothing_else() {
 	start_suite -n 2
 	kill -TERM "$suite"
 	end_suite 143
-	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	rm -rf test-results
 	start_suite -n 2 --timeout 8
 	end_suite 124
-	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	nothing_else ""
 }
 
@@ -219,7 +219,7 @@ nothing_else() {
 	kill -TERM "$suite"
 	end_suite 137
 	[[ $((SECONDS - start)) -lt 8 ]]
-	assert_same done "$(cat test-results/*quick-one/quick.txt)"
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 }
 
 @test "snapshots: what worlds write is on the host: the same bytes once, different ones as a named conflict; the rest is told" {

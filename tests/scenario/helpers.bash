@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=bash disable=SC2154 # output and status are bats' own
+# shellcheck shell=bash disable=SC2154,SC2034 # output and status are bats' own; places is the tests'
 
 # Where the writable layer can lie on this machine: in memory only where tmpfs takes user attributes, since kernel 6.6
 # (finding 35). Elsewhere all scenarios have it on disk, by name, so that no notice mixes with what they look at.
