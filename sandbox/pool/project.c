@@ -778,8 +778,8 @@ static int order_services(struct reader *reader)
 static int read_seed(struct reader *reader, const struct document_node *node, void *member)
 {
 	static const struct field fields[] = {
-		{ "command", read_command, offsetof(__typeof__(((struct project *)0)->seed), command) },
-		{ "inputs", read_list, offsetof(__typeof__(((struct project *)0)->seed), inputs) },
+		{ "command", read_command, offsetof(struct project_seed, command) },
+		{ "inputs", read_list, offsetof(struct project_seed, inputs) },
 	};
 	int result = read_fields(reader, node, "seed", fields, ARRAY_SIZE(fields), member);
 
@@ -791,8 +791,8 @@ static int read_seed(struct reader *reader, const struct document_node *node, vo
 static int read_test_section(struct reader *reader, const struct document_node *node, void *member)
 {
 	static const struct field fields[] = {
-		{ "command", read_command, offsetof(__typeof__(((struct project *)0)->test), command) },
-		{ "workers", read_workers, offsetof(__typeof__(((struct project *)0)->test), workers) },
+		{ "command", read_command, offsetof(struct project_test, command) },
+		{ "workers", read_workers, offsetof(struct project_test, workers) },
 	};
 
 	return read_fields(reader, node, "test", fields, ARRAY_SIZE(fields), member);

@@ -93,11 +93,11 @@ struct project {
 	char *file;			  /* as errors call it; NULL: there is none */
 	char *directory;		  /* absolute */
 	struct project_services services; /* each after those it depends on */
-	struct {
+	struct project_seed {
 		struct project_command command;
 		struct text_list inputs; /* globs: the seed is made anew when one of these files changed */
 	} seed;
-	struct {
+	struct project_test {
 		struct project_command command;
 		char *workers; /* NULL: `workers` */
 	} test;

@@ -24,12 +24,13 @@ static const enum table_style styles[] = { [PROBE_OK] = TABLE_GOOD,
 /* Rows of one step that all are well become one: seven kinds of namespaces are no news. */
 static size_t count_alike(const struct probe_report *report, size_t first)
 {
+	const struct probe_row *row = &report->rows[first];
 	size_t count = 1;
 
-	while (first + count < report->count && report->rows[first].state == PROBE_OK &&
-	       report->rows[first + count].state == PROBE_OK && report->rows[first].object[0] &&
-	       strcmp(report->rows[first].step, report->rows[first + count].step) == 0 &&
-	       strcmp(report->rows[first].found, report->rows[first + count].found) == 0)
+	if (row->state != PROBE_OK || row->object[0] == '\0')
+		return 1;
+	while (first + count < report->count && row[count].state == PROBE_OK &&
+	       strcmp(row->step, row[count].step) == 0 && strcmp(row->found, row[count].found) == 0)
 		count++;
 	return count;
 }
