@@ -128,16 +128,16 @@ static const struct kind {
 	bool has_list; /* any number of arguments */
 	bool stops;    /* the world's processes */
 } kinds[] = {
-	[TASK_INSPECT] = { 1, 0, false, WRITES_NOTHING },
-	[TASK_DIFF] = { 1, 1, true, WRITES_NOTHING, .has_list = true },
-	[TASK_COPY_OUT] = { 1, 2, false, WRITES_TO_FIRST_FD },
-	[TASK_COPY_IN] = { 1, 2, false, WRITES_AS_PAYLOAD },
-	[TASK_DB_LIST] = { 1, 1, true, WRITES_AS_PAYLOAD },
-	[TASK_DB_QUERY] = { 1, 3, true, WRITES_AS_PAYLOAD },
-	[TASK_KEEP] = { 2, 0, false, WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
-	[TASK_FREEZE] = { 2, 0, false, WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
-	[TASK_CLONE] = { 1, 0, false, WRITES_NOTHING, .has_list = true },
-	[TASK_LISTENERS] = { 1, 0, false, WRITES_NOTHING },
+	[TASK_INSPECT] = { .fd_count = 1 },
+	[TASK_DIFF] = { .fd_count = 1, .argument_count = 1, .has_format = true, .has_list = true },
+	[TASK_COPY_OUT] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_TO_FIRST_FD },
+	[TASK_COPY_IN] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_AS_PAYLOAD },
+	[TASK_DB_LIST] = { .fd_count = 1, .argument_count = 1, .has_format = true, .writes = WRITES_AS_PAYLOAD },
+	[TASK_DB_QUERY] = { .fd_count = 1, .argument_count = 3, .has_format = true, .writes = WRITES_AS_PAYLOAD },
+	[TASK_KEEP] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
+	[TASK_FREEZE] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
+	[TASK_CLONE] = { .fd_count = 1, .has_list = true },
+	[TASK_LISTENERS] = { .fd_count = 1 },
 };
 
 static int check(const struct task *task, enum table_format *ret_format, struct error *error)
