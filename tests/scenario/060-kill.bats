@@ -106,6 +106,5 @@ at_each_call() {
 	wait_for none_left
 	run_sbx 0 ps --quiet
 	assert_same "" "$output"
-	assert_same run "$(ls -A "$XDG_STATE_HOME/sbx")"
-	assert_same "" "$(ls -A "$XDG_STATE_HOME/sbx/run")"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx" -mindepth 2)"
 }

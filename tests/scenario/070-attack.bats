@@ -231,6 +231,7 @@ skip_as_root() {
 }
 
 @test "P12: the memory of the scratch and its inodes have an end, which the host does not feel" {
+	[[ $places == tmpfs* ]] || return 0 # a disk knows no such limits
 	export SBX_UPPER=tmpfs
 	run_sbx 2 run --inodes 300 -- sh -c 'i=0; while [ $i -lt 1000 ]; do : >"f$i" || exit; i=$((i + 1)); done'
 	assert_has "$output" "No space left"
