@@ -129,6 +129,23 @@ int lock_write_row(struct lock *lock, const struct worker_row *row, struct error
 	return 0;
 }
 
+int lock_replace_ports(int lock_fd, const struct text_list *ports, struct error *error)
+{
+	struct lock lock = { .fd = lock_fd, .directory_fd = -1 };
+	owned_json json = { 0 };
+	owned_row row = { 0 };
+	char line[ROW_SIZE_MAX];
+	ssize_t got = RETRY_EINTR(pread(lock_fd, line, sizeof(line), 0));
+
+	if (got < 0 || read_line(line, (size_t)got, &json, &row) < 0)
+		return error_set(error, .number = got < 0 ? errno : EBADMSG, .step = "read the row of the worker");
+	lock.size = (size_t)got;
+	text_list_release(&row.ports);
+	for (size_t i = 0; i < ports->count; i++)
+		text_list_add(&row.ports, ports->items[i]);
+	return lock_write_row(&lock, &row, error);
+}
+
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
 
 int lock_is_held(int directory_fd, const char *name)

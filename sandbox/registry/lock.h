@@ -56,6 +56,10 @@ int lock_create(int directory_fd, struct worker_row *row, struct lock *ret_lock,
 /** Replaces the row. A command too long for it is cut. By one process only. */
 int lock_write_row(struct lock *lock, const struct worker_row *row, struct error *error);
 
+/** Replaces the ports in the row, through the lock's own descriptor: for PID 1, which has nothing else of it, once the
+ *  maker writes no more. @return 0 or -errno */
+int lock_replace_ports(int lock_fd, const struct text_list *ports, struct error *error);
+
 /** The end of the worker: removes its files and lets go. Takes the empty value and a second call. */
 void lock_release(struct lock *lock);
 

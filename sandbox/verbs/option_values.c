@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "netns/hosts.h"
+#include "netns/publish.h"
 #include "sandbox/registry/row.h"
 #include "sandbox/worker/request.h"
 
@@ -224,6 +225,18 @@ int option_set_add_host(struct invocation *invocation, const struct option *opti
 	(void)option;
 	if (result == 0)
 		text_list_add(&invocation->spec.add_hosts, value);
+	return result;
+}
+
+int option_set_publish(struct invocation *invocation, const struct option *option, const char *value,
+		       struct error *error)
+{
+	struct publish_rule rule;
+	int result = publish_parse(value, &rule, error);
+
+	(void)option;
+	if (result == 0)
+		text_list_add(&invocation->spec.ways.publish, value);
 	return result;
 }
 

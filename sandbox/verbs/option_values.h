@@ -25,6 +25,7 @@ option_setter option_set_name;
 option_setter option_set_hostname;
 option_setter option_set_label;
 option_setter option_set_add_host;
+option_setter option_set_publish;
 option_setter option_set_database;
 option_setter option_set_volume;
 option_setter option_set_bind;

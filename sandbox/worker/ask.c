@@ -80,6 +80,35 @@ int ask_signal(int socket, int number, struct error *error)
 	return ask(socket, &header, NULL, NULL, &reply, error);
 }
 
+static int ask_about_port(int socket, struct request_header *header, const char *text, const int *fds,
+			  struct error *error)
+{
+	char *const texts[] = { (char *)text, NULL };
+	owned_buffer body = { 0 };
+	struct reply reply;
+	int result;
+
+	request_pack_list(&body, texts);
+	header->body_size = (uint32_t)body.length;
+	result = ask(socket, header, body.bytes, fds, &reply, error);
+	return result < 0 ? result : (int)reply.number;
+}
+
+int ask_publish(int socket, const struct publish_rule *rule, int listener_fd, enum ask_span span, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_PUBLISH, .argument = span == ASK_CONNECTED, .fd_count = 1 };
+	owned_text text = publish_format(rule);
+
+	return ask_about_port(socket, &header, text, &listener_fd, error);
+}
+
+int ask_unpublish(int socket, const char *text, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_UNPUBLISH };
+
+	return ask_about_port(socket, &header, text, NULL, error);
+}
+
 static int ask_for_the_end(int socket, const struct request_header *header, int *ret_exit_code, struct error *error)
 {
 	struct reply reply;

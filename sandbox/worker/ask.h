@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "netns/publish.h"
 #include "sandbox/worker/task.h"
 
 /** Has a task done. @return its exit status, or -errno: what failed there, or the world is gone */
@@ -22,6 +23,17 @@ int ask_signal(int socket, int number, struct error *error);
 
 /** Waits for the end of the main payload. @ret_exit_code  as the shell counts */
 int ask_wait(int socket, int *ret_exit_code, struct error *error);
+
+/* How long a port stays published. */
+enum ask_span {
+	ASK_FOR_GOOD,  /* as long as the world lives */
+	ASK_CONNECTED, /* as long as this connection */
+};
+
+/** Has a port published. @listener_fd  the host's end, borrowed */
+int ask_publish(int socket, const struct publish_rule *rule, int listener_fd, enum ask_span span, struct error *error);
+/** Has published ports taken back. @text  as ports_remove() takes it   @return how many */
+int ask_unpublish(int socket, const char *text, struct error *error);
 
 #define ASK_OWN_GRACE UINT64_MAX
 

@@ -22,6 +22,7 @@
 #include "netns/loopback.h"
 #include "netns/stub.h"
 #include "sandbox/worker/annex.h"
+#include "sandbox/worker/ports.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/rootfs.h"
 #include "sandbox/worker/server.h"
@@ -30,13 +31,15 @@
  * (finding 54). */
 static int close_others(const struct worker_plan *plan)
 {
-	int kept[8 + ANNEX_GRAFTS_MAX] = {
+	int kept[8 + ANNEX_GRAFTS_MAX + PORTS_MAX] = {
 		0, 1, 2, plan->control_fd, plan->listener_fd, plan->lock_fd, plan->upper_fd, plan->log_fd
 	};
 	size_t count = 8;
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
 		kept[count++] = plan->grafts[i].fd;
+	for (size_t i = 0; i < plan->published_count && i < PORTS_MAX; i++)
+		kept[count++] = plan->published[i].listener_fd;
 	return fd_close_others(kept, count);
 }
 

@@ -19,6 +19,7 @@
 #include "sandbox/worker/init.h"
 #include "sandbox/worker/keep.h"
 #include "sandbox/worker/listing.h"
+#include "sandbox/worker/network.h"
 #include "sandbox/worker/plan.h"
 #include "sandbox/worker/probe.h"
 #include "sandbox/worker/request.h"
@@ -44,6 +45,7 @@ int launch_begin(struct worker_plan *plan, struct launched *ret_launched, struct
 	if (launched.pid < 0)
 		return error_set(error, .number = -launched.pid, .step = "create the namespaces");
 	fd_close(&plan->control_fd);
+	network_handed_over(plan);
 	launched.control_fd = fd_take(&plan->owner_fd);
 	*ret_launched = launched;
 	return 0;

@@ -27,6 +27,8 @@ static void fill_row(const struct worker_plan *plan, struct worker_row *row)
 		row->scratch = NULL; /* upper_choose() will say why */
 	for (size_t i = 0; i < spec->payload.count; i++)
 		text_list_add(&row->command, spec->payload.items[i]);
+	for (size_t i = 0; i < plan->published_count; i++)
+		text_list_take(&row->ports, publish_format(&plan->published[i].rule));
 	for (size_t i = 0; i < spec->labels.count; i++)
 		text_list_add(&row->labels, spec->labels.items[i]);
 }

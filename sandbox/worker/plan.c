@@ -17,6 +17,7 @@
 #include "netns/hosts.h"
 #include "overlay/database.h"
 #include "sandbox/policy/secrets.h"
+#include "sandbox/worker/network.h"
 
 #define SCRATCH_BYTES_DEFAULT  (UINT64_C(2) << 30)
 #define SCRATCH_INODES_DEFAULT UINT64_C(400000)
@@ -221,6 +222,7 @@ static const struct plan_stage {
 	{ "find out who runs this", plan_identity },	 { "find the tree", plan_tree },
 	{ "find the databases", plan_databases },	 { "find what is to be hidden", plan_hidden },
 	{ "build the environment", plan_environment },	 { "write the hosts file", plan_hosts },
+	{ "open the ways in and out", network_plan },
 	{ "find the host's sockets", plan_sockets },	 { "fit the limits", plan_limits },
 	{ "make the control socket", plan_descriptors },
 };
@@ -299,6 +301,7 @@ void plan_release(struct worker_plan *plan)
 		text_free(&plan->grafts[i].target);
 	}
 	free(plan->grafts);
+	network_release(plan);
 	fd_close(&plan->owner_fd);
 	fd_close(&plan->control_fd);
 }

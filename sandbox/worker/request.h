@@ -37,6 +37,9 @@ enum request_kind {
 			   * one that may only spawn and signal, for a process that is not trusted with more */
 	REQUEST_RUN_TASK, /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
 			     1 */
+	REQUEST_PUBLISH,  /* body: a list of one, "127.0.0.1:8080:5555"; fds: the host's listening socket. argument: 1:
+			   * until this connection ends, 0: as long as the world lives */
+	REQUEST_UNPUBLISH, /* body: a list of one, as ports_remove() takes it. REPLY_DONE: how many were */
 };
 
 enum reply_kind {

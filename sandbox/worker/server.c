@@ -35,6 +35,8 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "sandbox/policy/environment.h"
+#include "sandbox/registry/lock.h"
+#include "sandbox/worker/ports.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/session.h"
 #include "sandbox/worker/spawn.h"
@@ -77,6 +79,7 @@ struct server {
 	int timer_fd;
 	struct client **clients; /* the owner first */
 	size_t client_count;
+	struct ports ports;
 	struct client *lessee; /* who has the world for itself; NULL: nobody */
 	bool has_main;
 	bool has_main_ended;
@@ -142,10 +145,21 @@ static void hang_up(struct client *client)
 		session_kill(client->leader ? client->leader : client->payload);
 }
 
+/* For listings. What they show is older where it fails: the ports are there all the same. */
+static void tell_ports(const struct server *server)
+{
+	owned_list texts = { 0 };
+
+	ports_list(&server->ports, &texts);
+	if (server->world->plan->lock_fd >= 0)
+		(void)lock_replace_ports(server->world->plan->lock_fd, &texts, NULL);
+}
+
 /* Those that have gone and have nothing going on any more. */
 static void remove_clients(struct server *server)
 {
 	size_t kept = 0;
+	bool has_dropped = false;
 
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
@@ -154,6 +168,7 @@ static void remove_clients(struct server *server)
 			server->clients[kept++] = client;
 			continue;
 		}
+		has_dropped |= ports_drop(&server->ports, client);
 		if (server->lessee == client)
 			server->lessee = NULL;
 		forget_request(client);
@@ -162,6 +177,8 @@ static void remove_clients(struct server *server)
 		free(client);
 	}
 	server->client_count = kept;
+	if (has_dropped)
+		tell_ports(server);
 }
 
 static void reply(struct client *client, const struct reply *message, int fd)
@@ -448,6 +465,7 @@ __attribute__((noreturn)) static void do_task(struct server *server, struct clie
 		(void)close(server->world->plan->listener_fd);
 	if (server->world->plan->lock_fd >= 0)
 		(void)close(server->world->plan->lock_fd);
+	ports_forget(&server->ports);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like others */
@@ -554,6 +572,44 @@ static void handle_connect(struct server *server, struct client *client)
 	}
 }
 
+static int change_ports(struct server *server, struct client *client, const char *text, struct error *error)
+{
+	struct publish_rule rule;
+	int result;
+
+	if (client->header.kind == REQUEST_UNPUBLISH)
+		return ports_remove(&server->ports, text, error);
+	result = publish_parse(text, &rule, error);
+	if (result < 0)
+		return result;
+	if (client->fd_count != 1)
+		return error_set(error, .number = EBADMSG, .step = "publish the port", .object = text,
+				 .cause = "its socket was not sent with it");
+	client->fd_count = 0;
+	return ports_add(&server->ports, &rule, client->fds[0], client->header.argument ? client : NULL, error);
+}
+
+static void handle_ports(struct server *server, struct client *client)
+{
+	owned_list arguments = { 0 };
+	size_t offset = 0;
+	struct error error = { 0 };
+	int result;
+
+	if (request_unpack_list(client->body, client->header.body_size, &offset, &arguments) < 0 ||
+	    arguments.count != 1) {
+		refuse(client, EBADMSG, "its body cannot be read");
+		return;
+	}
+	result = change_ports(server, client, arguments.items[0], &error);
+	if (result < 0) {
+		reply_error(client, &error);
+		return;
+	}
+	tell_ports(server);
+	reply_number(client, REPLY_DONE, result);
+}
+
 static bool is_allowed(const struct client *client)
 {
 	switch (client->header.kind) {
@@ -598,6 +654,10 @@ static void handle_request(struct server *server, struct client *client)
 		break;
 	case REQUEST_RUN_TASK:
 		handle_task(server, client);
+		break;
+	case REQUEST_PUBLISH:
+	case REQUEST_UNPUBLISH:
+		handle_ports(server, client);
 		break;
 	default:
 		refuse(client, EOPNOTSUPP, "this worker's sbx does not know it");
@@ -708,6 +768,8 @@ static void child_ended(struct server *server, pid_t pid, int status)
 	const struct server_guest *guest = server->world->plan->guest;
 
 	if (guest && guest->child_ended(guest->argument, pid, status))
+		return;
+	if (ports_child_ended(&server->ports, pid, status, !server->has_main_ended))
 		return;
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
@@ -854,6 +916,17 @@ void server_tell_owner(struct server *server, int64_t number, const struct error
 	reply(server->clients[0], &message, -1);
 }
 
+static int publish_ports(struct server *server, struct error *error)
+{
+	const struct worker_plan *plan = server->world->plan;
+	int result = 0;
+
+	for (size_t i = 0; i < plan->published_count && result == 0; i++)
+		result = ports_add(&server->ports, &plan->published[i].rule, plan->published[i].listener_fd, NULL,
+				   error);
+	return result;
+}
+
 static int start_guest(struct server *server, struct error *error)
 {
 	const struct server_guest *guest = server->world->plan->guest;
@@ -876,7 +949,7 @@ void server_run(struct world *world)
 	server.timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (server.signal_fd < 0 || server.timer_fd < 0)
 		(void)error_set(&error, .number = errno, .step = "watch the children");
-	else
+	else if (publish_ports(&server, &error) == 0)
 		(void)start_guest(&server, &error);
 	if (error.step[0] != '\0') {
 		reply_error(owner, &error);

@@ -23,6 +23,7 @@ void spec_release(struct spec *spec)
 		text_free(&spec->volumes.items[i].target);
 	}
 	free(spec->volumes.items);
+	network_options_release(&spec->ways);
 	text_list_release(&spec->add_hosts);
 	text_list_release(&spec->labels);
 	free(spec->pass_fds);

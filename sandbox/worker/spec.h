@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/text.h"
+#include "netns/options.h"
 #include "sandbox/policy/environment.h"
 #include "sandbox/policy/limits.h"
 #include "sandbox/policy/seccomp.h"
@@ -77,7 +78,8 @@ struct spec {
 	bool scratch_inodes_try;     /* --inodes N,try: the same */
 	uint64_t shm_bytes;	     /* --shm-size: /dev/shm as a tmpfs of its own; 0: part of the scratch */
 
-	struct text_list add_hosts; /* NAME:IP */
+	struct network_options ways; /* in and out of the network */
+	struct text_list add_hosts;  /* NAME:IP */
 	struct text_list labels;    /* KEY=VALUE */
 	int *pass_fds;		    /* --pass-fd N…, in order */
 	size_t pass_fd_count;

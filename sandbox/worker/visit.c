@@ -103,6 +103,7 @@ static int enter_kept(struct visit *visit, struct error *error)
 		return result;
 	visit->spec.keep = KEEP_NEVER; /* its layers are where they stay */
 	visit->spec.verbose = false;
+	text_list_release(&visit->spec.ways.publish); /* who visits it says himself what he wants to see of it */
 	visit->plan.upper_fd = visit->kept_fd;
 	visit->plan.is_entered_again = true;
 	result = plan_make(&visit->plan, error);
@@ -213,6 +214,19 @@ int visit_run_command(struct visit *visit, const struct spec *spec, struct relay
 				       error);
 	relay_close(relay);
 	return result;
+}
+
+int visit_publish(struct visit *visit, struct publish_rule *rule, enum ask_span span, struct error *error)
+{
+	owned_fd listener_fd = -1;
+	int result = publish_open_listener(rule, &listener_fd, error);
+
+	return result < 0 ? result : ask_publish(connection(visit), rule, listener_fd, span, error);
+}
+
+int visit_unpublish(struct visit *visit, const char *text, struct error *error)
+{
+	return ask_unpublish(connection(visit), text, error);
 }
 
 int visit_signal(struct visit *visit, int number, struct error *error)

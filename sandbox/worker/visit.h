@@ -7,7 +7,9 @@
 #define SBX_WORKER_VISIT_H
 
 #include "base/error.h"
+#include "netns/publish.h"
 #include "sandbox/registry/resolve.h"
+#include "sandbox/worker/ask.h"
 #include "sandbox/worker/relay.h"
 #include "sandbox/worker/spec.h"
 #include "sandbox/worker/task.h"
@@ -41,6 +43,12 @@ int visit_run_task(struct visit *visit, const struct task *task, struct error *e
  *  Errors: as attach_follow() */
 int visit_run_command(struct visit *visit, const struct spec *spec, struct relay_result *ret_result, int *ret_exit_code,
 		      struct error *error);
+
+/** Publishes one of its ports on this host: opens the host's end, and hands it to the world.
+ *  @rule  its host_port becomes the one that was chosen where it is 0 */
+int visit_publish(struct visit *visit, struct publish_rule *rule, enum ask_span span, struct error *error);
+/** Takes published ports back. @text  as ports_remove() takes it   @return how many */
+int visit_unpublish(struct visit *visit, const char *text, struct error *error);
 
 /** Sends a signal to the group of its main payload. */
 int visit_signal(struct visit *visit, int number, struct error *error);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "netns/publish.h"
 #include "overlay/layers.h"
 #include "sandbox/registry/row.h"
 #include "sandbox/registry/state.h"
@@ -42,6 +43,12 @@ struct annex {
 struct graft {
 	int fd;	      /* owned until it is attached */
 	char *target; /* absolute */
+};
+
+/* The host's end of a published port, until PID 1 has it. */
+struct published {
+	struct publish_rule rule;
+	int listener_fd;
 };
 
 struct worker_plan {
@@ -80,6 +87,8 @@ struct worker_plan {
 	struct text_list messages;	  /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
+	struct published *published; /* owned; network.h */
+	size_t published_count;
 	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
 	int control_fd;	 /* PID 1's end; its end of file is the lifeline */
 	int listener_fd; /* where other sbx commands connect; -1: none, the worker is not listed */
