@@ -2,7 +2,8 @@
 /* How it works: one edge-triggered epoll(7). A link is two sockets and two flows, one for each direction. A flow moves
  * bytes by splice(2), through a pipe, so that they are never copied into this process. It has a pipe only while bytes
  * are in it: those that rest have none, however many they are (fs.pipe-user-pages-soft counts 1,024 pipes of default
- * size for each user; finding 41). Emptied pipes go to a small stock, the rest is closed.
+ * size for each user; finding 41). Emptied pipes go to a small stock, the rest is closed; only as many as the stock
+ * holds are larger than a pipe is by default, which bulk needs.
  *
  * With edges each flow is run until the kernel says EAGAIN; one that has too much to do goes back to a list of those
  * that are due, behind the others. Links are freed at the end of a round, when no event of it can name them any more. */
@@ -25,15 +26,17 @@
 enum {
 	EVENTS_MAX = 64,
 	PIPES_SPARE_MAX = 8,
-	ACCEPTS_MAX = 64, /* of one listener in a round */
-	FDS_PER_LINK = 6, /* two sockets, and a pipe for each flow */
+	PIPE_BYTES = 256 << 10, /* of the large ones */
+	ACCEPTS_MAX = 64,	/* of one listener in a round */
+	FDS_PER_LINK = 6,	/* two sockets, and a pipe for each flow */
 	FDS_OTHER = 64,
-	STEPS_MAX = 16,	  /* of one flow in a round */
+	STEPS_MAX = 16, /* of one flow in a round */
 	SPLICE_BYTES_MAX = 1 << 20,
 };
 
 struct pipe {
 	int ends[2];
+	bool is_large;
 };
 
 /* From the socket of its own number to the other. */
@@ -55,7 +58,8 @@ struct link {
 	bool is_connected;
 	bool is_due;
 	bool is_dead;
-	bool is_broken[2]; /* that socket has an error waiting */
+	bool is_readable[2]; /* that socket may have something, or its end */
+	bool is_broken[2];   /* that socket has an error waiting */
 };
 
 /* What an event is about: the address of one of these. */
@@ -91,6 +95,7 @@ struct forwarder {
 	size_t links_max;
 	struct pipe spare[PIPES_SPARE_MAX];
 	size_t spare_count;
+	size_t large_count;
 };
 
 /* ---- pipes ---- */
@@ -99,10 +104,15 @@ static bool take_pipe(struct forwarder *forwarder, struct flow *flow)
 {
 	if (flow->has_pipe)
 		return true;
-	if (forwarder->spare_count > 0)
+	if (forwarder->spare_count > 0) {
 		flow->pipe = forwarder->spare[--forwarder->spare_count];
-	else if (fd_pipe(flow->pipe.ends, O_NONBLOCK) < 0)
-		return false;
+	} else {
+		if (fd_pipe(flow->pipe.ends, O_NONBLOCK) < 0)
+			return false;
+		flow->pipe.is_large = forwarder->large_count < PIPES_SPARE_MAX &&
+				      fcntl(flow->pipe.ends[1], F_SETPIPE_SZ, PIPE_BYTES) >= 0;
+		forwarder->large_count += flow->pipe.is_large;
+	}
 	flow->has_pipe = true;
 	return true;
 }
@@ -117,6 +127,7 @@ static void give_pipe(struct forwarder *forwarder, struct flow *flow, bool is_cl
 		forwarder->spare[forwarder->spare_count++] = flow->pipe;
 		return;
 	}
+	forwarder->large_count -= flow->pipe.is_large;
 	(void)close(flow->pipe.ends[0]);
 	(void)close(flow->pipe.ends[1]);
 }
@@ -301,13 +312,17 @@ static enum moved run_flow(struct forwarder *forwarder, struct link *link, int s
 		ssize_t moved;
 
 		if (flow->in_pipe == 0 && !flow->at_end) {
+			if (!link->is_readable[side])
+				return MOVED_ALL;
 			if (!take_pipe(forwarder, flow))
 				return MOVED_FAILED;
 			moved = move(source, flow->pipe.ends[1], SPLICE_BYTES_MAX);
 			if (moved <= 0)
 				give_pipe(forwarder, flow, true);
-			if (moved == -EAGAIN)
+			if (moved == -EAGAIN) {
+				link->is_readable[side] = false;
 				return MOVED_ALL;
+			}
 			if (moved < 0)
 				return MOVED_FAILED;
 			flow->at_end = moved == 0;
@@ -397,6 +412,7 @@ static void handle(struct forwarder *forwarder, const struct epoll_event *event)
 	case SOURCE_SOCKET:
 		if (link->is_dead || !finish_connecting(forwarder, link, source->side == 1 ? event->events : 0))
 			return;
+		link->is_readable[source->side] |= (event->events & ~(uint32_t)EPOLLOUT) != 0;
 		link->is_broken[source->side] |= (event->events & EPOLLERR) != 0;
 		make_due(forwarder, link);
 	}
@@ -452,9 +468,8 @@ void forward_run(struct forward *forwards, size_t count, int lifeline_fd)
 
 	forwarder.due_end = &forwarder.due;
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	forwarder.links_max = limit.rlim_cur > FDS_OTHER + FDS_PER_LINK
-				      ? (size_t)(limit.rlim_cur - FDS_OTHER) / FDS_PER_LINK
-				      : 1;
+	forwarder.links_max =
+		limit.rlim_cur > FDS_OTHER + FDS_PER_LINK ? (size_t)(limit.rlim_cur - FDS_OTHER) / FDS_PER_LINK : 1;
 	if (forwarder.epoll_fd < 0 || !forwarder.listeners || watch_all(&forwarder, &lifeline, lifeline_fd) < 0)
 		_exit(1);
 	for (;;) {

@@ -125,5 +125,6 @@ int verb_port(struct invocation *invocation, struct error *error)
 	if (text_equal(operands[0], "rm"))
 		return take_back(operands[1], operands[2], error);
 	return error_set(error, .number = EINVAL, .step = "do with a port", .object = operands[0],
-			 .cause = "there is no such thing to do", .remedy = "write: sbx port add|rm WORKER [[IP:]HOST:]PORT");
+			 .cause = "there is no such thing to do",
+			 .remedy = "write: sbx port add|rm WORKER [[IP:]HOST:]PORT");
 }

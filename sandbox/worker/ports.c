@@ -112,9 +112,9 @@ int ports_add(struct ports *ports, const struct publish_rule *rule, int listener
 static bool is_meant(const struct port *port, const struct publish_rule *wanted)
 {
 	return port->rule.port == wanted->port &&
-	       (wanted->host_port == 0 || (port->rule.host_port == wanted->host_port &&
-					   (text_equal(wanted->host, PUBLISH_HOST) ||
-					    text_equal(wanted->host, port->rule.host))));
+	       (wanted->host_port == 0 ||
+		(port->rule.host_port == wanted->host_port &&
+		 (text_equal(wanted->host, PUBLISH_HOST) || text_equal(wanted->host, port->rule.host))));
 }
 
 int ports_remove(struct ports *ports, const char *text, struct error *error)
@@ -135,9 +135,10 @@ int ports_remove(struct ports *ports, const char *text, struct error *error)
 		}
 	}
 	ports->count = kept;
-	return removed > 0 ? removed
-			   : error_set(error, .number = ENOENT, .step = "unpublish the port", .object = text,
-				       .cause = "it is not published", .remedy = "'sbx port WORKER' lists those that are");
+	return removed > 0
+		       ? removed
+		       : error_set(error, .number = ENOENT, .step = "unpublish the port", .object = text,
+				   .cause = "it is not published", .remedy = "'sbx port WORKER' lists those that are");
 }
 
 bool ports_drop(struct ports *ports, const void *holder)
