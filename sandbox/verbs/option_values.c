@@ -14,7 +14,9 @@
 #include "base/path.h"
 #include "base/process.h"
 #include "netns/hosts.h"
+#include "netns/outbound.h"
 #include "netns/publish.h"
+#include "netns/reach.h"
 #include "sandbox/registry/row.h"
 #include "sandbox/worker/request.h"
 
@@ -237,6 +239,27 @@ int option_set_publish(struct invocation *invocation, const struct option *optio
 	(void)option;
 	if (result == 0)
 		text_list_add(&invocation->spec.ways.publish, value);
+	return result;
+}
+
+int option_set_reach(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
+{
+	struct reach_rule rule;
+	int result = reach_parse(value, &rule, error);
+
+	(void)option;
+	if (result == 0)
+		text_list_add(&invocation->spec.ways.reach, value);
+	return result;
+}
+
+int option_set_dns(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
+{
+	int result = outbound_check_dns(value, error);
+
+	(void)option;
+	if (result == 0)
+		text_list_add(&invocation->spec.ways.dns, value);
 	return result;
 }
 

@@ -26,6 +26,8 @@ option_setter option_set_hostname;
 option_setter option_set_label;
 option_setter option_set_add_host;
 option_setter option_set_publish;
+option_setter option_set_reach;
+option_setter option_set_dns;
 option_setter option_set_database;
 option_setter option_set_volume;
 option_setter option_set_bind;

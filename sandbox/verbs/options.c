@@ -16,6 +16,7 @@ static const struct option_choice homes[] = {
 static const struct option_choice networks[] = {
 	{ .word = "private", .value = NETWORK_PRIVATE },
 	{ .word = "online", .value = NETWORK_ONLINE },
+	{ .word = "outbound", .value = NETWORK_OUTBOUND },
 	{ .word = "host", .value = NETWORK_HOST },
 	{ .word = "none", .value = NETWORK_PRIVATE, .is_alias = true }, /* docker's has a loopback too */
 	{ 0 },

@@ -42,9 +42,10 @@ struct member {
 };
 
 static const char *const home_words[] = { [HOME_COPY_ON_WRITE] = "cow", [HOME_EMPTY] = "empty" };
-static const char *const network_words[] = {
-	[NETWORK_PRIVATE] = "private", [NETWORK_ONLINE] = "online", [NETWORK_HOST] = "host"
-};
+static const char *const network_words[] = { [NETWORK_PRIVATE] = "private",
+					     [NETWORK_ONLINE] = "online",
+					     [NETWORK_OUTBOUND] = "outbound",
+					     [NETWORK_HOST] = "host" };
 static const char *const keep_words[] = { [KEEP_NEVER] = "never", [KEEP_FAILED] = "failed", [KEEP_ALWAYS] = "always" };
 /* Those that a user may choose: no description makes a payload one of sbx's own processes. */
 static const char *const seccomp_words[] = {

@@ -22,6 +22,7 @@
 #include "netns/loopback.h"
 #include "netns/stub.h"
 #include "sandbox/worker/annex.h"
+#include "sandbox/worker/network.h"
 #include "sandbox/worker/ports.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/rootfs.h"
@@ -31,10 +32,17 @@
  * (finding 54). */
 static int close_others(const struct worker_plan *plan)
 {
-	int kept[8 + ANNEX_GRAFTS_MAX + PORTS_MAX] = {
-		0, 1, 2, plan->control_fd, plan->listener_fd, plan->lock_fd, plan->upper_fd, plan->log_fd
-	};
-	size_t count = 8;
+	int kept[10 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
+							1,
+							2,
+							plan->control_fd,
+							plan->listener_fd,
+							plan->lock_fd,
+							plan->upper_fd,
+							plan->log_fd,
+							plan->reach_fds[0],
+							plan->outbound_fds[0] };
+	size_t count = 10;
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
 		kept[count++] = plan->grafts[i].fd;
@@ -117,6 +125,11 @@ static int stage_add_stub_link(struct world *world, struct error *error)
 	return type < 0 ? type : 0;
 }
 
+static int stage_open_ways(struct world *world, struct error *error)
+{
+	return network_enter(world->plan, error);
+}
+
 static int stage_name_host(struct world *world, struct error *error)
 {
 	const char *hostname = world->plan->spec->hostname;
@@ -154,6 +167,7 @@ static const struct stage {
 	{ "leave the caller's keyring", stage_leave_keyring },
 	{ "bring up loopback", stage_bring_up_loopback },
 	{ "add the stub link", stage_add_stub_link },
+	{ "open the ways out", stage_open_ways },
 	{ "take the volumes", rootfs_take_volumes },
 	{ "open the layers", rootfs_open_layers },
 	{ "make the root read-only", rootfs_seal_host },

@@ -38,12 +38,22 @@ static uint64_t namespace_flags(const struct spec *spec)
 int launch_begin(struct worker_plan *plan, struct launched *ret_launched, struct error *error)
 {
 	struct launched launched = LAUNCHED_NONE;
+	int result = network_start_helpers(plan, launched.helpers, error);
 
+	if (result < 0) {
+		network_handed_over(plan);
+		launch_end(&launched);
+		return result;
+	}
 	launched.pid = process_clone(namespace_flags(plan->spec), &launched.pidfd);
 	if (launched.pid == 0)
 		init_run(plan);
-	if (launched.pid < 0)
-		return error_set(error, .number = -launched.pid, .step = "create the namespaces");
+	if (launched.pid < 0) {
+		(void)error_set(error, .number = -launched.pid, .step = "create the namespaces");
+		network_handed_over(plan);
+		launch_end(&launched);
+		return -error->number;
+	}
 	fd_close(&plan->control_fd);
 	network_handed_over(plan);
 	launched.control_fd = fd_take(&plan->owner_fd);
@@ -101,6 +111,11 @@ void launch_end(struct launched *launched)
 	fd_close(&launched->control_fd);
 	if (launched->pid > 0)
 		(void)process_wait(launched->pid, &status);
+	for (size_t i = 0; i < NETWORK_HELPERS_MAX; i++) {
+		if (launched->helpers[i] > 0)
+			(void)process_wait(launched->helpers[i], &status);
+		launched->helpers[i] = 0;
+	}
 	fd_close(&launched->pidfd);
 	launched->pid = 0;
 }

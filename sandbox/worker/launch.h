@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "sandbox/worker/network.h"
 #include "sandbox/worker/relay.h"
 #include "sandbox/worker/spec.h"
 #include "sandbox/worker/world.h"
@@ -31,9 +32,10 @@ int launch_run(const struct spec *spec, launch_say *say, struct launch_result *r
 
 /* A world that is being made, or lives. */
 struct launched {
-	pid_t pid;	/* of PID 1 */
-	int pidfd;	/* -1: none */
-	int control_fd; /* the owner's connection; its end is the world's */
+	pid_t pid;			    /* of PID 1 */
+	int pidfd;			    /* -1: none */
+	int control_fd;			    /* the owner's connection; its end is the world's */
+	pid_t helpers[NETWORK_HELPERS_MAX]; /* on the host, for its network; they end with it */
 };
 
 #define LAUNCHED_NONE                                                                                                  \

@@ -140,11 +140,20 @@ static int plan_hosts(struct worker_plan *plan, struct error *error)
 {
 	owned_text host_text = NULL;
 	char hostname[65] = "";
+	owned_list entries = { 0 };
 
 	(void)fd_read_file(AT_FDCWD, "/etc/hosts", 0, &host_text, NULL);
 	(void)gethostname(hostname, sizeof(hostname) - 1);
-	return hosts_build(host_text, plan->spec->hostname ? plan->spec->hostname : hostname,
-			   plan->spec->add_hosts.items, &plan->hosts, error);
+	for (size_t i = 0; i < plan->spec->add_hosts.count; i++)
+		text_list_add(&entries, plan->spec->add_hosts.items[i]);
+	for (size_t i = 0; i < plan->reach_count; i++) {
+		char *entry = reach_host_entry(&plan->reach[i]);
+
+		if (entry)
+			text_list_take(&entries, entry);
+	}
+	return hosts_build(host_text, plan->spec->hostname ? plan->spec->hostname : hostname, entries.items,
+			   &plan->hosts, error);
 }
 
 /* The host's sockets that a path of the read-only root leads to. Read before clone: inside a new network namespace the
@@ -219,11 +228,15 @@ static const struct plan_stage {
 	const char *name;
 	int (*run)(struct worker_plan *, struct error *);
 } plan_stages[] = {
-	{ "find out who runs this", plan_identity },	 { "find the tree", plan_tree },
-	{ "find the databases", plan_databases },	 { "find what is to be hidden", plan_hidden },
-	{ "build the environment", plan_environment },	 { "write the hosts file", plan_hosts },
+	{ "find out who runs this", plan_identity },
+	{ "find the tree", plan_tree },
+	{ "find the databases", plan_databases },
+	{ "find what is to be hidden", plan_hidden },
+	{ "build the environment", plan_environment },
 	{ "open the ways in and out", network_plan },
-	{ "find the host's sockets", plan_sockets },	 { "fit the limits", plan_limits },
+	{ "write the hosts file", plan_hosts },
+	{ "find the host's sockets", plan_sockets },
+	{ "fit the limits", plan_limits },
 	{ "make the control socket", plan_descriptors },
 };
 
@@ -236,7 +249,9 @@ void plan_init(struct worker_plan *plan, const struct spec *spec)
 				      .control_fd = -1,
 				      .listener_fd = -1,
 				      .lock_fd = -1,
-				      .log_fd = -1 };
+				      .log_fd = -1,
+				      .reach_fds = { -1, -1 },
+				      .outbound_fds = { -1, -1 } };
 }
 
 int plan_make(struct worker_plan *plan, struct error *error)

@@ -2,6 +2,7 @@
 #include "sandbox/worker/rootfs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -830,6 +831,21 @@ static int bind_text(struct world *world, const char *name, const char *text, co
 	return 0;
 }
 
+/* With systemd-resolved and its like the file is a link into /run, which is private here: to nothing, so far. */
+static void make_resolv_conf(void)
+{
+	char link[PATH_MAX];
+	ssize_t length = readlink("/etc/resolv.conf", link, sizeof(link) - 1);
+	owned_text path = NULL;
+	owned_fd fd = -1;
+
+	if (length <= 0)
+		return;
+	link[length] = '\0';
+	path = path_normal("/etc", link);
+	fd = layers_open_target(path, true); /* what cannot be made is told when it is mounted upon */
+}
+
 int rootfs_write_etc(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
@@ -839,6 +855,10 @@ int rootfs_write_etc(struct world *world, struct error *error)
 		result = bind_text(world, "etc/passwd", plan->identity.passwd_text, "/etc/passwd", error);
 	if (result == 0 && plan->identity.group_text)
 		result = bind_text(world, "etc/group", plan->identity.group_text, "/etc/group", error);
+	if (result == 0 && plan->resolv_conf) {
+		make_resolv_conf();
+		result = bind_text(world, "etc/resolv.conf", plan->resolv_conf, "/etc/resolv.conf", error);
+	}
 	return result;
 }
 

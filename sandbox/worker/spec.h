@@ -23,6 +23,7 @@ enum home_mode {
 enum network_mode {
 	NETWORK_PRIVATE, /* loopback only */
 	NETWORK_ONLINE,	 /* loopback and a stub link, so that browsers believe they are online */
+	NETWORK_OUTBOUND, /* loopback and a way out, by pasta */
 	NETWORK_HOST,	 /* the host's own network: no isolation of ports */
 };
 

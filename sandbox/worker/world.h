@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "netns/publish.h"
+#include "netns/reach.h"
 #include "overlay/layers.h"
 #include "sandbox/registry/row.h"
 #include "sandbox/registry/state.h"
@@ -89,6 +90,11 @@ struct worker_plan {
 	uint64_t scratch_inodes_max;
 	struct published *published; /* owned; network.h */
 	size_t published_count;
+	struct reach_rule *reach; /* owned; network.h */
+	size_t reach_count;
+	int reach_fds[2];    /* between PID 1 and its helper on the host, which has the second; -1: none */
+	int outbound_fds[2]; /* the same */
+	char *resolv_conf;   /* text of /etc/resolv.conf; NULL: the host's file as it is */
 	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
 	int control_fd;	 /* PID 1's end; its end of file is the lifeline */
 	int listener_fd; /* where other sbx commands connect; -1: none, the worker is not listed */
