@@ -18,12 +18,17 @@
 #include "base/process.h"
 #include "sandbox/policy/environment.h"
 #include "sandbox/worker/log.h"
+#include "sandbox/worker/session.h"
 #include "sandbox/worker/spawn.h"
 
 enum {
 	LOG_BYTES_MAX = 64 << 20,
 	TAIL_SIZE = 400, /* of the output, for the error of one that fails */
 	READS_PER_STEP = 16,
+	/* Between the end of a service and its next start, doubled each time, as docker has it. */
+	RESTART_FIRST_MS = 100,
+	RESTART_MAX_MS = 10000,
+	RESTART_CALM_MS = 10000, /* one that ran for so long begins with the first delay again */
 };
 
 /* A service that runs, or will. */
@@ -36,6 +41,14 @@ struct running {
 	char tail[TAIL_SIZE + 1];
 	struct readiness *readiness;
 	pid_t probe; /* the `cmd` of its readiness, while it runs */
+	bool is_job; /* others wait for its end */
+	bool is_missed; /* it has ended, and the world is not as it should be without it */
+	struct error error; /* FAILED, ENDED */
+	unsigned restarts; /* in a row */
+	uint64_t started_ms;
+	uint64_t first_started_ms; /* since when it has not been ready; 0: it has */
+	uint64_t restart_ms; /* RESTARTING: when */
+	uint64_t stop_deadline_ms; /* it was told to end: when it is killed; 0: it was not */
 };
 
 struct services {
@@ -44,6 +57,10 @@ struct services {
 	int log_directory_fd;
 	struct server *server;
 	bool all_ready_told;
+	bool is_stopping;
+	bool starts_again; /* once all have ended */
+	uint64_t grace_ms; /* of the stop; UINT64_MAX: each service's own */
+	struct text_list variables; /* NAME=VALUE that readiness found */
 };
 
 /* ---- lists ---- */
@@ -69,6 +86,8 @@ void service_list_release(struct service_list *list)
 		text_free(&service->directory);
 		readiness_options_release(&service->ready);
 		text_list_release(&service->after);
+		text_list_release(&service->after_start);
+		text_list_release(&service->after_end);
 	}
 	free(list->items);
 	*list = (struct service_list){ 0 };
@@ -78,19 +97,33 @@ void service_list_release(struct service_list *list)
 
 struct services_news services_news_unpack(int64_t number)
 {
-	return (struct services_news){ .index = (unsigned)(number >> 8), .state = (enum service_state)(number & 0xff) };
+	return (struct services_news){ .index = (unsigned)(number >> 16),
+				       .status = (unsigned)(number >> 8 & 0xff),
+				       .state = (enum service_state)(number & 0xff) };
 }
 
-static void tell(struct services *services, size_t index, enum service_state state, const struct error *error)
+static void tell(struct services *services, size_t index, unsigned status, enum service_state state,
+		 const struct error *error)
 {
-	server_tell_owner(services->server, (int64_t)(index << 8) | state, error);
+	server_tell_owner(services->server, (int64_t)(index << 16) | (int64_t)(status << 8) | state, error);
+}
+
+static void set_state_of_end(struct services *services, struct running *running, enum service_state state,
+			     unsigned status, const struct error *error)
+{
+	running->state = state;
+	running->error = error ? *error : (struct error){ 0 };
+	if (state == SERVICE_READY || state == SERVICE_COMPLETED)
+		running->first_started_ms = 0;
+	tell(services, (size_t)(running - services->items), status, state, error);
+	if (state == SERVICE_FAILED)
+		server_guest_settled(services->server, error);
 }
 
 static void set_state(struct services *services, struct running *running, enum service_state state,
 		      const struct error *error)
 {
-	running->state = state;
-	tell(services, (size_t)(running - services->items), state, error);
+	set_state_of_end(services, running, state, 0, error);
 }
 
 static uint64_t now_ms(void)
@@ -125,7 +158,9 @@ static int spawn_command(const struct services *services, const struct service *
 			 const struct text_list *command, const int fds[3], pid_t *ret_pid, struct error *error)
 {
 	const struct world *world = server_world(services->server);
+	owned_list found = { 0 };
 	owned_list environment = { 0 };
+	const struct text_list nothing = { 0 };
 	struct spawned spawned;
 	struct spawn spawn = {
 		.arguments = command,
@@ -138,7 +173,8 @@ static int spawn_command(const struct services *services, const struct service *
 	};
 	int result;
 
-	environment_apply(&world->plan->environment, &service->set, &service->unset, &environment);
+	environment_apply(&world->plan->environment, &services->variables, &nothing, &found);
+	environment_apply(&found, &service->set, &service->unset, &environment);
 	result = spawn_start(world, &spawn, &spawned, error);
 	if (result == 0)
 		*ret_pid = spawned.payload;
@@ -169,12 +205,29 @@ static int start_process(struct services *services, struct running *running, str
 	return result;
 }
 
+/* What is left of the process before. */
+static void clear(struct running *running)
+{
+	log_close(&running->log);
+	readiness_free(&running->readiness);
+	for (int stream = 0; stream < READINESS_STREAM_COUNT; stream++)
+		fd_close(&running->output_fds[stream]);
+	running->tail[0] = '\0';
+	running->is_missed = false;
+	running->restart_ms = running->stop_deadline_ms = 0;
+}
+
 static void start(struct services *services, struct running *running)
 {
 	const struct service *service = running->service;
 	struct error error = { 0 };
-	int result = open_log(services, running, &error);
+	int result;
 
+	clear(running);
+	running->started_ms = now_ms();
+	if (running->first_started_ms == 0)
+		running->first_started_ms = running->started_ms;
+	result = open_log(services, running, &error);
 	if (result == 0 && service->has_readiness)
 		result = readiness_new(&service->ready, now_ms(), &running->readiness, &error);
 	if (result == 0)
@@ -184,7 +237,7 @@ static void start(struct services *services, struct running *running)
 		set_state(services, running, SERVICE_FAILED, &error);
 		return;
 	}
-	set_state(services, running, service->has_readiness ? SERVICE_STARTED : SERVICE_READY, NULL);
+	set_state(services, running, running->readiness || running->is_job ? SERVICE_STARTED : SERVICE_READY, NULL);
 }
 
 static const struct running *find(const struct services *services, const char *name)
@@ -195,15 +248,44 @@ static const struct running *find(const struct services *services, const char *n
 	return NULL;
 }
 
-static bool may_start(const struct services *services, const struct running *running)
+static bool holds_ready(const struct running *other)
 {
-	for (size_t i = 0; i < running->service->after.count; i++) {
-		const struct running *other = find(services, running->service->after.items[i]);
+	return other->state == SERVICE_READY || other->state == SERVICE_COMPLETED;
+}
 
-		if (other && other->state != SERVICE_READY)
+static bool holds_started(const struct running *other)
+{
+	return other->state != SERVICE_WAITING && other->state != SERVICE_FAILED;
+}
+
+static bool holds_ended(const struct running *other)
+{
+	return other->state == SERVICE_COMPLETED;
+}
+
+static bool hold_all(const struct services *services, const struct text_list *names,
+		     bool (*holds)(const struct running *other))
+{
+	for (size_t i = 0; i < names->count; i++) {
+		const struct running *other = find(services, names->items[i]);
+
+		if (other && !holds(other))
 			return false;
 	}
 	return true;
+}
+
+static bool may_start(const struct services *services, const struct running *running)
+{
+	return hold_all(services, &running->service->after, holds_ready) &&
+	       hold_all(services, &running->service->after_start, holds_started) &&
+	       hold_all(services, &running->service->after_end, holds_ended);
+}
+
+/* Whether it is what it should be. One that was not to be waited for, and has ended with status 0, is. */
+static bool is_settled(const struct running *running)
+{
+	return holds_ready(running) || (running->state == SERVICE_ENDED && !running->is_missed);
 }
 
 static void start_what_can(struct services *services)
@@ -211,14 +293,180 @@ static void start_what_can(struct services *services)
 	bool all_ready = true;
 
 	for (size_t i = 0; i < services->count; i++) {
-		if (services->items[i].state == SERVICE_WAITING && may_start(services, &services->items[i]))
-			start(services, &services->items[i]);
-		all_ready &= services->items[i].state == SERVICE_READY;
+		struct running *running = &services->items[i];
+
+		if (running->state == SERVICE_WAITING && may_start(services, running))
+			start(services, running);
+		if (running->state == SERVICE_RESTARTING && running->restart_ms <= now_ms())
+			start(services, running);
+		all_ready &= is_settled(running);
 	}
 	if (all_ready && !services->all_ready_told) {
 		services->all_ready_told = true;
-		tell(services, 0, SERVICES_ALL_READY, NULL);
+		tell(services, 0, 0, SERVICES_ALL_READY, NULL);
+		server_guest_settled(services->server, NULL);
 	}
+}
+
+/* ---- stopping ---- */
+
+static bool names(const struct text_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (text_equal(list->items[i], name))
+			return true;
+	return false;
+}
+
+static bool depends(const struct service *service, const char *name)
+{
+	return names(&service->after, name) || names(&service->after_start, name) || names(&service->after_end, name);
+}
+
+/* What leans on it ends before it. */
+static bool is_leant_on(const struct services *services, const struct running *running)
+{
+	for (size_t i = 0; i < services->count; i++)
+		if (services->items[i].pid && depends(services->items[i].service, running->service->name))
+			return true;
+	return false;
+}
+
+static void signal_service(const struct running *running, int number)
+{
+	if (kill(-running->pid, number) < 0)
+		(void)kill(running->pid, number); /* it has left its group */
+}
+
+static void stop_one(struct services *services, struct running *running)
+{
+	uint64_t own_ms = running->service->stop_timeout_ms;
+	uint64_t grace_ms = services->grace_ms;
+
+	if (own_ms == 0)
+		own_ms = server_world(services->server)->plan->spec->stop_timeout_ms;
+	grace_ms = MIN(grace_ms, own_ms);
+	if (grace_ms > 0 && running->stop_deadline_ms == 0) {
+		signal_service(running, running->service->stop_signal);
+		/* A stopped process ends only when it goes on. */
+		signal_service(running, SIGCONT);
+		running->stop_deadline_ms = now_ms() + grace_ms;
+	} else if (grace_ms == 0 || running->stop_deadline_ms <= now_ms()) {
+		session_kill(running->pid);
+		(void)kill(running->pid, SIGKILL);
+		running->stop_deadline_ms = UINT64_MAX;
+	}
+}
+
+static void all_stopped(struct services *services)
+{
+	bool is_renewed = server_is_renewed(services->server);
+
+	services->is_stopping = false;
+	if (services->starts_again) {
+		services->starts_again = services->all_ready_told = false;
+		for (size_t i = 0; i < services->count; i++) {
+			services->items[i].state = SERVICE_WAITING;
+			services->items[i].restarts = 0;
+			services->items[i].first_started_ms = 0;
+		}
+		return;
+	}
+	for (size_t i = 0; i < services->count; i++)
+		clear(&services->items[i]);
+	if (!is_renewed && services->log_directory_fd >= 0) {
+		/* If it cannot be made, a lease makes the world anew: no harm. */
+		owned_fd mark = openat(services->log_directory_fd, SERVICES_STOPPED_FILE,
+				       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		(void)mark;
+	}
+	tell(services, 0, 0, is_renewed ? SERVICES_RENEWED : SERVICES_STOPPED, NULL);
+	server_guest_stopped(services->server);
+}
+
+static void step_stop(struct services *services)
+{
+	bool any = false;
+
+	if (!services->is_stopping)
+		return;
+	for (size_t i = 0; i < services->count; i++) {
+		struct running *running = &services->items[i];
+
+		if (running->pid == 0)
+			continue;
+		any = true;
+		if (services->grace_ms == 0 || !is_leant_on(services, running))
+			stop_one(services, running);
+	}
+	if (!any)
+		all_stopped(services);
+}
+
+static void begin_stop(struct services *services, uint64_t grace_ms)
+{
+	uint64_t latest_ms = grace_ms == UINT64_MAX ? UINT64_MAX : now_ms() + grace_ms;
+
+	services->grace_ms = services->is_stopping ? MIN(services->grace_ms, grace_ms) : grace_ms;
+	for (size_t i = 0; i < services->count; i++)
+		if (services->items[i].stop_deadline_ms)
+			services->items[i].stop_deadline_ms = MIN(services->items[i].stop_deadline_ms, latest_ms);
+	services->is_stopping = true;
+	step_stop(services);
+}
+
+static void guest_stop(void *argument, uint64_t grace_ms)
+{
+	struct services *services = argument;
+
+	services->starts_again = false;
+	begin_stop(services, grace_ms);
+}
+
+static void guest_restart(void *argument, uint64_t grace_ms)
+{
+	struct services *services = argument;
+
+	if (!services->is_stopping)
+		services->starts_again = true;
+	begin_stop(services, grace_ms);
+}
+
+static void guest_signal(void *argument, int number)
+{
+	struct services *services = argument;
+
+	for (size_t i = 0; i < services->count; i++)
+		if (services->items[i].pid)
+			signal_service(&services->items[i], number);
+}
+
+static int guest_look(void *argument, struct error *error)
+{
+	struct services *services = argument;
+	int result = 1;
+
+	if (services->is_stopping)
+		return 0;
+	for (size_t i = 0; i < services->count; i++) {
+		const struct running *running = &services->items[i];
+
+		if (running->state == SERVICE_FAILED || (running->state == SERVICE_ENDED && running->is_missed)) {
+			*error = running->error;
+			return -MAX(error->number, 1);
+		}
+		if (!is_settled(running))
+			result = 0;
+	}
+	return result;
+}
+
+static const struct text_list *guest_variables(void *argument)
+{
+	struct services *services = argument;
+
+	return &services->variables;
 }
 
 /* ---- output ---- */
@@ -276,7 +524,7 @@ static void step_readiness(struct services *services, struct running *running)
 {
 	struct error error = { 0 };
 
-	if (running->state != SERVICE_STARTED)
+	if (running->state != SERVICE_STARTED || !running->readiness || services->is_stopping)
 		return;
 	if (running->probe == 0 && readiness_wants_command(running->readiness, now_ms()))
 		start_probe(services, running);
@@ -284,6 +532,8 @@ static void step_readiness(struct services *services, struct running *running)
 	case READINESS_WAITING:
 		return;
 	case READINESS_READY:
+		for (size_t i = 0; i < readiness_variables(running->readiness)->count; i++)
+			text_list_add(&services->variables, readiness_variables(running->readiness)->items[i]);
 		set_state(services, running, SERVICE_READY, NULL);
 		return;
 	case READINESS_FAILED:
@@ -309,7 +559,9 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 	size_t count = 0;
 
 	/* The first time: the owner knows by now that the world stands. */
-	start_what_can(services);
+	step_stop(services);
+	if (!services->is_stopping)
+		start_what_can(services);
 	for (size_t i = 0; i < services->count; i++) {
 		struct running *running = &services->items[i];
 
@@ -317,7 +569,11 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 			if (running->output_fds[stream] >= 0)
 				polled[count++] =
 					(struct pollfd){ .fd = running->output_fds[stream], .events = POLLIN };
-		if (running->state != SERVICE_STARTED)
+		if (services->is_stopping && running->pid && running->stop_deadline_ms)
+			*ret_deadline_ms = MIN(*ret_deadline_ms, running->stop_deadline_ms);
+		if (!services->is_stopping && running->state == SERVICE_RESTARTING)
+			*ret_deadline_ms = MIN(*ret_deadline_ms, running->restart_ms);
+		if (running->state != SERVICE_STARTED || !running->readiness || services->is_stopping)
 			continue;
 		if (count + READINESS_POLLFDS_MAX <= room)
 			count += readiness_pollfds(running->readiness, polled + count);
@@ -341,25 +597,65 @@ static void guest_step(void *argument, const struct pollfd *polled, size_t count
 	}
 }
 
-static void service_ended(struct services *services, struct running *running, int status)
+static bool may_restart(const struct running *running, int status)
+{
+	const struct service *service = running->service;
+	uint64_t timeout_ms = service->ready.timeout_ms ? service->ready.timeout_ms : READINESS_TIMEOUT_MS;
+
+	if (service->restart == SERVICE_RESTART_NO || (service->restart == SERVICE_RESTART_ON_FAILURE && status == 0) ||
+	    (service->restart_max > 0 && running->restarts >= service->restart_max))
+		return false;
+	/* One that never gets ready is not waited for any longer than one that does not end meanwhile. */
+	return running->first_started_ms == 0 || now_ms() - running->first_started_ms < timeout_ms;
+}
+
+static void restart_later(struct services *services, struct running *running, int status, const struct error *error)
+{
+	uint64_t delay_ms;
+
+	if (now_ms() - running->started_ms >= RESTART_CALM_MS)
+		running->restarts = 0;
+	delay_ms = (uint64_t)RESTART_FIRST_MS << MIN(running->restarts, 16u);
+	running->restarts++;
+	running->restart_ms = now_ms() + MIN(delay_ms, (uint64_t)RESTART_MAX_MS);
+	set_state_of_end(services, running, SERVICE_RESTARTING, (unsigned)process_exit_code(status), error);
+}
+
+static char *describe_end(int status)
 {
 	char signal_name[32];
-	owned_text how = WIFSIGNALED(status)
-				 ? text_format("it was ended by %s",
-					       process_signal_name(WTERMSIG(status), signal_name, sizeof(signal_name)))
-				 : text_format("it ended with status %d", WEXITSTATUS(status));
+
+	return WIFSIGNALED(status)
+		       ? text_format("it was ended by %s",
+				     process_signal_name(WTERMSIG(status), signal_name, sizeof(signal_name)))
+		       : text_format("it ended with status %d", WEXITSTATUS(status));
+}
+
+static void service_ended(struct services *services, struct running *running, pid_t pid, int status)
+{
+	owned_text how = describe_end(status);
+	struct error error = { 0 };
 
 	running->pid = 0;
 	for (int stream = 0; stream < READINESS_STREAM_COUNT; stream++)
 		if (running->output_fds[stream] >= 0)
 			hear_output(running, (enum readiness_stream)stream);
-	if (running->state == SERVICE_READY) {
-		struct error error = { 0 };
-
-		(void)error_set(&error, .number = ECHILD, .step = "keep the service alive",
-				.object = running->service->name, .cause = how,
-				.remedy = running->tail[0] ? running->tail : NULL);
-		set_state(services, running, SERVICE_ENDED, &error);
+	if (services->is_stopping) {
+		step_stop(services);
+		return;
+	}
+	(void)error_set(&error, .number = ECHILD, .step = "keep the service alive", .object = running->service->name,
+			.cause = how, .remedy = running->tail[0] ? running->tail : NULL);
+	if (running->is_job && status == 0) {
+		set_state(services, running, SERVICE_COMPLETED, NULL);
+	} else if (running->state != SERVICE_FAILED && may_restart(running, status)) {
+		session_kill(pid);
+		restart_later(services, running, status, &error);
+	} else if (running->state == SERVICE_READY && (services->all_ready_told || status == 0)) {
+		running->is_missed = status != 0 || running->service->has_readiness;
+		set_state_of_end(services, running, SERVICE_ENDED, (unsigned)process_exit_code(status), &error);
+	} else if (running->state == SERVICE_READY) {
+		fail(services, running, ECHILD, how);
 	} else if (running->state == SERVICE_STARTED) {
 		owned_text cause = text_format("%s before it was ready", how);
 
@@ -375,12 +671,13 @@ static bool guest_child_ended(void *argument, pid_t pid, int status)
 		struct running *running = &services->items[i];
 
 		if (running->pid == pid) {
-			service_ended(services, running, status);
+			service_ended(services, running, pid, status);
 			return true;
 		}
 		if (running->probe == pid) {
 			running->probe = 0;
-			readiness_command_ended(running->readiness, status, now_ms());
+			if (running->readiness)
+				readiness_command_ended(running->readiness, status, now_ms());
 			return true;
 		}
 	}
@@ -393,7 +690,12 @@ struct server_guest services_guest(struct services *services)
 				      .start = guest_start,
 				      .prepare = guest_prepare,
 				      .step = guest_step,
-				      .child_ended = guest_child_ended };
+				      .child_ended = guest_child_ended,
+				      .stop = guest_stop,
+				      .restart = guest_restart,
+				      .signal = guest_signal,
+				      .look = guest_look,
+				      .variables = guest_variables };
 }
 
 int services_new(const struct service_list *list, int log_directory_fd, struct services **ret_services,
@@ -420,6 +722,9 @@ int services_new(const struct service_list *list, int log_directory_fd, struct s
 			return error_context(error, "service %s", list->items[i].name);
 		}
 	}
+	for (size_t i = 0; i < list->count; i++)
+		for (size_t j = 0; j < list->count; j++)
+			services->items[i].is_job |= names(&list->items[j].after_end, list->items[i].name);
 	*ret_services = services;
 	return 0;
 }
@@ -434,6 +739,7 @@ void services_free(struct services *services)
 		for (int stream = 0; stream < READINESS_STREAM_COUNT; stream++)
 			fd_close(&services->items[i].output_fds[stream]);
 	}
+	text_list_release(&services->variables);
 	free(services->items);
 	free(services);
 }

@@ -14,6 +14,13 @@
 #include "sandbox/pool/readiness.h"
 #include "sandbox/worker/server.h"
 
+/* What becomes of one that ended without having been told to. */
+enum service_restart {
+	SERVICE_RESTART_NO,
+	SERVICE_RESTART_ALWAYS,
+	SERVICE_RESTART_ON_FAILURE, /* when its status was not 0 */
+};
+
 struct service {
 	char *name;
 	struct text_list command;
@@ -23,8 +30,12 @@ struct service {
 	bool has_readiness;	/* else it is ready when it runs */
 	struct readiness_options ready;
 	struct text_list after; /* names of those that must be ready before it starts */
+	struct text_list after_start; /* … that must run */
+	struct text_list after_end;   /* … that must have ended with status 0: jobs */
+	enum service_restart restart;
+	unsigned restart_max; /* in a row; 0: without end */
 	int stop_signal;
-	uint64_t stop_timeout_ms;
+	uint64_t stop_timeout_ms; /* 0: the world's own */
 };
 
 struct service_list {
@@ -42,18 +53,26 @@ enum service_state {
 	SERVICE_READY,
 	SERVICE_FAILED,	    /* it never got ready: the error says why, with the last lines of its log */
 	SERVICE_ENDED,	    /* it was ready, and has ended: the error says how */
+	SERVICE_COMPLETED,  /* a job, and has ended with status 0 */
+	SERVICE_RESTARTING, /* it has ended, and will be started anew: the error says how it ended */
 	SERVICES_ALL_READY, /* of the whole world */
+	SERVICES_STOPPED,   /* all have ended, as was asked for, and so will the world */
+	SERVICES_RENEWED,   /* the same, to be made anew */
 };
 
 /* What the owner hears. */
 struct services_news {
-	unsigned index; /* of the service */
+	unsigned index;	 /* of the service */
+	unsigned status; /* SERVICE_ENDED, SERVICE_RESTARTING: as the shell counts */
 	enum service_state state;
 };
 
 struct services_news services_news_unpack(int64_t number);
 
 struct services;
+
+/* In the log directory of a world that was stopped on purpose: nobody makes it anew. */
+#define SERVICES_STOPPED_FILE ".stopped"
 
 /** @list  borrowed as long as the world lives
  *  @log_directory_fd  where each has its log, NAME; borrowed, kept open in PID 1 by being the plan's log_fd; -1: none

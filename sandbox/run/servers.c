@@ -156,6 +156,10 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 	case SERVICE_WAITING:
 	case SERVICE_STARTED:
 	case SERVICE_READY:
+	case SERVICE_COMPLETED:
+	case SERVICE_RESTARTING:
+	case SERVICES_STOPPED:
+	case SERVICES_RENEWED:
 		break;
 	}
 }

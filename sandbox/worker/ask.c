@@ -126,12 +126,38 @@ int ask_wait(int socket, int *ret_exit_code, struct error *error)
 	return ask_for_the_end(socket, &header, ret_exit_code, error);
 }
 
+static int64_t pack_grace(uint64_t grace_ms)
+{
+	return grace_ms == ASK_OWN_GRACE ? -1 : (int64_t)MIN(grace_ms, (uint64_t)INT64_MAX);
+}
+
 int ask_stop(int socket, uint64_t grace_ms, int *ret_exit_code, struct error *error)
 {
-	struct request_header header = { .kind = REQUEST_STOP,
-					 .argument = grace_ms == ASK_OWN_GRACE
-							     ? -1
-							     : (int64_t)MIN(grace_ms, (uint64_t)INT64_MAX) };
+	struct request_header header = { .kind = REQUEST_STOP, .argument = pack_grace(grace_ms) };
 
 	return ask_for_the_end(socket, &header, ret_exit_code, error);
+}
+
+int ask_restart(int socket, uint64_t grace_ms, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_RESTART, .argument = pack_grace(grace_ms) };
+	struct reply reply;
+
+	return ask(socket, &header, NULL, NULL, &reply, error);
+}
+
+int ask_renewal(int socket, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_STOP, .flags = STOP_RENEW };
+	int exit_code;
+
+	return ask_for_the_end(socket, &header, &exit_code, error);
+}
+
+int ask_detach(int socket, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_DETACH };
+	struct reply reply;
+
+	return ask(socket, &header, NULL, NULL, &reply, error);
 }

@@ -41,4 +41,11 @@ int ask_unpublish(int socket, const char *text, struct error *error);
  *  @grace_ms  ASK_OWN_GRACE: the worker's own */
 int ask_stop(int socket, uint64_t grace_ms, int *ret_exit_code, struct error *error);
 
+/** Has the services ended and started anew, and waits until they are ready. @grace_ms as ask_stop() */
+int ask_restart(int socket, uint64_t grace_ms, struct error *error);
+/** Ends a world at once, which is to be made anew. */
+int ask_renewal(int socket, struct error *error);
+/** Of its owner: the world goes on without it. What else PID 1 has to say meanwhile is passed over. */
+int ask_detach(int socket, struct error *error);
+
 #endif

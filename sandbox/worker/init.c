@@ -32,7 +32,7 @@
  * (finding 54). */
 static int close_others(const struct worker_plan *plan)
 {
-	int kept[10 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
+	int kept[11 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
 							1,
 							2,
 							plan->control_fd,
@@ -41,8 +41,9 @@ static int close_others(const struct worker_plan *plan)
 							plan->upper_fd,
 							plan->log_fd,
 							plan->reach_fds[0],
-							plan->outbound_fds[0] };
-	size_t count = 10;
+							plan->outbound_fds[0],
+							plan->hold_fd };
+	size_t count = 11;
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
 		kept[count++] = plan->grafts[i].fd;

@@ -123,3 +123,9 @@ void listing_close(struct listing *listing)
 	worker_row_release(&listing->row);
 	fd_close(&listing->runtime_fd);
 }
+
+void listing_leave(struct listing *listing)
+{
+	lock_close(&listing->lock);
+	listing_close(listing);
+}

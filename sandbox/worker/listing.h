@@ -33,6 +33,9 @@ void listing_started(struct listing *listing, pid_t pid, const char *log_directo
 /** The worker's end: removes lock file and socket. Takes { .runtime_fd = -1, .lock.fd = -1, .listener_fd = -1 }. */
 void listing_close(struct listing *listing);
 
+/** The worker goes on without this process: lets go of the lock, which PID 1 holds. */
+void listing_leave(struct listing *listing);
+
 #define LISTING_NONE                                                                                                   \
 	{                                                                                                              \
 		.runtime_fd = -1, .lock = { .fd = -1 }, .listener_fd = -1                                              \

@@ -250,6 +250,7 @@ void plan_init(struct worker_plan *plan, const struct spec *spec)
 				      .listener_fd = -1,
 				      .lock_fd = -1,
 				      .log_fd = -1,
+				      .hold_fd = -1,
 				      .reach_fds = { -1, -1 },
 				      .outbound_fds = { -1, -1 } };
 }

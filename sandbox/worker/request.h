@@ -30,9 +30,12 @@ enum request_kind {
 	REQUEST_CONTINUE,  /* the payload's group goes on; argument: 1 in the terminal's foreground, 0 in its background
 			    */
 	REQUEST_STOP,	   /* argument: milliseconds of grace between the stop signal and KILL, -1: the worker's own;
-			    * answered as REQUEST_WAIT */
-	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended */
-	REQUEST_LEASE, /* the world is this connection's alone until its end: REPLY_DONE, or REPLY_FAILED with EBUSY */
+			    * flags: enum stop_flag; answered as REQUEST_WAIT. A world that has services and no main
+			    * payload ends with them */
+	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended, or the world without one */
+	REQUEST_LEASE,	   /* the world is this connection's alone until its end. REPLY_DONE, or REPLY_FAILED with EBUSY,
+			    * EAGAIN (its services are not ready yet), or what became of them; argument 1: waits instead
+			    * of EBUSY and EAGAIN, who came first is first */
 	REQUEST_CONNECT,  /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: 1:
 			   * one that may only spawn and signal, for a process that is not trusted with more */
 	REQUEST_RUN_TASK, /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
@@ -40,6 +43,13 @@ enum request_kind {
 	REQUEST_PUBLISH,  /* body: a list of one, "127.0.0.1:8080:5555"; fds: the host's listening socket. argument: 1:
 			   * until this connection ends, 0: as long as the world lives */
 	REQUEST_UNPUBLISH, /* body: a list of one, as ports_remove() takes it. REPLY_DONE: how many were */
+	REQUEST_DETACH,	   /* of the owner alone: its end is the world's no more, which outlives its terminal, too */
+	REQUEST_RESTART,   /* argument: as with REQUEST_STOP; ends the services and starts them anew: REPLY_DONE when they
+			    * are ready */
+};
+
+enum stop_flag {
+	STOP_RENEW = 1 << 0, /* the world is to be made anew: whoever looks after it may do that */
 };
 
 enum reply_kind {

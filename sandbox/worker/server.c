@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -53,6 +54,7 @@ struct client {
 	int fd; /* -1: it has gone, what it started has not ended yet */
 	bool is_owner;
 	bool is_restricted; /* may only spawn and signal */
+	bool is_detached;   /* the owner: its end is the world's no more */
 
 	/* The request that is coming in. */
 	struct request_header header;
@@ -71,6 +73,8 @@ struct client {
 	pid_t task;
 	int task_fd; /* where its outcome comes */
 	bool waits_for_main;
+	bool waits_for_guest; /* for the services that it had restarted */
+	uint64_t lease_turn;  /* waits for a lease, since that many were asked for; 0: does not */
 };
 
 struct server {
@@ -81,6 +85,8 @@ struct server {
 	size_t client_count;
 	struct ports ports;
 	struct client *lessee; /* who has the world for itself; NULL: nobody */
+	uint64_t lease_turns;
+	bool is_renewed;
 	bool has_main;
 	bool has_main_ended;
 	bool is_ending; /* end_world() was called */
@@ -132,11 +138,12 @@ static bool is_idle(const struct client *client)
 /* The connection's end: what it started ends with it. */
 static void hang_up(struct client *client)
 {
-	if (client->is_owner)
+	if (client->is_owner && !client->is_detached)
 		_exit(EXIT_SBX_FAILED);
 	fd_close(&client->fd);
 	forget_request(client);
-	client->waits_for_main = false;
+	client->waits_for_main = client->waits_for_guest = false;
+	client->lease_turn = 0;
 	if (client->task)
 		(void)kill(client->task, SIGKILL);
 	if (client->payload && client->leader)
@@ -290,10 +297,20 @@ static struct client *find_main(const struct server *server)
 	return NULL;
 }
 
+/* Of a world that has services, and no command of its own. */
+static const struct server_guest *find_stoppable_guest(const struct server *server)
+{
+	const struct server_guest *guest = server->world->plan->guest;
+
+	return guest && guest->stop && !server->has_main ? guest : NULL;
+}
+
 static void handle_signal(struct server *server, struct client *client)
 {
 	int number = (int)client->header.argument;
 	struct client *target = client->payload ? client : find_main(server);
+
+	const struct server_guest *guest = find_stoppable_guest(server);
 
 	if (number < 1 || number > SIGRTMAX)
 		refuse(client, EINVAL, "there is no such signal");
@@ -301,6 +318,13 @@ static void handle_signal(struct server *server, struct client *client)
 		signal_payload(server, client, number);
 	else if (client->had_payload)
 		return;
+	else if (guest && number == SIGKILL) {
+		guest->stop(guest->argument, 0);
+		reply_number(client, REPLY_DONE, 0);
+	} else if (guest) {
+		guest->signal(guest->argument, number);
+		reply_number(client, REPLY_DONE, 0);
+	}
 	else if (!target)
 		refuse(client, ESRCH, "its command has ended");
 	else {
@@ -321,7 +345,7 @@ static void wait_for_main(struct server *server, struct client *client)
 {
 	if (server->has_main_ended)
 		reply_number(client, REPLY_EXITED, server->main_status);
-	else if (!server->has_main)
+	else if (!server->has_main && !find_stoppable_guest(server))
 		refuse(client, ESRCH, "it has no command of its own");
 	else
 		client->waits_for_main = true;
@@ -330,10 +354,15 @@ static void wait_for_main(struct server *server, struct client *client)
 static void handle_stop(struct server *server, struct client *client)
 {
 	const struct spec *spec = server->world->plan->spec;
+	const struct server_guest *guest = find_stoppable_guest(server);
 	struct client *target = find_main(server);
 	uint64_t grace_ms = client->header.argument < 0 ? spec->stop_timeout_ms : (uint64_t)client->header.argument;
 
 	wait_for_main(server, client);
+	if (guest && !server->has_main_ended) {
+		server->is_renewed = client->header.flags & STOP_RENEW;
+		guest->stop(guest->argument, client->header.argument < 0 ? UINT64_MAX : grace_ms);
+	}
 	if (!target)
 		return;
 	if (grace_ms == 0) {
@@ -387,7 +416,9 @@ static int place_descriptors(const struct client *client, const struct spawn_req
 static void start_payload(struct server *server, struct client *client, const struct spawn_request *request)
 {
 	const struct worker_plan *plan = server->world->plan;
+	const struct server_guest *guest = plan->guest;
 	const struct text_list nothing = { 0 };
+	owned_list world_environment = { 0 };
 	owned_list environment = { 0 };
 	owned_text directory = request->directory ? path_normal(plan->tree, request->directory) : NULL;
 	struct reply started = { .kind = REPLY_STARTED };
@@ -406,7 +437,9 @@ static void start_payload(struct server *server, struct client *client, const st
 		refuse(client, EBADMSG, "its descriptors do not fit");
 		return;
 	}
-	environment_apply(client->header.flags & SPAWN_OWN_ENVIRONMENT ? &nothing : &plan->environment, &request->set,
+	environment_apply(&plan->environment, guest && guest->variables ? guest->variables(guest->argument) : &nothing,
+			  &nothing, &world_environment);
+	environment_apply(client->header.flags & SPAWN_OWN_ENVIRONMENT ? &nothing : &world_environment, &request->set,
 			  &request->unset, &environment);
 	if (spawn_start(server->world, &spawn, &spawned, &error) < 0) {
 		reply_error(client, &error);
@@ -547,14 +580,90 @@ static void task_ended(struct client *client, int status)
 
 /* ---- requests ---- */
 
+static struct client *find_next_lessee(const struct server *server)
+{
+	struct client *next = NULL;
+
+	for (size_t i = 0; i < server->client_count; i++) {
+		struct client *client = server->clients[i];
+
+		if (client->lease_turn && (!next || client->lease_turn < next->lease_turn))
+			next = client;
+	}
+	return next;
+}
+
+/* @return 1 the world can be leased, 0 its services are on their way, or -errno */
+static int look_after_guest(const struct server *server, struct error *error)
+{
+	const struct server_guest *guest = server->world->plan->guest;
+
+	return guest && guest->look ? guest->look(guest->argument, error) : 1;
+}
+
+/* Gives the world, if it is free, to who has waited longest. */
+static void grant_lease(struct server *server)
+{
+	struct client *client = server->lessee ? NULL : find_next_lessee(server);
+	struct error error = { 0 };
+	int result = client ? look_after_guest(server, &error) : 0;
+
+	if (result == 0)
+		return;
+	client->lease_turn = 0;
+	if (result < 0) {
+		reply_error(client, &error);
+		return;
+	}
+	server->lessee = client;
+	reply_number(client, REPLY_DONE, 0);
+}
+
 static void handle_lease(struct server *server, struct client *client)
 {
-	if (server->lessee && server->lessee != client)
-		refuse(client, EBUSY, "somebody has leased it");
-	else {
-		server->lessee = client;
+	bool is_leased = server->lessee || find_next_lessee(server);
+
+	if (server->lessee == client) {
 		reply_number(client, REPLY_DONE, 0);
+		return;
 	}
+	if (is_leased && client->header.argument == 0) {
+		refuse(client, EBUSY, "somebody has leased it");
+		return;
+	}
+	client->lease_turn = ++server->lease_turns;
+	grant_lease(server);
+	if (client->lease_turn && client->header.argument == 0) {
+		client->lease_turn = 0;
+		refuse(client, EAGAIN, "its services are not ready yet");
+	}
+}
+
+static void handle_detach(struct client *client)
+{
+	if (!client->is_owner) {
+		refuse(client, EPERM, "only the owner lets go of the world");
+		return;
+	}
+	client->is_detached = true;
+	/* Out of the session whose terminal may hang up. A leader already is out of it. */
+	(void)setsid();
+	if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
+		refuse(client, errno, NULL);
+	else
+		reply_number(client, REPLY_DONE, 0);
+}
+
+static void handle_restart(struct server *server, struct client *client)
+{
+	const struct server_guest *guest = server->world->plan->guest;
+
+	if (!guest || !guest->restart || server->has_main_ended) {
+		refuse(client, ESRCH, "it has no services");
+		return;
+	}
+	client->waits_for_guest = true;
+	guest->restart(guest->argument, client->header.argument < 0 ? UINT64_MAX : (uint64_t)client->header.argument);
 }
 
 static void handle_connect(struct server *server, struct client *client)
@@ -658,6 +767,12 @@ static void handle_request(struct server *server, struct client *client)
 	case REQUEST_PUBLISH:
 	case REQUEST_UNPUBLISH:
 		handle_ports(server, client);
+		break;
+	case REQUEST_DETACH:
+		handle_detach(client);
+		break;
+	case REQUEST_RESTART:
+		handle_restart(server, client);
 		break;
 	default:
 		refuse(client, EOPNOTSUPP, "this worker's sbx does not know it");
@@ -905,6 +1020,7 @@ static void serve_once(struct server *server)
 		end_world(server);
 	}
 	remove_clients(server);
+	grant_lease(server);
 }
 
 const struct world *server_world(const struct server *server)
@@ -918,7 +1034,34 @@ void server_tell_owner(struct server *server, int64_t number, const struct error
 
 	if (error)
 		message.error = *error;
-	reply(server->clients[0], &message, -1);
+	/* One that has let go hears nothing more. */
+	if (server->client_count > 0 && server->clients[0]->is_owner)
+		reply(server->clients[0], &message, -1);
+}
+
+void server_guest_stopped(struct server *server)
+{
+	server->has_main_ended = true;
+}
+
+void server_guest_settled(struct server *server, const struct error *error)
+{
+	for (size_t i = 0; i < server->client_count; i++) {
+		struct client *client = server->clients[i];
+
+		if (!client->waits_for_guest)
+			continue;
+		client->waits_for_guest = false;
+		if (error)
+			reply_error(client, error);
+		else
+			reply_number(client, REPLY_DONE, 0);
+	}
+}
+
+bool server_is_renewed(const struct server *server)
+{
+	return server->is_renewed;
 }
 
 static int publish_ports(struct server *server, struct error *error)

@@ -27,6 +27,19 @@ struct server_guest {
 	void (*step)(void *argument, const struct pollfd *polled, size_t count);
 	/* @return whether that child was its own */
 	bool (*child_ended)(void *argument, pid_t pid, int status);
+
+	/* What follows may be NULL: then a world without a command of its own cannot be asked for it. */
+
+	/* Ends its processes in good order; server_guest_stopped() once that is done. Again, with less grace: hurries.
+	 * @grace_ms  between the stop signal and KILL; UINT64_MAX: each process's own */
+	void (*stop)(void *argument, uint64_t grace_ms);
+	/* The same, and starts them anew; server_guest_settled() when they are ready, or will not be. */
+	void (*restart)(void *argument, uint64_t grace_ms);
+	void (*signal)(void *argument, int number);
+	/* @return 1 the world is as it should be, 0 it is on its way there, or -errno: it will not be */
+	int (*look)(void *argument, struct error *error);
+	/* NAME=VALUE for each command of the world, over its environment. Borrowed. */
+	const struct text_list *(*variables)(void *argument);
 };
 
 enum { SERVER_GUEST_SLOTS = 128 };
@@ -34,6 +47,13 @@ enum { SERVER_GUEST_SLOTS = 128 };
 const struct world *server_world(const struct server *server);
 /** Tells the owner something, as REPLY_SERVICE. */
 void server_tell_owner(struct server *server, int64_t number, const struct error *error);
+
+/** All of the guest's processes have ended, as stop() asked: the world ends. */
+void server_guest_stopped(struct server *server);
+/** What restart() began is at its end. @error  NULL: the world is as it should be */
+void server_guest_settled(struct server *server, const struct error *error);
+/** Whether the world ends to be made anew: REQUEST_STOP with STOP_RENEW. */
+bool server_is_renewed(const struct server *server);
 
 /** Serves until the owner goes away, or the main payload has ended and nothing is to be kept. Never returns. */
 void server_run(struct world *world) __attribute__((noreturn));

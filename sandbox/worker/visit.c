@@ -42,7 +42,7 @@ static int connection(const struct visit *visit)
 
 /* ---- live ---- */
 
-static int connect_to(int runtime_fd, const char *name, int *ret_fd, struct error *error)
+int visit_connect(int runtime_fd, const char *name, int *ret_fd, struct error *error)
 {
 	owned_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -154,7 +154,7 @@ int visit_open(const char *word, unsigned scope, struct visit **ret_visit, struc
 	plan_init(&visit->plan, &visit->spec);
 	result = find_worker(word, scope, &visit->worker, error);
 	if (result == 0 && visit->worker.is_live)
-		result = connect_to(visit->worker.runtime_fd, visit->worker.worker.row.name, &visit->socket, error);
+		result = visit_connect(visit->worker.runtime_fd, visit->worker.worker.row.name, &visit->socket, error);
 	else if (result == 0)
 		result = enter_kept(visit, error);
 	if (result < 0) {

@@ -30,6 +30,10 @@ static inline void visit_closep(struct visit **visit)
 }
 #define owned_visit __attribute__((cleanup(visit_closep))) struct visit *
 
+/** Connects to a live worker's PID 1. @runtime_fd where its lock lies, borrowed  @ret_fd the caller's
+ *  Errors: ECONNREFUSED, ENOENT: it has ended, or is just ending */
+int visit_connect(int runtime_fd, const char *name, int *ret_fd, struct error *error);
+
 /** Who is visited. Borrowed until visit_close(). */
 const struct resolved_worker *visit_worker(const struct visit *visit);
 
