@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "sandbox/worker/ask.h"
 #include "sandbox/worker/plan.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/upper.h"
@@ -61,6 +62,7 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.annex = options->annex;
 	member->plan.guest = options->guest;
 	member->plan.log_fd = options->log_fd;
+	member->plan.hold_fd = options->hold_fd > 0 ? options->hold_fd : -1;
 	member->plan.seed = options->seed;
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;
@@ -156,20 +158,37 @@ int member_connect(const struct member *member, bool is_restricted, int *ret_fd,
 	return 0;
 }
 
-void member_end(struct member *member)
+/* An absent one with the same ears. */
+static void forget(struct member *member)
 {
-	void (*hear)(void *, struct member *, const struct reply *);
-	void *argument;
+	void (*hear)(void *, struct member *, const struct reply *) = member->hear;
+	void *argument = member->argument;
 
-	launch_end(&member->launched);
 	fd_close(&member->annex_fd);
-	upper_remove(&member->plan);
-	listing_close(&member->listing);
 	plan_release(&member->plan);
 	text_list_release(&member->degraded);
-	hear = member->hear;
-	argument = member->argument;
 	member_init(member);
 	member->hear = hear;
 	member->argument = argument;
+}
+
+int member_detach(struct member *member, struct error *error)
+{
+	int result = ask_detach(member->launched.control_fd, error);
+
+	if (result < 0)
+		return error_context(error, "world %s", member->plan.name);
+	fd_close(&member->launched.control_fd);
+	fd_close(&member->launched.pidfd);
+	listing_leave(&member->listing);
+	forget(member);
+	return 0;
+}
+
+void member_end(struct member *member)
+{
+	launch_end(&member->launched);
+	upper_remove(&member->plan);
+	listing_close(&member->listing);
+	forget(member);
 }

@@ -37,6 +37,7 @@ struct member_options {
 	const struct server_guest *guest; /* its services; NULL: none, then READY is when it stands */
 	const char *log_directory;	  /* absolute; NULL: none */
 	int log_fd;			  /* the same, borrowed until it has begun; -1 */
+	int hold_fd; /* what its PID 1 keeps open as long as the world lives, borrowed; 0: nothing */
 };
 
 struct member {
@@ -75,6 +76,9 @@ void member_fail(struct member *member, const struct error *error);
 
 /** Makes a connection to its PID 1. @is_restricted  it may only start a command and signal it  @ret_fd the caller's */
 int member_connect(const struct member *member, bool is_restricted, int *ret_fd, struct error *error);
+
+/** Lets a READY one go on without this process; it is absent then. Errors: its PID 1 is gone; it is not absent then */
+int member_detach(struct member *member, struct error *error);
 
 /** Ends it; it is absent then, and can begin again. Takes an absent one. */
 void member_end(struct member *member);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/pool/lease.h"
 #include "sandbox/pool/project.h"
 #include "sandbox/worker/spec.h"
 
@@ -46,6 +47,12 @@ struct invocation {
 	uint64_t stop_timeout_ms; /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */
 	char *database;		  /* db: which of the worker's; NULL: its only one */
 	uint64_t workers;	  /* test: how many worlds; 0: as the runner says */
+	char *worker_count;	  /* up: N, N% or auto; NULL: not said */
+	bool detach;		  /* up */
+	char *refill;		  /* up: the id of a detached pool; NULL: a new one */
+	uint64_t wait_timeout_ms; /* up, lease; 0: none */
+	enum pool_lease_reset reset_after; /* lease */
+	bool prefix;		  /* logs */
 	uint64_t slot;		  /* lease: the world's number + 1; 0: any */
 	uint64_t after;		  /* lease */
 	uint64_t retry;		  /* lease */

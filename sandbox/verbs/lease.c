@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sbx lease: a command in a free world, for as long as it runs. */
+/* sbx lease: a command in a free worker, for as long as it runs: of a test run where this is inside of one, else of a
+ * pool. */
 #include "sandbox/run/lease.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "sandbox/pool/lease.h"
 #include "sandbox/verbs/verbs.h"
+#include "sandbox/worker/annex.h"
+#include "sandbox/worker/relay.h"
 
-int verb_lease(struct invocation *invocation, struct error *error)
+static int lease_of_run(const struct invocation *invocation, struct error *error)
 {
 	struct lease_options options = { .slot = (int)invocation->slot - 1,
 					 .after = (unsigned)invocation->after,
@@ -24,4 +29,27 @@ int verb_lease(struct invocation *invocation, struct error *error)
 		(void)kill(getpid(), number);
 	}
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
+}
+
+static int lease_of_pool(const struct invocation *invocation, struct error *error)
+{
+	struct pool_lease_options options = { .name = invocation->spec.name,
+					      .slot = (int)invocation->slot - 1,
+					      .wait_timeout_ms = invocation->wait_timeout_ms,
+					      .reset = invocation->reset_after,
+					      .spec = &invocation->spec };
+	struct relay_result ended = { 0 };
+	int exit_code = EXIT_SBX_FAILED;
+	int result = pool_lease_run(&options, &ended, &exit_code, error);
+
+	if (result == 0)
+		relay_raise(&ended);
+	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
+}
+
+int verb_lease(struct invocation *invocation, struct error *error)
+{
+	bool is_in_run = getenv(LEASE_ENVIRONMENT_SOCKET) || access(ANNEX_SOCKET, F_OK) == 0;
+
+	return is_in_run ? lease_of_run(invocation, error) : lease_of_pool(invocation, error);
 }

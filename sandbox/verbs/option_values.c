@@ -17,6 +17,7 @@
 #include "netns/outbound.h"
 #include "netns/publish.h"
 #include "netns/reach.h"
+#include "sandbox/pool/count.h"
 #include "sandbox/registry/row.h"
 #include "sandbox/worker/request.h"
 
@@ -596,6 +597,20 @@ int option_set_status_fd(struct invocation *invocation, const struct option *opt
 }
 
 /* ---- logs ---- */
+
+int option_set_worker_count(struct invocation *invocation, const struct option *option, const char *value,
+			    struct error *error)
+{
+	struct count count;
+	int result = count_parse(value, &count);
+
+	if (result < 0)
+		return refuse_number(option, value, result, "a number of workers (1 to 256), a share of the processors, or auto",
+				     error);
+	text_free(&invocation->worker_count);
+	invocation->worker_count = text_duplicate(value);
+	return 0;
+}
 
 int option_set_tail(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
 {

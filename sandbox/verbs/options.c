@@ -5,6 +5,7 @@
 
 #include "base/macro.h"
 #include "base/text.h"
+#include "sandbox/pool/lease.h"
 #include "sandbox/verbs/option_values.h"
 
 static const struct option_choice homes[] = {
@@ -26,6 +27,13 @@ static const struct option_choice keeps[] = {
 	{ .word = "always", .value = KEEP_ALWAYS, .is_alias = true },
 	{ .word = "failed", .value = KEEP_FAILED },
 	{ .word = "never", .value = KEEP_NEVER },
+	{ 0 },
+};
+
+static const struct option_choice resets[] = {
+	{ .word = "each", .value = POOL_LEASE_RESET_EACH },
+	{ .word = "fail", .value = POOL_LEASE_RESET_FAIL },
+	{ .word = "never", .value = POOL_LEASE_RESET_NEVER },
 	{ 0 },
 };
 

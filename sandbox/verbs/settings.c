@@ -16,28 +16,48 @@ const struct option *settings_option(const char *key)
 	return NULL;
 }
 
-int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error)
+/* Those of options. @ret_keys the caller's, free(3) */
+static size_t list_keys(struct project_key **ret_keys)
 {
 	struct project_key *keys = calloc(option_count, sizeof(*keys));
-	owned_text here = getcwd(NULL, 0);
-	owned_text tree = NULL;
 	size_t count = 0;
-	int result;
 
 	if (!keys)
 		abort();
-	if (!here) {
-		free(keys);
-		return error_set(error, .number = errno, .step = "find the current directory");
-	}
 	for (size_t i = 0; i < option_count; i++)
 		if (option_table[i].key)
 			keys[count++] = (struct project_key){ .name = option_table[i].key,
 							      .repeats = option_table[i].repeats,
 							      .takes_value = option_table[i].value };
+	*ret_keys = keys;
+	return count;
+}
+
+int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error)
+{
+	owned_text here = getcwd(NULL, 0);
+	owned_text tree = NULL;
+	struct project_key *keys;
+	size_t count;
+	int result;
+
+	if (!here)
+		return error_set(error, .number = errno, .step = "find the current directory");
 	/* --file is below the current directory, as any other file name of the line; sbx.yaml lies in the tree. */
 	tree = path_normal(here, !invocation->file && invocation->spec.tree ? invocation->spec.tree : ".");
+	count = list_keys(&keys);
 	result = project_read(tree, invocation->file, keys, count, ret_project, error);
+	free(keys);
+	return result;
+}
+
+int settings_read_text(const char *name, const char *directory, const char *text, struct project *ret_project,
+		       struct error *error)
+{
+	struct project_key *keys;
+	size_t count = list_keys(&keys);
+	int result = project_read_text(name, directory, text, strlen(text), keys, count, ret_project, error);
+
 	free(keys);
 	return result;
 }

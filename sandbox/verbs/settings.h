@@ -8,6 +8,9 @@
 
 /** Reads the project's file: --file, or sbx.yaml of the tree. @return 1 found, 0 there is none, or -errno */
 int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error);
+/** The same for a text that was kept. @name what errors call it  @directory  where its relative paths begin */
+int settings_read_text(const char *name, const char *directory, const char *text, struct project *ret_project,
+		       struct error *error);
 /** Applies one value by its option's setter, unless the line (`given`) says otherwise. */
 int settings_apply(struct invocation *invocation, const struct project_setting *setting, const struct project *project,
 		   const struct project_settings *given, struct error *error);

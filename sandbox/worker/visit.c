@@ -243,6 +243,11 @@ int visit_stop(struct visit *visit, uint64_t grace_ms, struct error *error)
 	return result < 0 ? result : lock_wait(visit->worker.runtime_fd, visit->worker.worker.row.name, error);
 }
 
+int visit_restart(struct visit *visit, uint64_t grace_ms, struct error *error)
+{
+	return ask_restart(connection(visit), grace_ms, error);
+}
+
 int visit_wait(struct visit *visit, int *ret_exit_code, struct error *error)
 {
 	return ask_wait(connection(visit), ret_exit_code, error);

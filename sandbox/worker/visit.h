@@ -59,6 +59,8 @@ int visit_signal(struct visit *visit, int number, struct error *error);
 /** Asks the main payload to end and waits for the worker's end: its stop signal, then KILL after the grace.
  *  @grace_ms  ASK_OWN_GRACE (ask.h): the worker's own */
 int visit_stop(struct visit *visit, uint64_t grace_ms, struct error *error);
+/** Has its services ended and started anew, and waits until they are ready. @grace_ms as visit_stop() */
+int visit_restart(struct visit *visit, uint64_t grace_ms, struct error *error);
 /** Waits for the end of the main payload. @ret_exit_code as the shell counts */
 int visit_wait(struct visit *visit, int *ret_exit_code, struct error *error);
 

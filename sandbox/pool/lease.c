@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/pool/lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "sandbox/policy/environment.h"
+#include "sandbox/pool/count.h"
+#include "sandbox/pool/pool.h"
+#include "sandbox/pool/queue.h"
+#include "sandbox/worker/ask.h"
+#include "sandbox/worker/attach.h"
+#include "sandbox/worker/identity.h"
+#include "sandbox/worker/request.h"
+
+#define REFILL_LOG "refill.log"
+
+enum {
+	LOOK_MS = 50, /* for a world that somebody else makes anew */
+	REFILL_END_FD = 3,
+	REFILL_TEXT_MAX = 300,
+};
+
+struct leasing {
+	const struct pool_lease_options *options;
+	struct state_paths places;
+	struct pool pool;
+	int runtime_fd;
+	struct ticket ticket;
+	uint64_t deadline_ms;
+
+	/* Of whoever is first. */
+	int *sockets; /* to the PID 1 of each worker, which is asked; -1 */
+	unsigned missing;
+	unsigned stopped;
+	int refill_fd; /* readable when the child that makes worlds anew has ended; -1: there is none */
+	bool has_refilled;
+
+	unsigned worker; /* what was given */
+	int socket;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- making worlds anew ---- */
+
+/* Only what the pool was made with, and what leads to its place. */
+static void fill_refill_environment(const struct pool *pool, struct text_list *environment)
+{
+	static const char *const own[] = { "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "SBX_UPPER" };
+
+	for (size_t i = 0; i < pool->description.environment.count; i++)
+		text_list_add(environment, pool->description.environment.items[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		if (getenv(own[i]))
+			text_list_take(environment, text_format("%s=%s", own[i], getenv(own[i])));
+}
+
+/* In the child. It has no end of anything the caller waits for the end of. */
+__attribute__((noreturn)) static void exec_refill(const struct pool *pool, int end_fd)
+{
+	const char *const arguments[] = { "sbx", "up", "--detach", "--refill", pool->id, NULL };
+	owned_list environment = { 0 };
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int log_fd = openat(pool->fd, REFILL_LOG, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	fill_refill_environment(pool, &environment);
+	(void)setsid();
+	if (null_fd < 0 || log_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
+	    dup2(log_fd, STDERR_FILENO) < 0 || (end_fd != REFILL_END_FD && dup2(end_fd, REFILL_END_FD) < 0) ||
+	    fcntl(REFILL_END_FD, F_SETFD, 0) < 0)
+		_exit(EXIT_SBX_FAILED);
+	(void)fd_close_others((const int[]){ 0, 1, 2, REFILL_END_FD }, 4);
+	(void)execve("/proc/self/exe", (char *const *)arguments, environment.items);
+	_exit(EXIT_SBX_FAILED);
+}
+
+/* Leaves a child behind that makes anew what is missing. */
+static void start_refill(struct leasing *leasing)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (fd_pipe(ends, 0) < 0)
+		return; /* whoever comes next tries it */
+	pid = process_clone(0, NULL);
+	if (pid == 0)
+		exec_refill(&leasing->pool, ends[1]);
+	(void)close(ends[1]);
+	if (pid < 0)
+		fd_close(&ends[0]);
+	leasing->refill_fd = ends[0];
+}
+
+static int fail_refill(const struct leasing *leasing, struct error *error)
+{
+	owned_text text = NULL;
+	size_t size = 0;
+	const char *tail;
+
+	if (fd_read_file(leasing->pool.fd, REFILL_LOG, 0, &text, &size) < 0 || size == 0)
+		return error_set(error, .number = ECHILD, .step = "make a worker anew",
+				 .object = leasing->pool.description.name);
+	tail = size > REFILL_TEXT_MAX ? text + size - REFILL_TEXT_MAX : text;
+	return error_set(error, .number = ECHILD, .step = "make a worker anew",
+			 .object = leasing->pool.description.name, .cause = tail,
+			 .remedy = "'sbx down' ends the pool, 'sbx up' shows what its services write");
+}
+
+/* ---- asking ---- */
+
+static bool is_wanted(const struct leasing *leasing, unsigned index)
+{
+	return leasing->options->slot < 0 || (unsigned)leasing->options->slot == index;
+}
+
+/* Asks those that are not asked yet. */
+static void ask_all(struct leasing *leasing)
+{
+	const struct pool *pool = &leasing->pool;
+	struct request_header header = { .kind = REQUEST_LEASE, .argument = 1 };
+
+	leasing->missing = leasing->stopped = 0;
+	for (unsigned i = 0; i < pool->description.workers; i++) {
+		if (leasing->sockets[i] >= 0 || !is_wanted(leasing, i))
+			continue;
+		if (pool_connect(&leasing->places, pool, i, &leasing->sockets[i], NULL) == 0 &&
+		    request_send(leasing->sockets[i], &header, NULL, NULL) == 0)
+			continue;
+		fd_close(&leasing->sockets[i]);
+		if (pool_is_stopped(pool, i))
+			leasing->stopped++;
+		else
+			leasing->missing++;
+	}
+	if (leasing->missing == 0)
+		leasing->has_refilled = false;
+}
+
+static unsigned count_asked(const struct leasing *leasing)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < leasing->pool.description.workers; i++)
+		count += leasing->sockets[i] >= 0;
+	return count;
+}
+
+/* Its services have failed: it is of no use to anybody, and is made anew. */
+static void renew(struct leasing *leasing, unsigned index)
+{
+	struct error ignored = { 0 };
+
+	(void)ask_renewal(leasing->sockets[index], &ignored); /* a PID 1 that is gone: as asked */
+	fd_close(&leasing->sockets[index]);
+}
+
+/* @return 1 it is ours, or 0 */
+static int hear_worker(struct leasing *leasing, unsigned index)
+{
+	struct reply reply;
+
+	if (reply_receive(leasing->sockets[index], &reply, NULL) <= 0) {
+		fd_close(&leasing->sockets[index]);
+		return 0;
+	}
+	if (reply.kind == REPLY_FAILED)
+		renew(leasing, index);
+	if (reply.kind != REPLY_DONE)
+		return 0;
+	leasing->worker = index;
+	leasing->socket = fd_take(&leasing->sockets[index]);
+	return 1;
+}
+
+static int wait_ms(const struct leasing *leasing)
+{
+	uint64_t now = now_ms();
+	uint64_t left_ms = leasing->deadline_ms > now ? leasing->deadline_ms - now : 0;
+
+	if (leasing->missing > 0 && leasing->refill_fd < 0)
+		left_ms = MIN(left_ms, (uint64_t)LOOK_MS);
+	return leasing->deadline_ms == UINT64_MAX && left_ms > LOOK_MS ? -1 : (int)MIN(left_ms, (uint64_t)INT32_MAX);
+}
+
+static int fail_timeout(const struct leasing *leasing, struct error *error)
+{
+	return error_set(error, .number = ETIMEDOUT, .step = "get a worker of the pool",
+			 .object = leasing->pool.description.name, .cause = "none was free in time",
+			 .remedy = "raise --wait-timeout, or start more with 'sbx up -n N'");
+}
+
+/* Whether there is any use in waiting. */
+static int check_hope(struct leasing *leasing, struct error *error)
+{
+	const struct pool *pool = &leasing->pool;
+	owned_pool now = POOL_NONE;
+
+	if (count_asked(leasing) > 0)
+		return 0;
+	if (pool_open(&leasing->places, pool->id, &now, NULL) < 0 || (!now.is_alive && !pool->description.is_detached))
+		return error_set(error, .number = ESRCH, .step = "get a worker of the pool",
+				 .object = pool->description.name, .cause = "the pool has ended",
+				 .remedy = "start one with 'sbx up -d'");
+	if (leasing->missing == 0)
+		return error_set(error, .number = ESRCH, .step = "get a worker of the pool",
+				 .object = pool->description.name,
+				 .cause = leasing->stopped ? "it was stopped with 'sbx stop'" : "it has no such worker",
+				 .remedy = leasing->stopped ? "'sbx down' and 'sbx up -d' start it anew" : NULL);
+	return leasing->has_refilled ? fail_refill(leasing, error) : 0;
+}
+
+static int wait_for_answer(struct leasing *leasing)
+{
+	unsigned count = leasing->pool.description.workers;
+	struct pollfd *polled = calloc(count + 1, sizeof(*polled));
+	int result = 0;
+
+	if (!polled)
+		abort();
+	for (unsigned i = 0; i < count; i++)
+		polled[i] = (struct pollfd){ .fd = leasing->sockets[i], .events = POLLIN };
+	polled[count] = (struct pollfd){ .fd = leasing->refill_fd, .events = POLLIN };
+	if (poll(polled, count + 1, wait_ms(leasing)) > 0) {
+		for (unsigned i = 0; i < count && result == 0; i++)
+			if (polled[i].revents)
+				result = hear_worker(leasing, i);
+		if (polled[count].revents) {
+			fd_close(&leasing->refill_fd);
+			leasing->has_refilled = true;
+		}
+	}
+	free(polled);
+	return result;
+}
+
+/* As the first in the queue. */
+static int take_worker(struct leasing *leasing, struct error *error)
+{
+	for (;;) {
+		int result;
+
+		ask_all(leasing);
+		if (leasing->missing > 0 && leasing->refill_fd < 0 && !leasing->has_refilled &&
+		    leasing->pool.description.is_detached)
+			start_refill(leasing);
+		result = check_hope(leasing, error);
+		if (result == 0)
+			result = wait_for_answer(leasing);
+		if (result != 0)
+			return MIN(result, 0);
+		if (now_ms() >= leasing->deadline_ms)
+			return fail_timeout(leasing, error);
+	}
+}
+
+static int get_worker(struct leasing *leasing, struct error *error)
+{
+	unsigned count = leasing->pool.description.workers;
+	owned_text queue = leasing->options->slot < 0
+				   ? text_duplicate(leasing->pool.id)
+				   : text_format("%s.w%d", leasing->pool.id, leasing->options->slot);
+	int result = queue_enter(leasing->runtime_fd, queue, &leasing->ticket, error);
+
+	if (result < 0)
+		return result;
+	result = queue_wait(&leasing->ticket, leasing->deadline_ms, error);
+	if (result == -ETIMEDOUT)
+		return fail_timeout(leasing, error);
+	if (result < 0)
+		return result;
+	leasing->sockets = malloc(count * sizeof(*leasing->sockets));
+	if (!leasing->sockets)
+		abort();
+	for (unsigned i = 0; i < count; i++)
+		leasing->sockets[i] = -1;
+	result = take_worker(leasing, error);
+	/* What two gave at the same moment goes back. */
+	for (unsigned i = 0; i < count; i++)
+		fd_close(&leasing->sockets[i]);
+	queue_leave(&leasing->ticket);
+	return result;
+}
+
+/* ---- the command ---- */
+
+/* The caller's, as `run` would pass it on, over the world's; but where HOME is and which worker this is, is the
+ * world's. */
+static void fill_environment(const struct spec *spec, struct text_list *set, struct text_list *unset)
+{
+	owned_list own = { 0 };
+	owned_list changes = { 0 };
+
+	environment_build(environ, &spec->environment, NULL, NULL, &own, NULL);
+	environment_list_changes(environ, &spec->environment, &changes, unset);
+	for (size_t i = 0; i < own.count; i++)
+		if (!text_starts_with(own.items[i], "SBX_") && !text_starts_with(own.items[i], "SBX=") &&
+		    !text_starts_with(own.items[i], "HOME=") && !text_starts_with(own.items[i], "PWD="))
+			text_list_add(set, own.items[i]);
+	for (size_t i = 0; i < changes.count; i++)
+		text_list_add(set, changes.items[i]);
+}
+
+static int run_command(const struct leasing *leasing, struct relay_result *ret_result, int *ret_exit_code,
+		       struct error *error)
+{
+	const struct spec *spec = leasing->options->spec;
+	struct attach_options options = { .spec = spec, .directory = spec->workdir };
+	owned_text here = NULL;
+	owned_list set = { 0 };
+	owned_list unset = { 0 };
+	struct relay *relay = NULL;
+	int result;
+
+	fill_environment(spec, &set, &unset);
+	options.set = set;
+	options.unset = unset;
+	if (!spec->workdir && path_canonical(".", &here) == 0 && path_is_below(here, leasing->pool.description.tree))
+		options.directory = here;
+	result = attach_start(leasing->socket, &options, &relay, error);
+	if (result == 0)
+		result = attach_follow(relay, leasing->socket, -1, ret_result, ret_exit_code, error);
+	relay_close(relay);
+	return result;
+}
+
+/* Of an owner in the foreground the renewal is its business. */
+static void reset(struct leasing *leasing, int exit_code)
+{
+	enum pool_lease_reset when = leasing->options->reset;
+	struct error ignored = { 0 };
+
+	if (when == POOL_LEASE_RESET_NEVER || (when == POOL_LEASE_RESET_FAIL && exit_code == 0))
+		return;
+	(void)ask_renewal(leasing->socket, &ignored); /* a PID 1 that is gone: as asked */
+	fd_close(&leasing->socket);
+	if (leasing->pool.description.is_detached)
+		start_refill(leasing);
+}
+
+static int find_pool(struct leasing *leasing, struct error *error)
+{
+	struct identity identity;
+	owned_text here = NULL;
+	int result = identity_read(false, &identity, error);
+
+	if (result < 0)
+		return result;
+	state_paths_find(identity.home, &leasing->places);
+	identity_release(&identity);
+	result = path_canonical(".", &here);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "find the current directory");
+	result = pool_find(&leasing->places, leasing->options->name, here, &leasing->pool, error);
+	if (result == 0)
+		result = state_open_runtime(&leasing->places, STATE_MAKE, &leasing->runtime_fd, error);
+	return MIN(result, 0);
+}
+
+int pool_lease_run(const struct pool_lease_options *options, struct relay_result *ret_result, int *ret_exit_code,
+		   struct error *error)
+{
+	struct leasing leasing = { .options = options,
+				   .pool = POOL_NONE,
+				   .runtime_fd = -1,
+				   .ticket = TICKET_NONE,
+				   .refill_fd = -1,
+				   .socket = -1,
+				   .deadline_ms = options->wait_timeout_ms ? now_ms() + options->wait_timeout_ms
+									   : UINT64_MAX };
+	int result = find_pool(&leasing, error);
+
+	*ret_exit_code = EXIT_SBX_FAILED;
+	*ret_result = (struct relay_result){ 0 };
+	if (result == 0)
+		result = get_worker(&leasing, error);
+	if (result == 0) {
+		result = run_command(&leasing, ret_result, ret_exit_code, error);
+		if (result == 0 || ret_result->has_ended)
+			reset(&leasing, *ret_exit_code);
+	}
+	fd_close(&leasing.socket);
+	fd_close(&leasing.refill_fd);
+	queue_leave(&leasing.ticket);
+	free(leasing.sockets);
+	fd_close(&leasing.runtime_fd);
+	pool_release(&leasing.pool);
+	state_paths_release(&leasing.places);
+	return result;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lease of a pool: a command in the next free worker, which is its alone until it ends.
+ *
+ * How it works. Who wants one takes a ticket (queue.h). Who is first asks the PID 1s of all workers at once, and takes
+ * the first that is given; each PID 1 is the truth about its own lease, which is a connection: however that ends, the
+ * worker is free. In a detached pool whoever is first also sees to it that a world that has died is made anew, by a
+ * child that it leaves behind (finding 43). Host side. */
+#ifndef SBX_POOL_LEASE_H
+#define SBX_POOL_LEASE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "sandbox/worker/relay.h"
+#include "sandbox/worker/spec.h"
+
+/* When the worker is made anew afterwards. */
+enum pool_lease_reset {
+	POOL_LEASE_RESET_NEVER,
+	POOL_LEASE_RESET_EACH,
+	POOL_LEASE_RESET_FAIL, /* when the command's exit status was not 0 */
+};
+
+struct pool_lease_options {
+	const char *name;	  /* of the pool; NULL: the newest of the current tree */
+	int slot;		  /* that worker; -1: any */
+	uint64_t wait_timeout_ms; /* 0: waits for ever */
+	enum pool_lease_reset reset;
+	const struct spec *spec; /* payload, environment, workdir, pass_fds, timeout; borrowed */
+};
+
+/** Waits for a worker, runs the command in it with terminal and signals as `exec` does, and gives it back.
+ *  @ret_exit_code  its own, 128 + signal, 124, or 125 to 127   @ret_result  for relay_raise()
+ *  Errors: there is no pool; ETIMEDOUT: no worker was free in time; of attach_follow() */
+int pool_lease_run(const struct pool_lease_options *options, struct relay_result *ret_result, int *ret_exit_code,
+		   struct error *error);
+
+#endif

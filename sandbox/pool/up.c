@@ -1,0 +1,938 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works. One process makes all worlds at once and drives them from one poll loop: signals, a time limit, each
+ * world's PID 1, and what is new in their logs. Services are started, watched and logged by the PID 1 of each world
+ * (services.h), which tells what becomes of them.
+ *
+ * In the foreground this process stays and owns the worlds: its end is theirs. It shows the logs, makes a world anew
+ * that has died or is to be renewed, and ends when it is told to, when all worlds were stopped, or when all services
+ * have ended by themselves. Ctrl-C ends the services in good order, a second one at once.
+ *
+ * Detached, it lets go of the worlds once all are ready: from then on each PID 1 is on its own, holds its lock and the
+ * claim of the pool's directory, and restarts its services by their policy. Whoever leases (lease.h) has a world that
+ * has died made anew: up_refill(). */
+#include "sandbox/pool/up.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "base/process.h"
+#include "base/table.h"
+#include "sandbox/pool/declared.h"
+#include "sandbox/pool/logs.h"
+#include "sandbox/pool/member.h"
+#include "sandbox/pool/progress.h"
+#include "sandbox/pool/services.h"
+#include "sandbox/registry/collect.h"
+#include "sandbox/registry/lock.h"
+#include "sandbox/worker/ask.h"
+#include "sandbox/worker/identity.h"
+#include "sandbox/worker/probe.h"
+
+enum {
+	DEATHS_MAX = 3,	   /* of a world in a row without having been ready: it is not made anew again */
+	LOOK_MS = 100,	   /* at the logs, where the machine has no inotify instance left; at the live lines' times */
+	FIXED_POLLED = 3, /* signals, timer, logs */
+};
+
+struct up;
+
+struct slot {
+	struct up *up;
+	unsigned index;
+	char *name; /* "NAME.w2" */
+	struct member member;
+	struct service_list list;
+	struct services *services;
+	struct server_guest guest;
+	bool *has_ended; /* of each service: by itself */
+	unsigned deaths;
+	bool was_ready;
+	bool is_stopped; /* on purpose: not made anew */
+	bool is_renewed;
+};
+
+struct up {
+	const struct up_options *options;
+	struct spec spec;
+	struct pool *pool;
+	struct slot *slots;
+	unsigned count;
+	struct progress *progress;
+	struct logs *logs;
+	int signal_fd;
+	int timer_fd;
+	bool is_refill;
+	bool all_were_ready;
+	bool is_stopping;
+	int stopped_by; /* signal */
+	bool is_killed;
+	unsigned worst_status; /* of services that ended by themselves */
+	bool has_failed;
+	bool has_failed_to_show; /* the logs: its reader has gone */
+	struct error *error;
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void say(struct up *up, const struct slot *slot, const char *line)
+{
+	owned_text message = slot ? text_format("w%u: %s", slot->index, line) : text_duplicate(line);
+
+	if (up->progress)
+		progress_say(up->progress, message);
+	else
+		up->options->say(message);
+}
+
+static void say_error(struct up *up, const struct slot *slot, const struct error *error)
+{
+	char text[2 * sizeof(*error)];
+
+	error_format(error, text, sizeof(text));
+	say(up, slot, text);
+}
+
+static void set_phase(struct up *up, const struct slot *slot, enum progress_state state, const char *phase)
+{
+	if (up->progress)
+		progress_set(up->progress, slot->index, state, phase, now_ms());
+}
+
+static void fail(struct up *up, const struct slot *slot, const struct error *error)
+{
+	if (up->has_failed)
+		return;
+	*up->error = *error;
+	(void)error_context(up->error, "worker w%u", slot->index);
+	set_phase(up, slot, PROGRESS_BAD, "failed");
+	up->has_failed = true;
+}
+
+/* ---- what the worlds tell ---- */
+
+static const char *service_name(const struct slot *slot, unsigned index)
+{
+	return index < slot->list.count ? slot->list.items[index].name : "";
+}
+
+static void set_service_phase(struct up *up, const struct slot *slot, unsigned index, const char *what)
+{
+	owned_text phase = text_format("%s %s", service_name(slot, index), what);
+
+	set_phase(up, slot, PROGRESS_BUSY, phase);
+}
+
+static void hear(void *argument, struct member *member, const struct reply *reply)
+{
+	struct slot *slot = argument;
+	struct up *up = slot->up;
+	struct services_news news = services_news_unpack(reply->number);
+
+	if (reply->kind != REPLY_SERVICE)
+		return;
+	switch (news.state) {
+	case SERVICE_WAITING:
+		break;
+	case SERVICE_STARTED:
+		set_service_phase(up, slot, news.index, "starts");
+		break;
+	case SERVICE_READY:
+		if (!slot->was_ready)
+			set_service_phase(up, slot, news.index, "is ready");
+		break;
+	case SERVICE_COMPLETED:
+		set_service_phase(up, slot, news.index, "is done");
+		break;
+	case SERVICE_RESTARTING:
+		say_error(up, slot, &reply->error);
+		break;
+	case SERVICE_FAILED:
+		member_fail(member, &reply->error);
+		break;
+	case SERVICE_ENDED:
+		say_error(up, slot, &reply->error);
+		if (news.index < slot->list.count)
+			slot->has_ended[news.index] = true;
+		up->worst_status = MAX(up->worst_status, news.status);
+		break;
+	case SERVICES_ALL_READY:
+		member_set_ready(member);
+		slot->was_ready = true;
+		slot->deaths = 0;
+		set_phase(up, slot, PROGRESS_GOOD, "ready");
+		break;
+	case SERVICES_STOPPED:
+		slot->is_stopped = true;
+		break;
+	case SERVICES_RENEWED:
+		slot->is_renewed = true;
+		break;
+	}
+}
+
+/* ---- one world ---- */
+
+static int fill_services(struct up *up, struct slot *slot, struct error *error)
+{
+	const struct declared_options declared = { .project = up->options->project,
+						   .caller = environ,
+						   .worker = slot->index,
+						   .workers = up->count,
+						   .shared = DECLARED_REFUSE_SHARED };
+	int result = 0;
+
+	if (up->spec.payload.count > 0)
+		declared_add_command(&slot->list, "main", &up->spec.payload, slot->index, up->count);
+	else
+		result = declared_services(&declared, &slot->list, error);
+	slot->has_ended = calloc(slot->list.count + 1, sizeof(*slot->has_ended));
+	if (!slot->has_ended)
+		abort();
+	return result;
+}
+
+/* The files of a world's predecessor are added to; what it says of its end is not. */
+static int open_log_directory(struct up *up, const struct slot *slot, int *ret_fd, struct error *error)
+{
+	owned_text name = text_format("w%u", slot->index);
+	int fd = -1;
+
+	if ((mkdirat(up->pool->fd, name, 0700) == 0 || errno == EEXIST))
+		fd = openat(up->pool->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(error, .number = errno, .step = "make the directory of the logs", .object = name);
+	(void)unlinkat(fd, SERVICES_STOPPED_FILE, 0);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int follow_logs(struct up *up, const struct slot *slot, int log_fd, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < slot->list.count && result == 0; i++) {
+		owned_text prefix = slot->list.count > 1 ? text_format("w%u %s", slot->index, slot->list.items[i].name)
+							 : text_format("w%u", slot->index);
+
+		result = logs_add(up->logs, log_fd, slot->list.items[i].name, prefix, error);
+	}
+	return result;
+}
+
+static int start_world(struct up *up, struct slot *slot, struct error *error)
+{
+	owned_text log_path = text_format("%s/w%u", up->pool->path, slot->index);
+	owned_fd log_fd = -1;
+	struct member_options options = { .spec = &up->spec,
+					  .name = slot->name,
+					  .run = up->pool->id,
+					  .index = (int)slot->index,
+					  .count = up->count,
+					  .log_directory = log_path,
+					  .hold_fd = up->pool->fd };
+	bool is_first = !slot->has_ended;
+	int result = is_first ? fill_services(up, slot, error) : 0;
+
+	if (result == 0)
+		result = open_log_directory(up, slot, &log_fd, error);
+	if (result == 0 && is_first && up->logs)
+		result = follow_logs(up, slot, log_fd, error);
+	if (result == 0)
+		result = services_new(&slot->list, log_fd, &slot->services, error);
+	if (result < 0)
+		return result;
+	slot->guest = services_guest(slot->services);
+	options.guest = &slot->guest;
+	options.log_fd = log_fd;
+	slot->member.hear = hear;
+	slot->member.argument = slot;
+	slot->was_ready = slot->is_stopped = slot->is_renewed = false;
+	set_phase(up, slot, PROGRESS_BUSY, "starts");
+	return member_begin(&slot->member, &options, NULL, 0, up->options->say, error);
+}
+
+static void end_world(struct slot *slot)
+{
+	member_end(&slot->member);
+	services_free(slot->services);
+	slot->services = NULL;
+}
+
+/* It has died, or was ended. */
+static void settle_dead(struct up *up, struct slot *slot)
+{
+	struct error error = slot->member.error;
+	bool is_meant = slot->is_stopped || slot->is_renewed || up->is_stopping;
+	bool is_renewed = slot->is_renewed;
+	bool was_ready = slot->was_ready;
+
+	if (!is_meant)
+		(void)error_context(&error, "worker w%u", slot->index);
+	end_world(slot);
+	if (up->is_stopping || slot->is_stopped) {
+		set_phase(up, slot, PROGRESS_BUSY, "ended");
+		return;
+	}
+	if (!is_meant && (!up->all_were_ready || up->options->is_detached)) {
+		fail(up, slot, &error);
+		return;
+	}
+	if (!is_meant) {
+		say_error(up, NULL, &error);
+		slot->deaths = was_ready ? 1 : slot->deaths + 1;
+	}
+	if (slot->deaths >= DEATHS_MAX) {
+		fail(up, slot, &error);
+		return;
+	}
+	if (!is_renewed)
+		say(up, slot, "made anew");
+	for (size_t i = 0; i < slot->list.count; i++)
+		slot->has_ended[i] = false;
+	if (start_world(up, slot, &error) < 0)
+		fail(up, slot, &error);
+}
+
+/* ---- all of them ---- */
+
+static bool are_all(const struct up *up, enum member_state state)
+{
+	for (unsigned i = 0; i < up->count; i++)
+		if (up->slots[i].name && up->slots[i].member.state != state)
+			return false;
+	return true;
+}
+
+/* Nothing runs any more: not for one that was never to run anything. */
+static bool have_all_ended(const struct up *up)
+{
+	bool any = false;
+
+	for (unsigned i = 0; i < up->count; i++) {
+		const struct slot *slot = &up->slots[i];
+
+		if (slot->member.state == MEMBER_ABSENT)
+			continue;
+		if (slot->member.state != MEMBER_READY)
+			return false;
+		for (size_t j = 0; j < slot->list.count; j++) {
+			if (!slot->has_ended[j])
+				return false;
+			any = true;
+		}
+		if (slot->list.count == 0)
+			return false;
+	}
+	return any;
+}
+
+static void begin_stop(struct up *up)
+{
+	struct request_header header = { .kind = REQUEST_STOP, .argument = -1 };
+
+	if (up->is_stopping) {
+		up->is_killed = true;
+		for (unsigned i = 0; i < up->count; i++)
+			fd_close(&up->slots[i].member.launched.control_fd);
+		return;
+	}
+	up->is_stopping = true;
+	for (unsigned i = 0; i < up->count; i++) {
+		struct slot *slot = &up->slots[i];
+
+		if (slot->member.state == MEMBER_ABSENT)
+			continue;
+		set_phase(up, slot, PROGRESS_BUSY, "ends");
+		/* A PID 1 that is gone is seen at the connection's end. */
+		(void)request_send(slot->member.launched.control_fd, &header, NULL, NULL);
+	}
+}
+
+static void hear_signals(struct up *up)
+{
+	struct signalfd_siginfo information;
+
+	while (read(up->signal_fd, &information, sizeof(information)) == (ssize_t)sizeof(information)) {
+		up->stopped_by = (int)information.ssi_signo;
+		begin_stop(up);
+	}
+}
+
+static void hear_timer(struct up *up)
+{
+	owned_text cause = NULL;
+	uint64_t expirations;
+
+	(void)!read(up->timer_fd, &expirations, sizeof(expirations));
+	for (unsigned i = 0; i < up->count && !up->has_failed; i++)
+		if (up->slots[i].name && up->slots[i].member.state != MEMBER_READY) {
+			struct error error = { 0 };
+
+			(void)error_set(&error, .number = ETIMEDOUT, .step = "wait until it is ready",
+					.object = up->slots[i].name, .cause = "the time of --wait-timeout is over",
+					.remedy = "'sbx up' without -d shows what it writes meanwhile");
+			fail(up, &up->slots[i], &error);
+		}
+}
+
+static void show_logs(struct up *up)
+{
+	struct error error = { 0 };
+
+	if (!up->logs || up->has_failed_to_show || !logs_has_news(up->logs))
+		return;
+	if (up->progress)
+		progress_hide(up->progress);
+	/* A pipe whose reader has gone: as with any program that writes there, it is the end. */
+	if (logs_show(up->logs, &error) < 0) {
+		up->has_failed_to_show = true;
+		if (!up->is_stopping)
+			begin_stop(up);
+	}
+	if (up->progress && !up->all_were_ready)
+		progress_show(up->progress);
+}
+
+static size_t prepare_poll(const struct up *up, struct pollfd *polled)
+{
+	size_t count = 0;
+
+	polled[count++] = (struct pollfd){ .fd = up->signal_fd, .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = up->timer_fd, .events = POLLIN };
+	polled[count++] = (struct pollfd){ .fd = up->logs ? logs_fd(up->logs) : -1, .events = POLLIN };
+	for (unsigned i = 0; i < up->count; i++)
+		polled[count++] = (struct pollfd){ .fd = member_fd(&up->slots[i].member), .events = POLLIN };
+	return count;
+}
+
+static void hear_world(struct up *up, struct member *member)
+{
+	/* What is weaker than usual is said while it is made. */
+	bool may_say = up->progress && member->state == MEMBER_STARTING;
+
+	if (may_say)
+		progress_hide(up->progress);
+	member_hear(member, up->options->say);
+	if (may_say)
+		progress_show(up->progress);
+}
+
+static void step(struct up *up)
+{
+	struct pollfd polled[FIXED_POLLED + COUNT_WORKERS_MAX];
+	size_t count = prepare_poll(up, polled);
+	bool must_look = up->logs && logs_fd(up->logs) < 0;
+
+	if (poll(polled, count, must_look ? LOOK_MS : -1) < 0)
+		return;
+	for (unsigned i = 0; i < up->count; i++)
+		if (polled[FIXED_POLLED + i].revents)
+			hear_world(up, &up->slots[i].member);
+	show_logs(up);
+	if (polled[0].revents)
+		hear_signals(up);
+	if (polled[1].revents)
+		hear_timer(up);
+	for (unsigned i = 0; i < up->count && !up->has_failed; i++)
+		if (up->slots[i].member.state == MEMBER_DEAD || (up->is_killed && up->slots[i].name))
+			settle_dead(up, &up->slots[i]);
+}
+
+/* ---- beginning ---- */
+
+static int take_signals(struct up *up, sigset_t *ret_before, struct error *error)
+{
+	static const int heard[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction action;
+	sigset_t taken;
+
+	sigemptyset(&taken);
+	for (size_t i = 0; i < ARRAY_SIZE(heard); i++)
+		if (sigaction(heard[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(&taken, heard[i]);
+	up->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+	up->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (up->signal_fd < 0 || up->timer_fd < 0)
+		return error_set(error, .number = errno, .step = "listen for signals");
+	(void)sigprocmask(SIG_BLOCK, &taken, ret_before);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return 0;
+}
+
+static void start_timer(const struct up *up)
+{
+	uint64_t ms = up->options->wait_timeout_ms;
+	struct itimerspec timer = { .it_value = { .tv_sec = (time_t)(ms / 1000),
+						  .tv_nsec = (long)(ms % 1000) * 1000000 } };
+
+	(void)timerfd_settime(up->timer_fd, 0, &timer, NULL);
+}
+
+static void stop_timer(const struct up *up)
+{
+	struct itimerspec timer = { 0 };
+
+	(void)timerfd_settime(up->timer_fd, 0, &timer, NULL);
+}
+
+static void make_slots(struct up *up, unsigned count)
+{
+	up->slots = calloc(count, sizeof(*up->slots));
+	if (!up->slots)
+		abort();
+	up->count = count;
+	for (unsigned i = 0; i < count; i++) {
+		up->slots[i].up = up;
+		up->slots[i].index = i;
+		member_init(&up->slots[i].member);
+	}
+}
+
+static void free_slots(struct up *up)
+{
+	/* All at once, so that the kernel's work is done side by side. */
+	for (unsigned i = 0; i < up->count; i++)
+		fd_close(&up->slots[i].member.launched.control_fd);
+	for (unsigned i = 0; i < up->count; i++) {
+		struct slot *slot = &up->slots[i];
+
+		end_world(slot);
+		service_list_release(&slot->list);
+		free(slot->has_ended);
+		text_free(&slot->name);
+	}
+	free(up->slots);
+	up->slots = NULL;
+	up->count = 0;
+}
+
+static void begin_showing(struct up *up)
+{
+	struct table_options output;
+	owned_text title = text_format("sbx up: %u worker%s", up->count, up->count == 1 ? "" : "s");
+	struct progress_options progress = { .fd = STDERR_FILENO,
+					     .mode = progress_choose_mode(STDERR_FILENO, up->count),
+					     .workers = up->count,
+					     .title = title };
+	struct logs_options logs = { .fds = { STDOUT_FILENO, STDOUT_FILENO }, .tail = LOG_TAIL_ALL };
+
+	if (up->is_refill)
+		return;
+	table_options_init(&output, STDERR_FILENO);
+	progress.has_colour = output.has_colour;
+	progress.width = output.width;
+	up->progress = progress_new(&progress);
+	if (up->options->is_detached)
+		return;
+	table_options_init(&output, STDOUT_FILENO);
+	logs.has_colour = output.has_colour;
+	up->logs = logs_new(&logs);
+}
+
+/* Until all are ready. */
+static int wait_until_ready(struct up *up)
+{
+	if (up->options->wait_timeout_ms > 0)
+		start_timer(up);
+	while (!up->has_failed && !up->is_stopping && !are_all(up, MEMBER_READY))
+		step(up);
+	stop_timer(up);
+	if (up->has_failed)
+		return -MAX(up->error->number, 1);
+	if (!up->is_stopping) {
+		up->all_were_ready = true;
+		if (up->progress)
+			progress_finish(up->progress);
+	}
+	return 0;
+}
+
+/* Those that have a name, all at once. */
+static int start_worlds(struct up *up, unsigned first, struct error *error)
+{
+	int result = 0;
+
+	for (unsigned i = first; i < up->count && result == 0; i++)
+		if (up->slots[i].name) {
+			result = start_world(up, &up->slots[i], error);
+			if (result < 0)
+				(void)error_context(error, "worker w%u", i);
+		}
+	return result;
+}
+
+static void name_slots(struct up *up)
+{
+	for (unsigned i = 0; i < up->count; i++)
+		up->slots[i].name = pool_worker_name(up->pool, i);
+}
+
+/* ---- how many ---- */
+
+static unsigned known_count(const struct up_options *options, const struct count_machine *machine)
+{
+	if (options->count.number)
+		return options->count.number;
+	return options->count.percent ? count_percent(options->count.percent, machine->processors) : 1;
+}
+
+/* -n auto: the first worker shows what one takes. Where that many fit it stays; else all is begun anew, since it was
+ * told how many there are. */
+static int start_auto(struct up *up, const struct count_machine *machine, struct error *error)
+{
+	char reason[COUNT_REASON_SIZE];
+	struct count_size size;
+	unsigned count = up->count;
+	unsigned fits;
+	int result = start_world(up, &up->slots[0], error);
+
+	if (result < 0)
+		return result;
+	while (!up->has_failed && !up->is_stopping && up->slots[0].member.state != MEMBER_READY)
+		step(up);
+	if (up->has_failed)
+		return -MAX(up->error->number, 1);
+	count_measure(up->slots[0].member.launched.pid, &size);
+	fits = count_fit(machine, &size, reason);
+	say(up, NULL, reason);
+	if (fits < count) {
+		free_slots(up);
+		make_slots(up, fits);
+		name_slots(up);
+		return start_worlds(up, 0, error);
+	}
+	return start_worlds(up, 1, error);
+}
+
+/* ---- the end ---- */
+
+static int detach_all(struct up *up, struct error *error)
+{
+	int result = 0;
+
+	for (unsigned i = 0; i < up->count && result == 0; i++)
+		if (up->slots[i].name)
+			result = member_detach(&up->slots[i].member, error);
+	if (result < 0)
+		return result;
+	up->pool->description.is_detached = true;
+	return up->is_refill ? 0 : pool_write(up->pool, error);
+}
+
+/* Until it is told to end, or nothing is left to look after. */
+static int stay(struct up *up)
+{
+	while (!up->has_failed && !are_all(up, MEMBER_ABSENT)) {
+		step(up);
+		if (!up->is_stopping && have_all_ended(up))
+			begin_stop(up);
+	}
+	return up->has_failed ? -MAX(up->error->number, 1) : 0;
+}
+
+static void release(struct up *up)
+{
+	free_slots(up);
+	if (up->logs && !up->has_failed_to_show) {
+		if (up->progress)
+			progress_hide(up->progress);
+		(void)logs_finish(up->logs, NULL);
+	}
+	logs_free(up->logs);
+	progress_free(up->progress);
+	fd_close(&up->signal_fd);
+	fd_close(&up->timer_fd);
+}
+
+/* ---- up ---- */
+
+static void copy_list(const struct text_list *from, struct text_list *to)
+{
+	for (size_t i = 0; i < from->count; i++)
+		text_list_add(to, from->items[i]);
+}
+
+/* What a world's environment has of its own is given to each anew. */
+static void copy_environment(const struct text_list *from, struct text_list *to)
+{
+	for (size_t i = 0; i < from->count; i++)
+		if (!text_starts_with(from->items[i], "SBX"))
+			text_list_add(to, from->items[i]);
+}
+
+static void describe(struct up *up)
+{
+	const struct pool_description *given = up->options->description;
+	struct pool_description *description = &up->pool->description;
+	const struct worker_plan *plan = &up->slots[0].member.plan;
+
+	if (description->tree)
+		return;
+	description->tree = text_duplicate(plan->tree);
+	copy_list(&given->arguments, &description->arguments);
+	description->directory = text_duplicate(given->directory);
+	copy_environment(&plan->environment, &description->environment);
+	description->settings_file = text_duplicate(given->settings_file);
+	description->settings_directory = text_duplicate(given->settings_directory);
+	description->settings_text = text_duplicate(given->settings_text);
+}
+
+static int start_pool(struct up *up, struct error *error)
+{
+	struct count_machine machine;
+	bool is_auto = up->options->count.is_auto;
+	int result;
+
+	count_read_machine(&machine);
+	make_slots(up, is_auto ? count_fit(&machine, NULL, NULL) : known_count(up->options, &machine));
+	up->pool->description.workers = up->count;
+	begin_showing(up);
+	name_slots(up);
+	if (is_auto)
+		result = start_auto(up, &machine, error);
+	else
+		result = start_worlds(up, 0, error);
+	if (result < 0)
+		return result;
+	/* From now on `down` finds it. */
+	for (size_t i = 0; i < up->slots[0].member.plan.messages.count; i++)
+		say(up, NULL, up->slots[0].member.plan.messages.items[i]);
+	up->pool->description.workers = up->count;
+	describe(up);
+	return pool_write(up->pool, error);
+}
+
+static void say_ready(struct up *up)
+{
+	owned_text line = text_format("%u worker%s ready: sbx lease -- COMMAND, sbx exec w0 COMMAND, sbx logs w0, sbx down",
+				      up->count, up->count == 1 ? " is" : "s are");
+
+	say(up, NULL, line);
+}
+
+static int run_pool(struct up *up, struct error *error)
+{
+	int result = start_pool(up, error);
+
+	if (result == 0)
+		result = wait_until_ready(up);
+	if (result < 0)
+		return result;
+	if (!up->is_stopping && up->options->is_detached) {
+		result = detach_all(up, error);
+		if (result == 0)
+			say_ready(up);
+		return result;
+	}
+	if (!up->is_stopping && up->progress)
+		say_ready(up);
+	return stay(up);
+}
+
+/* What earlier pools left whose worlds are gone: one that was killed, or of this tree, after a reboot, say. */
+static void remove_dead_pools(const struct state_paths *places, const char *tree)
+{
+	owned_pool_list list = { 0 };
+	struct error ignored = { 0 };
+
+	if (pool_list(places, &list, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < list.count; i++)
+		if (!list.items[i].is_alive && (!list.items[i].description.is_detached ||
+						text_equal(list.items[i].description.tree, tree)))
+			(void)pool_remove(&list.items[i], NULL);
+}
+
+static int find_places(struct state_paths *ret_places, struct error *error)
+{
+	struct identity identity;
+	int result = identity_read(false, &identity, error);
+
+	if (result < 0)
+		return result;
+	state_paths_find(identity.home, ret_places);
+	identity_release(&identity);
+	return 0;
+}
+
+int up_run(const struct up_options *options, int *ret_exit_code, struct error *error)
+{
+	owned_pool pool = POOL_NONE;
+	struct state_paths places = { 0 };
+	struct up up = { .options = options,
+			 .spec = *options->spec,
+			 .pool = &pool,
+			 .signal_fd = -1,
+			 .timer_fd = -1,
+			 .error = error };
+	owned_text tree = NULL;
+	sigset_t before;
+	bool is_left;
+	int result = find_places(&places, error);
+
+	*ret_exit_code = EXIT_SBX_FAILED;
+	if (result < 0)
+		return result;
+	if (path_canonical(options->spec->tree ? options->spec->tree : ".", &tree) == 0)
+		remove_dead_pools(&places, tree);
+	(void)collect_dead(&places, COLLECT_REMOVE, NULL, NULL);
+	(void)sigprocmask(SIG_SETMASK, NULL, &before);
+	result = pool_make(&places, &pool, error);
+	if (result == 0) {
+		pool.description.name = text_duplicate(options->name ? options->name : pool.id);
+		result = take_signals(&up, &before, error);
+	}
+	if (result == 0)
+		result = run_pool(&up, error);
+	if (result < 0)
+		probe_explain(error);
+	is_left = result == 0 && pool.description.is_detached;
+	if (result == 0)
+		*ret_exit_code = up.stopped_by ? 128 + up.stopped_by : (int)up.worst_status;
+	release(&up);
+	if (is_left)
+		(void)printf("%s\n", pool.description.name); /* main() looks whether it could be written */
+	else if (pool.fd >= 0)
+		(void)pool_remove(&pool, NULL);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	state_paths_release(&places);
+	return result;
+}
+
+/* ---- refill ---- */
+
+static bool is_missing(const struct state_paths *places, const struct pool *pool, unsigned index)
+{
+	owned_fd fd = -1;
+
+	return !pool_is_stopped(pool, index) && pool_connect(places, pool, index, &fd, NULL) < 0;
+}
+
+static int refill(struct up *up, const struct state_paths *places, struct error *error)
+{
+	unsigned missing = 0;
+	int result;
+
+	make_slots(up, up->pool->description.workers);
+	for (unsigned i = 0; i < up->count; i++)
+		if (is_missing(places, up->pool, i)) {
+			up->slots[i].name = pool_worker_name(up->pool, i);
+			missing++;
+		}
+	if (missing == 0)
+		return 0;
+	result = start_worlds(up, 0, error);
+	if (result == 0)
+		result = wait_until_ready(up);
+	return result == 0 && !up->is_stopping ? detach_all(up, error) : result;
+}
+
+int up_refill(const struct up_options *options, struct pool *pool, struct error *error)
+{
+	struct state_paths places = { 0 };
+	struct up up = { .options = options,
+			 .spec = *options->spec,
+			 .pool = pool,
+			 .signal_fd = -1,
+			 .timer_fd = -1,
+			 .is_refill = true,
+			 .error = error };
+	owned_fd lock_fd = -1;
+	sigset_t before;
+	int result = find_places(&places, error);
+
+	if (result < 0)
+		return result;
+	result = pool_lock_refill(pool, POOL_REFILL_WAIT, &lock_fd, error);
+	if (result == 0)
+		result = pool_claim(pool, error);
+	if (result == 0)
+		result = take_signals(&up, &before, error);
+	if (result == 0)
+		result = refill(&up, &places, error);
+	release(&up);
+	state_paths_release(&places);
+	return result;
+}
+
+/* ---- down ---- */
+
+static int stop_world(const struct state_paths *places, const struct pool *pool, unsigned index, uint64_t grace_ms,
+		      int *ret_fd)
+{
+	struct request_header header = { .kind = REQUEST_STOP,
+					 .argument = grace_ms == ASK_OWN_GRACE ? -1 : (int64_t)grace_ms };
+	int result = pool_connect(places, pool, index, ret_fd, NULL);
+
+	return result < 0 ? result : request_send(*ret_fd, &header, NULL, NULL);
+}
+
+static void wait_for_end(int fd)
+{
+	struct reply reply;
+
+	while (reply_receive(fd, &reply, NULL) > 0)
+		;
+}
+
+/* Its lock is let go of a moment after its connections. */
+static int remove_listing(const struct state_paths *places, const struct pool *pool, unsigned index,
+			  struct error *error)
+{
+	owned_text name = pool_worker_name(pool, index);
+	owned_runtimes runtimes = { 0 };
+	int result = 0;
+
+	state_open_runtimes(places, &runtimes);
+	for (size_t i = 0; i < runtimes.count && result == 0; i++) {
+		result = lock_wait(runtimes.fds[i], name, error);
+		if (result == 0)
+			(void)lock_collect(runtimes.fds[i], name, NULL);
+	}
+	return result;
+}
+
+int down_run(const struct state_paths *places, struct pool *pool, uint64_t grace_ms, struct error *error)
+{
+	unsigned count = pool->description.workers;
+	int *fds = calloc(count, sizeof(*fds));
+	owned_fd lock_fd = -1;
+	int result;
+
+	if (!fds)
+		abort();
+	/* So that nobody makes a world anew meanwhile. */
+	result = pool_lock_refill(pool, POOL_REFILL_WAIT, &lock_fd, error);
+	for (unsigned i = 0; i < count && result == 0; i++) {
+		fds[i] = -1;
+		(void)stop_world(places, pool, i, grace_ms, &fds[i]); /* one that does not live is down already */
+	}
+	for (unsigned i = 0; i < count && result == 0; i++) {
+		if (fds[i] >= 0)
+			wait_for_end(fds[i]);
+		fd_close(&fds[i]);
+	}
+	for (unsigned i = 0; i < count && result == 0; i++)
+		result = remove_listing(places, pool, i, error);
+	free(fds);
+	return result < 0 ? result : pool_remove(pool, error);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sbx up: a pool of workers. What happens then stands in sandbox/pool/up.c, from top to bottom. */
+#include "sandbox/pool/up.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "sandbox/pool/document.h"
+#include "sandbox/verbs/say.h"
+#include "sandbox/verbs/settings.h"
+#include "sandbox/verbs/verbs.h"
+#include "sandbox/verbs/workers.h"
+
+/* Pool worlds have a stub link by default, so that browsers believe they are online. */
+static void choose_network(struct invocation *invocation, const struct project *project)
+{
+	const struct project_settings *lists[] = { &invocation->given, &project->settings };
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (size_t j = 0; j < lists[i]->count; j++)
+			if (text_equal(lists[i]->items[j].key, "net"))
+				return;
+	invocation->spec.network = NETWORK_ONLINE;
+}
+
+static int choose_count(const struct invocation *invocation, const struct project *project, struct count *ret_count,
+			struct error *error)
+{
+	const char *text = invocation->worker_count ? invocation->worker_count : project->workers;
+	int result = 0;
+
+	*ret_count = (struct count){ .number = 1 };
+	if (text)
+		result = count_parse(text, ret_count);
+	return result < 0 ? error_set(error, .number = -result, .step = "use the number of workers", .object = text,
+				      .cause = "it is not a number from 1 to 256, a share of the processors, or auto")
+			  : 0;
+}
+
+/* What a world that is made anew later is made of: the line and the settings as they are now. */
+static int describe(const struct invocation *invocation, const struct project *project,
+		    struct pool_description *description, struct error *error)
+{
+	int result;
+
+	for (char *const *argument = invocation->arguments; *argument; argument++)
+		text_list_add(&description->arguments, *argument);
+	result = path_canonical(".", &description->directory);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "find the current directory");
+	if (!project->file)
+		return 0;
+	description->settings_file = text_duplicate(project->file);
+	description->settings_directory = text_duplicate(project->directory);
+	if (!invocation->refill) {
+		owned_text path = path_normal(project->directory, invocation->file ? path_name(invocation->file)
+										   : PROJECT_FILE_NAME);
+
+		result = fd_read_file(AT_FDCWD, path, DOCUMENT_SIZE_MAX, &description->settings_text, NULL);
+		if (result < 0)
+			return error_set(error, .number = -result, .step = "read the settings", .object = path);
+	}
+	return 0;
+}
+
+static int start(struct invocation *invocation, const struct project *project, struct pool *refilled,
+		 struct error *error)
+{
+	struct pool_description description = { 0 };
+	struct up_options options = { .spec = &invocation->spec,
+				      .project = project,
+				      .name = invocation->spec.name,
+				      .is_detached = invocation->detach,
+				      .wait_timeout_ms = invocation->wait_timeout_ms,
+				      .description = &description,
+				      .say = say_line };
+	int exit_code = EXIT_SBX_FAILED;
+	int result = choose_count(invocation, project, &options.count, error);
+
+	choose_network(invocation, project);
+	if (result == 0 && !refilled)
+		result = describe(invocation, project, &description, error);
+	if (result == 0)
+		result = refilled ? up_refill(&options, refilled, error) : up_run(&options, &exit_code, error);
+	pool_description_release(&description);
+	if (result < 0)
+		return result;
+	return refilled ? 0 : exit_code;
+}
+
+/* ---- made anew ---- */
+
+/* As the line was that made the pool, in its place. */
+static int read_again(const struct pool_description *description, struct invocation *invocation,
+		      struct project *project, struct error *error)
+{
+	int result = chdir(description->directory) < 0
+			     ? error_set(error, .number = errno, .step = "go to the pool's directory",
+					 .object = description->directory)
+			     : invocation_parse(invocation, description->arguments.items, error);
+
+	if (result == 0 && description->settings_text)
+		result = settings_read_text(description->settings_file, description->settings_directory,
+					    description->settings_text, project, error);
+	if (result == 0 && description->settings_text)
+		result = invocation_add_project(invocation, project, error);
+	return result;
+}
+
+static int refill(const char *id, struct error *error)
+{
+	owned_places places = { 0 };
+	owned_pool pool = POOL_NONE;
+	owned_invocation original;
+	owned_project project = { 0 };
+	int result = workers_find_places(&places, error);
+
+	invocation_init(&original);
+	if (result == 0)
+		result = pool_open(&places, id, &pool, error);
+	if (result == 0)
+		result = read_again(&pool.description, &original, &project, error);
+	if (result == 0) {
+		original.detach = true;
+		result = start(&original, &project, &pool, error);
+	}
+	return result;
+}
+
+int verb_up(struct invocation *invocation, struct error *error)
+{
+	owned_project project = { 0 };
+	int result;
+
+	if (invocation->refill)
+		return refill(invocation->refill, error);
+	result = settings_read(invocation, &project, error);
+	if (result > 0)
+		result = invocation_add_project(invocation, &project, error);
+	return result < 0 ? result : start(invocation, &project, NULL, error);
+}
