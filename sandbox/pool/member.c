@@ -67,7 +67,7 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;
 	member->has_guest = options->guest;
-	member->log_directory = options->log_directory;
+	member->log_directory = text_duplicate(options->log_directory); /* told once it stands: listing_started() */
 	member->state = MEMBER_STARTING;
 	result = begin(member, say, error);
 	if (result < 0)
@@ -165,6 +165,7 @@ static void forget(struct member *member)
 	void *argument = member->argument;
 
 	fd_close(&member->annex_fd);
+	text_free(&member->log_directory);
 	plan_release(&member->plan);
 	text_list_release(&member->degraded);
 	member_init(member);

@@ -53,7 +53,7 @@ struct member {
 	void (*hear)(void *argument, struct member *member, const struct reply *reply);
 	void *argument;
 	bool has_guest;
-	const char *log_directory;
+	char *log_directory;
 };
 
 /** An absent one. */

@@ -134,11 +134,21 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Without the ends of lines at its end: it stands in a message. */
+static const char *trim_tail(struct running *running)
+{
+	size_t length = strlen(running->tail);
+
+	while (length > 0 && (running->tail[length - 1] == '\n' || running->tail[length - 1] == '\r'))
+		running->tail[--length] = '\0';
+	return running->tail;
+}
+
 /* With the last words of the service, where it had some: they say more than any status. */
 static void fail(struct services *services, struct running *running, int number, const char *cause)
 {
 	struct error error = { 0 };
-	owned_text remedy = running->tail[0] ? text_format("its last output: %s", running->tail) : NULL;
+	owned_text remedy = trim_tail(running)[0] ? text_format("its last output: %s", running->tail) : NULL;
 
 	(void)error_set(&error, .number = number, .step = "start the service", .object = running->service->name,
 			.cause = cause, .remedy = remedy);
@@ -645,7 +655,7 @@ static void service_ended(struct services *services, struct running *running, pi
 		return;
 	}
 	(void)error_set(&error, .number = ECHILD, .step = "keep the service alive", .object = running->service->name,
-			.cause = how, .remedy = running->tail[0] ? running->tail : NULL);
+			.cause = how, .remedy = trim_tail(running)[0] ? running->tail : NULL);
 	if (running->is_job && status == 0) {
 		set_state(services, running, SERVICE_COMPLETED, NULL);
 	} else if (running->state != SERVICE_FAILED && may_restart(running, status)) {

@@ -34,6 +34,7 @@
 #include "sandbox/pool/logs.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/pool/progress.h"
+#include "sandbox/pool/queue.h"
 #include "sandbox/pool/services.h"
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/lock.h"
@@ -122,7 +123,8 @@ static void fail(struct up *up, const struct slot *slot, const struct error *err
 	if (up->has_failed)
 		return;
 	*up->error = *error;
-	(void)error_context(up->error, "worker w%u", slot->index);
+	if (!text_starts_with(error->context, "worker w"))
+		(void)error_context(up->error, "worker w%u", slot->index);
 	set_phase(up, slot, PROGRESS_BAD, "failed");
 	up->has_failed = true;
 }
@@ -164,11 +166,17 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 		break;
 	case SERVICE_RESTARTING:
 		say_error(up, slot, &reply->error);
+		set_service_phase(up, slot, news.index, "is started anew");
 		break;
 	case SERVICE_FAILED:
 		member_fail(member, &reply->error);
 		break;
 	case SERVICE_ENDED:
+		/* Nobody will be there to say so later. */
+		if (up->options->is_detached && news.status != 0) {
+			member_fail(member, &reply->error);
+			break;
+		}
 		say_error(up, slot, &reply->error);
 		if (news.index < slot->list.count)
 			slot->has_ended[news.index] = true;
@@ -762,6 +770,16 @@ static void remove_dead_pools(const struct state_paths *places, const char *tree
 			(void)pool_remove(&list.items[i], NULL);
 }
 
+/* Who waits in one sees that there is no pool any more. */
+static void remove_queues(const struct state_paths *places, const struct pool *pool)
+{
+	owned_runtimes runtimes = { 0 };
+
+	state_open_runtimes(places, &runtimes);
+	for (size_t i = 0; i < runtimes.count; i++)
+		queue_remove(runtimes.fds[i], pool->id);
+}
+
 static int find_places(struct state_paths *ret_places, struct error *error)
 {
 	struct identity identity;
@@ -811,8 +829,10 @@ int up_run(const struct up_options *options, int *ret_exit_code, struct error *e
 	release(&up);
 	if (is_left)
 		(void)printf("%s\n", pool.description.name); /* main() looks whether it could be written */
-	else if (pool.fd >= 0)
+	else if (pool.fd >= 0) {
+		remove_queues(&places, &pool);
 		(void)pool_remove(&pool, NULL);
+	}
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	state_paths_release(&places);
 	return result;
@@ -933,6 +953,7 @@ int down_run(const struct state_paths *places, struct pool *pool, uint64_t grace
 	}
 	for (unsigned i = 0; i < count && result == 0; i++)
 		result = remove_listing(places, pool, i, error);
+	remove_queues(places, pool);
 	free(fds);
 	return result < 0 ? result : pool_remove(pool, error);
 }

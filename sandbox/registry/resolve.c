@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/macro.h"
+#include "base/path.h"
 #include "sandbox/registry/registry.h"
 
 enum {
@@ -26,6 +27,9 @@ void resolved_worker_release(struct resolved_worker *resolved)
 struct candidate {
 	const char *id; /* NULL: a live one whose row cannot be read */
 	const char *name;
+	const char *run;  /* NULL: as above */
+	const char *tree; /* the same */
+	int64_t started_ns;
 	const struct lock_entry *live; /* or */
 	struct kept_worker *kept;
 };
@@ -80,13 +84,23 @@ static void add_candidates(struct search *search)
 
 		if (entry->is_live)
 			search->items[search->count++] =
-				(struct candidate){ .id = entry->row.id, .name = entry->name, .live = entry };
+				(struct candidate){ .id = entry->row.id,
+						    .name = entry->name,
+						    .run = entry->row.run,
+						    .tree = entry->row.tree,
+						    .started_ns = entry->row.started_ns,
+						    .live = entry };
 	}
 	for (size_t i = 0; i < search->kept.count; i++) {
 		struct kept_worker *kept = &search->kept.items[i];
 
 		search->items[search->count++] =
-			(struct candidate){ .id = kept->row.id, .name = kept->row.name, .kept = kept };
+			(struct candidate){ .id = kept->row.id,
+					    .name = kept->row.name,
+					    .run = kept->row.run,
+					    .tree = kept->row.tree,
+					    .started_ns = kept->row.started_ns,
+					    .kept = kept };
 	}
 }
 
@@ -112,13 +126,80 @@ static bool fits_prefix(const struct candidate *candidate, const char *word)
 	return candidate->id && id_is_prefix(word, PREFIX_LENGTH_MIN) && text_starts_with(candidate->id, word);
 }
 
+/* ---- members of runs and pools: "NAME.w2" ---- */
+
+/* Where "w2" begins in the name of a member; NULL: it is none. */
+static const char *member_part(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	if (!dot || dot[1] != 'w' || dot[2] == '\0' || strspn(dot + 2, "0123456789") != strlen(dot + 2))
+		return NULL;
+	return dot + 1;
+}
+
+/* RUN/w2 */
+static bool fits_path(const struct candidate *candidate, const char *word)
+{
+	const char *slash = strchr(word, '/');
+	const char *part = member_part(candidate->name);
+	size_t length = slash ? (size_t)(slash - word) : 0;
+
+	if (!slash || !part || !text_equal(part, slash + 1))
+		return false;
+	return (candidate->run && strlen(candidate->run) == length && strncmp(candidate->run, word, length) == 0) ||
+	       ((size_t)(part - 1 - candidate->name) == length && strncmp(candidate->name, word, length) == 0);
+}
+
+/* w2 */
+static bool fits_member(const struct candidate *candidate, const char *word)
+{
+	const char *part = member_part(candidate->name);
+
+	return part && text_equal(part, word);
+}
+
+static bool fits_live_path(const struct candidate *candidate, const char *word)
+{
+	return candidate->live && fits_path(candidate, word);
+}
+
+static bool fits_live_member(const struct candidate *candidate, const char *word)
+{
+	return candidate->live && fits_member(candidate, word);
+}
+
 /* In the order in which they count: the first that fits any worker decides. */
-static bool (*const fits[])(const struct candidate *candidate, const char *word) = {
-	fits_id,
-	fits_live_name,
-	fits_kept_name,
-	fits_prefix,
+static const struct fit {
+	bool (*fits)(const struct candidate *candidate, const char *word);
+	bool is_of_tree; /* the newest of the current tree goes before all others */
+} fits[] = {
+	{ .fits = fits_id },
+	{ .fits = fits_live_name },
+	{ .fits = fits_kept_name },
+	{ .fits = fits_live_path },
+	{ .fits = fits_path },
+	{ .fits = fits_live_member, .is_of_tree = true },
+	{ .fits = fits_member, .is_of_tree = true },
+	{ .fits = fits_prefix },
 };
+
+static struct candidate *find_newest_here(const struct search *search, const struct fit *fit, const char *word)
+{
+	owned_text here = NULL;
+	struct candidate *newest = NULL;
+
+	if (!fit->is_of_tree || path_canonical(".", &here) < 0)
+		return NULL;
+	for (size_t i = 0; i < search->count; i++) {
+		struct candidate *candidate = &search->items[i];
+
+		if (fit->fits(candidate, word) && candidate->tree && path_is_below(here, candidate->tree) &&
+		    (!newest || candidate->started_ns > newest->started_ns))
+			newest = candidate;
+	}
+	return newest;
+}
 
 static int fail_ambiguous(const struct search *search, bool (*fit)(const struct candidate *, const char *),
 			  const char *word, size_t count, struct error *error)
@@ -168,14 +249,17 @@ static int choose(const struct search *search, const char *word, struct candidat
 	for (size_t i = 0; i < ARRAY_SIZE(fits); i++) {
 		size_t count = 0;
 
+		*ret_candidate = find_newest_here(search, &fits[i], word);
+		if (*ret_candidate)
+			return 0;
 		for (size_t j = 0; j < search->count; j++) {
-			if (!fits[i](&search->items[j], word))
+			if (!fits[i].fits(&search->items[j], word))
 				continue;
 			if (count++ == 0)
 				*ret_candidate = &search->items[j];
 		}
 		if (count > 1)
-			return fail_ambiguous(search, fits[i], word, count, error);
+			return fail_ambiguous(search, fits[i].fits, word, count, error);
 		if (count == 1)
 			return 0;
 	}

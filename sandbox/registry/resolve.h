@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which worker a word on the command line means.
  *
- * In this order: a whole id, a name, the beginning of an id (3 characters or more). A live worker goes before kept ones
- * of the same name; several kept ones of one name are ambiguous, because the next command may be `rm`. */
+ * In this order: a whole id, a name, RUN/wN (worker N of the run or pool with that id or name), wN (worker N of the
+ * newest run or pool of the tree in which the current directory lies, else of any where only one has it), the beginning
+ * of an id (3 characters or more). A live worker goes before kept ones of the same name; several kept ones of one name
+ * are ambiguous, because the next command may be `rm`. */
 #ifndef SBX_REGISTRY_RESOLVE_H
 #define SBX_REGISTRY_RESOLVE_H
 

@@ -74,6 +74,7 @@ struct client {
 	int task_fd; /* where its outcome comes */
 	bool waits_for_main;
 	bool waits_for_guest; /* for the services that it had restarted */
+	pid_t session;	      /* of its last payload */
 	uint64_t lease_turn;  /* waits for a lease, since that many were asked for; 0: does not */
 };
 
@@ -162,6 +163,13 @@ static void tell_ports(const struct server *server)
 		(void)lock_replace_ports(server->world->plan->lock_fd, &texts, NULL);
 }
 
+/* What its command left in the background would disturb who has the world next; and who is killed lives on for a moment,
+ * holding locks and ports. */
+static bool is_clearing(const struct server *server, const struct client *client)
+{
+	return server->lessee == client && client->session && session_kill_once(client->session);
+}
+
 /* Those that have gone and have nothing going on any more. */
 static void remove_clients(struct server *server)
 {
@@ -171,7 +179,7 @@ static void remove_clients(struct server *server)
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
 
-		if (client->fd >= 0 || !is_idle(client)) {
+		if (client->fd >= 0 || !is_idle(client) || is_clearing(server, client)) {
 			server->clients[kept++] = client;
 			continue;
 		}
@@ -448,6 +456,7 @@ static void start_payload(struct server *server, struct client *client, const st
 	client->payload = spawned.payload;
 	client->leader = spawned.leader;
 	client->channel_fd = spawned.channel_fd;
+	client->session = spawned.leader ? spawned.leader : spawned.payload;
 	client->had_payload = true;
 	if (spawn.is_main) {
 		client->is_main = true;

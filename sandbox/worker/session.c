@@ -40,7 +40,7 @@ static bool read_process(const char *pid, char *ret_state, pid_t *ret_session)
 	return true;
 }
 
-static bool kill_once(pid_t session)
+bool session_kill_once(pid_t session)
 {
 	DIR *processes = opendir("/proc");
 	struct dirent *entry;
@@ -64,6 +64,6 @@ static bool kill_once(pid_t session)
 void session_kill(pid_t session)
 {
 	(void)kill(-session, SIGKILL);
-	for (int i = 0; i < LOOKS_MAX && kill_once(session); i++)
+	for (int i = 0; i < LOOKS_MAX && session_kill_once(session); i++)
 		;
 }
