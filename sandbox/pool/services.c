@@ -688,6 +688,8 @@ static bool guest_child_ended(void *argument, pid_t pid, int status)
 			running->probe = 0;
 			if (running->readiness)
 				readiness_command_ended(running->readiness, status, now_ms());
+			/* Nothing else would wake PID 1 for it. */
+			step_readiness(services, running);
 			return true;
 		}
 	}

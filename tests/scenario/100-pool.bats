@@ -1,0 +1,245 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
+# Pools: services, their readiness, order, restarts and end; in the foreground and detached.
+bats_require_minimum_version 1.5.0
+load pools
+
+three_servers() {
+	cat >sbx.yaml <<-'END'
+		workers: 3
+		services:
+		  web:
+		    command: python3 -u -m http.server 5555
+		    ready: { url: "http://localhost:5555/" }
+	END
+}
+
+@test "up -d: three workers have a server each on one port, and outlive the shell that started them" {
+	three_servers
+	bash -c '"$SBX" up -d --name web >"$XDG_STATE_HOME/name" 2>"$XDG_STATE_HOME/err" </dev/null 3>&-'
+	assert_same web "$(cat "$XDG_STATE_HOME/name")"
+	assert_has "$(cat "$XDG_STATE_HOME/err")" "3 workers are ready"
+	for i in 0 1 2; do
+		run_sbx 0 exec "w$i" sh -c 'echo "$SBX_WORKER of $SBX_WORKERS"; python3 -c "
+import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.yaml\").status)"'
+		assert_same "$i of 3"$'\n'200 "$output"
+	done
+	run_sbx 0 inspect w1
+	run_sbx 0 down
+	assert_same web "$output"
+	assert_nothing_left
+}
+
+@test "up -d: its worlds are in a session of their own, and a hangup of the terminal does not reach them" {
+	up_detached -n 1 -- sleep 1000
+	session=$(ps -o sid= -p "$(pid_of w0)")
+	[[ $session -ne $(ps -o sid= -p $$) ]]
+	kill -HUP "$(pid_of w0)"
+	run_sbx 0 exec w0 true
+}
+
+@test "up: in the foreground lines come with their worker in front, and SIGTERM ends all" {
+	up_foreground -n 2 -- sh -c 'echo "one of w{worker} of {workers}"; exec sleep 1000'
+	wait_for grep -qF 'w1 | one of w1 of 2' "$XDG_STATE_HOME/up.out"
+	grep -qF 'w0 | one of w0 of 2' "$XDG_STATE_HOME/up.out"
+	kill -TERM "$up"
+	status=0
+	wait "$up" || status=$?
+	assert_same 143 "$status"
+	assert_nothing_left
+}
+
+@test "P4: SIGKILL of an up in the foreground leaves no process behind" {
+	up_foreground -n 4 -- sleep 1234
+	pids=(); for i in 0 1 2 3; do pids+=("$(pid_of "w$i")"); done
+	kill -KILL "$up"
+	for pid in "${pids[@]}"; do wait_for test ! -e "/proc/$pid"; done
+	run ! pgrep -u "$(id -u)" -f 'sleep 1234'
+	run_sbx 0 ps -q
+	assert_same "" "$output"
+	# What is left of it on disk goes with the next pool.
+	up_detached -n 1
+	run_sbx 0 down
+	assert_nothing_left
+}
+
+@test "up: readiness by port, stdout, cmd and in both address families" {
+	cat >sbx.yaml <<-'END'
+		services:
+		  four: { command: python3 -m http.server -b 127.0.0.1 4444, ready: { port: 4444 } }
+		  six: { command: "python3 -m http.server -b ::1 6666", ready: { url: "http://localhost:6666/" } }
+		  talk: { command: "sleep 0.1; echo listening on port 7777; exec sleep 1000", ready: { stdout: "port (?<talk_port>\\d+)" } }
+		  made: { command: "sleep 0.1; touch made; exec sleep 1000", ready: { cmd: test -e made } }
+	END
+	up_detached
+	run_sbx 0 exec w0 sh -c 'echo $TALK_PORT; ls made'
+	assert_same $'7777\nmade' "$output"
+}
+
+@test "up: depends_on waits for ready, started and completed" {
+	cat >sbx.yaml <<-'END'
+		services:
+		  last:
+		    command: "cat order; exec sleep 1000"
+		    ready: { stdout: "web" }
+		    depends_on: { web: { condition: service_ready }, seed: { condition: service_completed_successfully } }
+		  web: { command: "sleep 0.2; echo web >>order; exec sleep 1000", ready: { cmd: grep -q web order }, depends_on: { seed: { condition: service_completed_successfully } } }
+		  seed: { command: "sleep 0.2; echo seed >>order" }
+	END
+	up_detached
+	run_sbx 0 logs w0 last
+	assert_same $'seed\nweb' "$output"
+}
+
+@test "up: a service that dies before it is ready is named with worker, status and last lines" {
+	cat >sbx.yaml <<-'END'
+		services:
+		  good: { command: sleep 1000 }
+		  bad: { command: "echo no such table; exit 4", ready: { port: 5555 } }
+	END
+	run_sbx 125 up -d -n 2
+	assert_has "$output" "worker w"
+	assert_has "$output" "cannot start the service 'bad': it ended with status 4 before it was ready"
+	assert_has "$output" "no such table"
+	assert_nothing_left
+	run_sbx 125 up -n 2
+	assert_has "$output" "it ended with status 4"
+	assert_nothing_left
+}
+
+@test "up: a service that never gets ready is an error with what was tried" {
+	cat >sbx.yaml <<-'END'
+		services: { web: { command: python3 -u -m http.server 5556, ready: { port: 5555, timeout: 300ms } } }
+	END
+	run_sbx 125 up -d
+	assert_has "$output" "web"
+	assert_has "$output" "5555"
+	run_sbx 125 up -d --wait-timeout 1ms -- sleep 1000
+	assert_has "$output" "--wait-timeout"
+	assert_nothing_left
+}
+
+@test "up: restart policies: on-failure starts it again, and gives up after N" {
+	cat >sbx.yaml <<-'END'
+		services:
+		  flaky: { command: "echo x >>tries; test $(wc -l <tries) -ge 3 || exit 1; exec sleep 1000", ready: { cmd: "test $(wc -l <tries) -ge 3" }, restart: on-failure }
+	END
+	up_detached
+	run_sbx 0 exec w0 cat tries
+	assert_same $'x\nx\nx' "$output"
+	run_sbx 0 down
+	cat >sbx.yaml <<-'END'
+		services: { flaky: { command: "echo try; exit 7", ready: { port: 5555 }, restart: "on-failure:2" } }
+	END
+	run_sbx 125 up -d
+	assert_has "$output" "it ended with status 7"
+	assert_nothing_left
+}
+
+@test "up: a shared service is refused by name" {
+	echo 'services: { mail: { command: sleep 1, shared: true } }' >sbx.yaml
+	run_sbx 125 up -d
+	assert_has "$output" "'mail'"
+	assert_has "$output" "sbx test"
+}
+
+@test "up: when all services end by themselves, the highest status is the exit status" {
+	run_sbx 3 up -n 2 -- sh -c 'exit $((2 + {worker}))'
+	assert_nothing_left
+}
+
+@test "down: services end in good order, with their stop signal" {
+	cat >sbx.yaml <<-'END'
+		services:
+		  web:
+		    command: ["sh", "-c", "trap 'echo ended gracefully >>/tmp/out/log; exit' INT; echo up; while :; do sleep 0.01; done"]
+		    ready: { stdout: up }
+		    stop_signal: SIGINT
+	END
+	mkdir out
+	up_detached -v "$PWD/out:/tmp/out:rw"
+	run_sbx 0 down
+	assert_same "ended gracefully" "$(cat out/log)"
+	assert_nothing_left
+}
+
+@test "restart: services anew, files as they were" {
+	up_detached -n 1 -- sh -c 'echo start >>starts; exec sleep 1000'
+	run_sbx 0 exec w0 sh -c 'echo mine >mine'
+	run_sbx 0 restart w0
+	assert_same "$pool.w0" "$output"
+	run_sbx 0 exec w0 cat starts mine
+	assert_same $'start\nstart\nmine' "$output"
+}
+
+@test "names: w1 is of the newest pool of this tree, NAME/w1 of any; elsewhere two are ambiguous" {
+	up_detached -n 2 --name one
+	up_detached -n 2 --name two
+	run_sbx 0 exec w1 sh -c 'echo 2 >mark'
+	run_sbx 0 exec one/w1 sh -c 'echo 1 >mark'
+	run_sbx 0 exec two.w1 cat mark
+	assert_same 2 "$output"
+	cd /
+	run_sbx 125 exec w1 cat mark
+	assert_has "$output" "one.w1"
+	assert_has "$output" "two.w1"
+	run_sbx 0 down --name one
+	assert_same one "$output"
+	run_sbx 0 exec w1 sh -c 'cat mark'
+	assert_same 2 "$output"
+}
+
+@test "logs: of one service, of all by time with a prefix, and lines are never split" {
+	cat >sbx.yaml <<-'END'
+		services:
+		  slow: { command: "printf half; sleep 0.2; echo ' line'; exec sleep 1000", ready: { stdout: line } }
+		  quick: { command: "echo quick; exec sleep 1000" }
+	END
+	up_detached
+	run_sbx 0 logs w0 slow
+	assert_same "half line" "$output"
+	run_sbx 0 logs w0
+	assert_same $'quick | quick\nslow  | half line' "$output"
+	run_sbx 0 logs --prefix --tail 1 w0 quick
+	assert_same "quick | quick" "$output"
+	run_sbx 125 logs w0 nosuch
+	assert_has "$output" "quick, slow"
+}
+
+@test "up: a world that is killed is made anew by the owner, and says so" {
+	up_foreground -n 1 -- sleep 1000
+	old=$(pid_of w0)
+	kill -KILL "$old"
+	wait_for grep -q 'made anew' "$XDG_STATE_HOME/up.err"
+	wait_for "$SBX" exec w0 true
+	[[ $(pid_of w0) -ne $old ]]
+	run_sbx 0 stop w0
+	wait "$up"
+	assert_nothing_left
+}
+
+@test "up: -n auto says what binds it, -n 50% is of the processors" {
+	up_detached -n auto
+	assert_has "$stderr" "bound by"
+	run_sbx 0 down
+	up_detached -n 50%
+	count=$(nproc)
+	assert_same "$((count / 2 > 0 ? count / 2 : 1))" "$("$SBX" ps -q | wc -l)"
+	run_sbx 125 up -d -n 0
+	assert_has "$output" "--workers '0'"
+}
+
+@test "up: under GitHub Actions the start is a group" {
+	GITHUB_ACTIONS=true up_detached -n 1
+	assert_has "$stderr" "::group::sbx up: 1 worker"
+	assert_has "$stderr" "::endgroup::"
+}
+
+@test "up: on a terminal one live line for each worker, without colour under NO_COLOR" {
+	CI='' NO_COLOR=1 TERM=xterm run script -qec "stty rows 40 cols 100; $SBX up -d -n 2 2>&1" /dev/null 3>&-
+	printf '%q\n' "$output"
+	assert_has "$output" $'\033[2A'
+	assert_has "$output" "ready"
+	[[ $output != *$'\033[32m'* ]]
+}

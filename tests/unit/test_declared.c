@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sandbox/pool/declared.h"
+
+static char *const caller[] = { (char *)"MINE=caller", NULL };
+
+static int declare(const char *yaml, enum declared_shared shared, struct service_list *list, struct error *error)
+{
+	owned_project project = { 0 };
+	struct declared_options options = {
+		.project = &project, .caller = caller, .worker = 2, .workers = 5, .shared = shared
+	};
+
+	assert_int_equal(project_read_text("sbx.yaml", "/srv/app", yaml, strlen(yaml), NULL, 0, &project, error), 0);
+	return declared_services(&options, list, error);
+}
+
+static void test_worker_and_workers_are_replaced(void **state)
+{
+	struct service_list list = { 0 };
+	struct error error = { 0 };
+
+	(void)state;
+	assert_int_equal(declare("services: { web: { command: [run, '{worker}/{workers}'], environment: { N: '{worker}' },"
+				 " working_dir: 'd{worker}', ready: { url: 'http://localhost:5555/{worker}' } } }",
+				 DECLARED_WITHOUT_SHARED, &list, &error),
+			 0);
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].command.items[1], "2/5");
+	assert_string_equal(list.items[0].set.items[0], "N=2");
+	assert_string_equal(list.items[0].directory, "/srv/app/d2");
+	assert_string_equal(list.items[0].ready.url, "http://localhost:5555/2");
+	assert_true(list.items[0].has_readiness);
+	service_list_release(&list);
+}
+
+static void test_a_name_alone_is_the_callers_value(void **state)
+{
+	struct service_list list = { 0 };
+	struct error error = { 0 };
+
+	(void)state;
+	assert_int_equal(declare("services: { web: { command: x, environment: [MINE, NOBODYS] } }",
+				 DECLARED_WITHOUT_SHARED, &list, &error),
+			 0);
+	assert_int_equal(list.items[0].set.count, 1);
+	assert_string_equal(list.items[0].set.items[0], "MINE=caller");
+	service_list_release(&list);
+}
+
+static void test_ports_without_ready_are_readiness(void **state)
+{
+	struct service_list list = { 0 };
+	struct error error = { 0 };
+
+	(void)state;
+	assert_int_equal(declare("services: { a: { command: x, ports: ['127.0.0.1:8080:80'] }, b: { command: x } }",
+				 DECLARED_WITHOUT_SHARED, &list, &error),
+			 0);
+	assert_int_equal(list.items[0].ready.port, 80);
+	assert_true(list.items[0].has_readiness);
+	assert_false(list.items[1].has_readiness);
+	service_list_release(&list);
+}
+
+static void test_conditions_and_restart(void **state)
+{
+	struct service_list list = { 0 };
+	struct error error = { 0 };
+	const struct service *last;
+
+	(void)state;
+	assert_int_equal(declare("services: { a: { command: x }, b: { command: x }, c: { command: x }, d: { command: x,"
+				 " restart: 'on-failure:3', depends_on: { a: { condition: service_ready },"
+				 " b: { condition: service_started },"
+				 " c: { condition: service_completed_successfully } } } }",
+				 DECLARED_WITHOUT_SHARED, &list, &error),
+			 0);
+	last = &list.items[3];
+	assert_string_equal(last->after.items[0], "a");
+	assert_string_equal(last->after_start.items[0], "b");
+	assert_string_equal(last->after_end.items[0], "c");
+	assert_int_equal(last->restart, SERVICE_RESTART_ON_FAILURE);
+	assert_int_equal(last->restart_max, 3);
+	service_list_release(&list);
+}
+
+static void test_shared(void **state)
+{
+	static const char yaml[] = "services: { mail: { command: x, shared: true }, web: { command: x, depends_on: [mail] } }";
+	struct service_list list = { 0 };
+	struct error error = { 0 };
+
+	(void)state;
+	assert_int_equal(declare(yaml, DECLARED_WITHOUT_SHARED, &list, &error), 0);
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].name, "web");
+	assert_int_equal(list.items[0].after.count, 0);
+	service_list_release(&list);
+	assert_int_equal(declare(yaml, DECLARED_ONLY_SHARED, &list, &error), 0);
+	assert_int_equal(list.count, 1);
+	assert_string_equal(list.items[0].name, "mail");
+	service_list_release(&list);
+	assert_int_equal(declare(yaml, DECLARED_REFUSE_SHARED, &list, &error), -ENOTSUP);
+	assert_string_equal(error.object, "mail");
+	service_list_release(&list);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_worker_and_workers_are_replaced),
+		cmocka_unit_test(test_a_name_alone_is_the_callers_value),
+		cmocka_unit_test(test_ports_without_ready_are_readiness),
+		cmocka_unit_test(test_conditions_and_restart),
+		cmocka_unit_test(test_shared),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
