@@ -19,7 +19,10 @@
 /* Bounds the work of one search: a pattern with nested repeats must not hold up PID 1. */
 #define MATCH_STEPS_MAX	 2000000
 #define COMMAND_DELAY_MS 250
-#define PROBES_MAX	 4 /* two families for the URL, two for the port */
+#define TARGETS_MAX	 (2 + READINESS_FURTHER_MAX) /* the URL, the port, the further ones */
+#define PROBES_MAX	 (2 * TARGETS_MAX)	     /* two families each */
+
+_Static_assert(PROBES_MAX == READINESS_POLLFDS_MAX, "one descriptor for each probe");
 
 struct search {
 	pcre2_code *code; /* NULL: no pattern */
@@ -31,8 +34,8 @@ struct search {
 
 struct readiness {
 	const struct readiness_options *options;
-	struct probe_target targets[2]; /* of the URL, of the port */
-	bool answered[2];
+	struct probe_target targets[TARGETS_MAX]; /* of the URL, of the port, of the further ports */
+	bool answered[TARGETS_MAX];
 	struct probe probes[PROBES_MAX];
 	size_t probe_count;
 	struct search searches[READINESS_STREAM_COUNT];
@@ -217,6 +220,11 @@ int readiness_new(const struct readiness_options *options, uint64_t now_ms, stru
 			(struct probe_target){ .families = PROBE_IPV4 | PROBE_IPV6, .port = options->port };
 		add_probes(readiness, &readiness->targets[1], now_ms);
 	}
+	for (size_t i = 0; i < options->further_port_count; i++) {
+		readiness->targets[2 + i] = (struct probe_target){ .families = PROBE_IPV4 | PROBE_IPV6,
+								   .port = options->further_ports[i] };
+		add_probes(readiness, &readiness->targets[2 + i], now_ms);
+	}
 	*ret_readiness = readiness;
 	return 0;
 }
@@ -245,7 +253,7 @@ static void step_probes(struct readiness *readiness, uint64_t now_ms)
 {
 	for (size_t i = 0; i < readiness->probe_count; i++) {
 		struct probe *probe = &readiness->probes[i];
-		size_t target = probe->target == &readiness->targets[0] ? 0 : 1;
+		size_t target = (size_t)(probe->target - readiness->targets);
 
 		if (readiness->answered[target] || !probe_step(probe, now_ms))
 			continue;
@@ -276,6 +284,14 @@ static void count_conditions(const struct readiness *readiness, unsigned *ret_al
 	}
 }
 
+static bool further_ports_answer(const struct readiness *readiness)
+{
+	for (size_t i = 0; i < readiness->options->further_port_count; i++)
+		if (!readiness->answered[2 + i])
+			return false;
+	return true;
+}
+
 /* What each condition that does not hold is like: the cause of the error. */
 static void describe(const struct readiness *readiness, uint64_t now_ms, struct text_buffer *cause)
 {
@@ -285,7 +301,7 @@ static void describe(const struct readiness *readiness, uint64_t now_ms, struct 
 		const struct probe *probe = &readiness->probes[i];
 		char address[32];
 
-		if (readiness->answered[probe->target == &readiness->targets[0] ? 0 : 1])
+		if (readiness->answered[probe->target - readiness->targets])
 			continue;
 		probe_address(probe, address, sizeof(address));
 		text_buffer_format(cause, "%s%s: %s", cause->length ? "; " : "", address,
@@ -315,7 +331,8 @@ enum readiness_state readiness_step(struct readiness *readiness, uint64_t now_ms
 			search_step(&readiness->searches[i], &readiness->variables);
 	}
 	count_conditions(readiness, &all, &held);
-	if (readiness->state == READINESS_WAITING && (readiness->options->any && all > 0 ? held > 0 : held == all))
+	if (readiness->state == READINESS_WAITING && (readiness->options->any && all > 0 ? held > 0 : held == all) &&
+	    further_ports_answer(readiness))
 		readiness->state = READINESS_READY;
 	if (readiness->state == READINESS_WAITING && now_ms >= readiness->end_ms)
 		readiness->state = READINESS_FAILED;
@@ -348,7 +365,7 @@ uint64_t readiness_deadline(const struct readiness *readiness)
 	if (readiness->state != READINESS_WAITING)
 		return UINT64_MAX;
 	for (size_t i = 0; i < readiness->probe_count; i++)
-		if (!readiness->answered[readiness->probes[i].target == &readiness->targets[0] ? 0 : 1])
+		if (!readiness->answered[readiness->probes[i].target - readiness->targets])
 			deadline = MIN(deadline, readiness->probes[i].next_ms);
 	if (readiness->command == COMMAND_RESTING)
 		deadline = MIN(deadline, readiness->command_next_ms);

@@ -24,7 +24,8 @@
 
 /* Playwright's default. */
 #define READINESS_TIMEOUT_MS  60000
-#define READINESS_POLLFDS_MAX 4
+#define READINESS_FURTHER_MAX 8
+#define READINESS_POLLFDS_MAX (4 + 2 * READINESS_FURTHER_MAX)
 
 enum readiness_stream {
 	READINESS_STDOUT,
@@ -45,6 +46,8 @@ struct readiness_options {
 	struct readiness_pattern patterns[READINESS_STREAM_COUNT];
 	struct text_list command; /* empty: none; ready when it exits with 0 */
 	bool any;		  /* one condition is enough, as for Playwright; else all */
+	uint16_t further_ports[READINESS_FURTHER_MAX]; /* must be open as well, whatever `any` says */
+	size_t further_port_count;
 	uint64_t timeout_ms;	  /* 0: READINESS_TIMEOUT_MS */
 	uint64_t interval_ms;	  /* 0: soon at first, then every 250 ms */
 };

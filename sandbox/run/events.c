@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/run/events.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -9,6 +10,9 @@
 void events_release(struct events *events)
 {
 	text_free(&events->runner);
+	text_free(&events->version);
+	text_list_release(&events->arguments);
+	text_free(&events->complaint);
 	text_free(&events->refusal);
 	text_free(&events->refusal_remedy);
 	text_free(&events->config);
@@ -47,8 +51,19 @@ static void add_absolute(struct json_value list, struct text_list *target)
 
 static void take_hello(struct events *events, struct json_value root)
 {
+	owned_text asked = NULL;
+
 	events->has_hello = true;
 	replace_text(&events->runner, json_member(root, "runner"));
+	replace_text(&events->version, json_member(root, "runnerVersion"));
+	text_list_release(&events->arguments);
+	events->arguments = (struct text_list){ 0 };
+	(void)json_list(json_member(root, "argv"), &events->arguments);
+	(void)json_number(json_member(root, "pid"), &events->pid);
+	(void)json_bool(json_member(root, "alone"), &events->is_alone);
+	/* "50%" is not counted. */
+	if (json_text(json_member(root, "workersAsked"), &asked) == 0 && asked[strspn(asked, "0123456789")] == '\0')
+		events->workers_asked = strtol(asked, NULL, 10);
 }
 
 static void take_config(struct events *events, struct json_value root)
@@ -59,6 +74,7 @@ static void take_config(struct events *events, struct json_value root)
 
 	events->has_config = true;
 	(void)json_bool(json_member(root, "servicesKnown"), &events->services_known);
+	(void)json_bool(json_member(root, "fullyParallel"), &events->is_fully_parallel);
 	text_list_release(&events->artifact_directories);
 	text_list_release(&events->artifact_files);
 	events->artifact_directories = (struct text_list){ 0 };
@@ -83,6 +99,7 @@ static void take_test(struct events *events, struct json_value root, events_test
 	owned_text title = NULL;
 	owned_text file = NULL;
 	bool is_hosted = false;
+	owned_text message = NULL;
 	struct events_test test = { .slot = -1 };
 
 	if (!json_text_is(json_member(root, "event"), "end"))
@@ -93,6 +110,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	(void)json_number(json_member(root, "line"), &test.line);
 	(void)json_number(json_member(root, "slot"), &test.slot);
 	(void)json_number(json_member(root, "retry"), &test.retry);
+	(void)json_number(json_member(root, "durationMs"), &test.duration_ms);
+	(void)json_text(json_member(root, "message"), &message);
 	(void)json_bool(json_member(root, "ok"), &test.ok);
 	(void)json_bool(json_member(root, "hosted"), &is_hosted);
 	/* The runner gives those that stay in R a number as well. */
@@ -102,6 +121,7 @@ static void take_test(struct events *events, struct json_value root, events_test
 	test.id = id ? id : "";
 	test.title = title ? title : "";
 	test.file = file ? file : "";
+	test.message = message ? message : "";
 	events->tests_ended++;
 	events->tests_failed += !test.ok;
 	if (callback)
@@ -128,6 +148,8 @@ void events_take(struct events *events, const char *line, size_t size, events_te
 		take_hosted(events, root);
 	else if (json_text_is(type, "test"))
 		take_test(events, root, callback, argument);
+	else if (json_text_is(type, "complaint"))
+		replace_text(&events->complaint, json_member(root, "text"));
 	else if (json_text_is(type, "end"))
 		events->has_ended = true;
 	else if (json_text_is(type, "refuse")) {

@@ -17,8 +17,14 @@ enum { EVENTS_LINE_MAX = 8 << 20 };
 struct events {
 	bool has_hello;
 	char *runner; /* "playwright" */
+	char *version;
+	struct text_list arguments; /* of the runner's process */
+	int64_t pid;		    /* of it, in R */
+	int64_t workers_asked;	    /* on its command line; 0: nothing */
+	bool is_alone;		    /* it runs its tests in R, and was meant to */
 	bool has_config;
 	bool services_known;
+	bool is_fully_parallel;
 	struct text_list artifact_directories; /* absolute */
 	struct text_list artifact_files;
 	unsigned hosted_ended;
@@ -27,6 +33,7 @@ struct events {
 	unsigned tests_failed;
 	unsigned wanted; /* workers for which there is work, 0: not told */
 	bool has_ended;
+	char *complaint; /* what was said in R last that sounds like a failed connection; NULL */
 	char *refusal; /* why the runner will not run N-wide; NULL: it does */
 	char *refusal_remedy;
 	char *config; /* the config line itself, as JSON: services are read from it; NULL */
@@ -40,6 +47,8 @@ struct events_test {
 	int64_t line;
 	int64_t slot; /* -1: hosted in R */
 	int64_t retry;
+	int64_t duration_ms;
+	const char *message; /* of its first error; "" */
 	bool ok;	     /* as expected */
 	bool is_interrupted; /* stopped by the user, or by a limit of failures: nothing is known of it */
 };

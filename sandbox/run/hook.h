@@ -15,6 +15,7 @@
  *	SBX_LEASE		/run/sbx/sbx: the program that is started for a lease
  *	SBX_RUN_SOCKET		/run/sbx/run: a stream socket where section 3 is spoken
  *	SBX_WORKERS		N, where -n was given; else unset: the runner's own number, worlds are made lazily
+ *	SBX_ARGUMENTS		a JSON array: more words for Playwright's command line
  *	SBX_UNIT		`file` for --reset file and --fresh file: each group of tests gets a process, so a lease, of
  *its own
  *
@@ -45,8 +46,9 @@
  *
  * 3. Over the socket: one JSON object a line, from the runner only; nothing is answered
  *
- *	hello	{version:1, runner:"playwright"|"jest"|"vitest", runnerVersion, pid, argv[], workersAsked, added[]}
- *		added: what the hook put into the command line. workersAsked: what the user wrote there himself, or null
+ *	hello	{version:1, runner:"playwright"|"jest"|"vitest", runnerVersion, pid, argv[], workersAsked, added[], alone}
+ *		added: what the hook put into the command line. workersAsked: what the user wrote there himself, or null.
+ *		alone: the tests run in R as they are meant to, with one world or under a debugger
  *	config	{configFile, configDir, rootDir, workers, fullyParallel, globalSetup, globalTeardown, updateSnapshots,
  *shard, services[], servicesKnown, environment, projects[], artifacts{directories[],files[]}} service: {name,
  *command|null, cwd, environment{}, url|null, port|null, stdout|null, stderr|null (each {pattern, flags}), timeoutMs,
@@ -54,15 +56,19 @@
  *top of its own. A named group of stdout or stderr becomes a variable, name in upper case. environment: {set{},
  *unset[]}: what the config changed in the runner's own (dotenv); services get it, too project: {id, name,
  *dependencies[], teardown|null, hosted, outputDir, testDir, snapshotDir, snapshotPathTemplates[], retries,
- *workers|null, fullyParallel, headless|null, chromiumSandbox|null} hosted: its test processes run in R, one at a time,
+ *workers|null, fullyParallel, baseUrl|null, headless|null, chromiumSandbox|null} hosted: its test processes run in R, one at a time,
  *since others depend on it, or it is a teardown servicesKnown false: this version hides them; what `services` lacks has
  *to come from sbx.yaml begin	{tests, workers}			workers: as many as there is work for hosted
  *{event:"begin"|"end", project, parallelIndex, pid, ended} ended: how many hosted processes have ended, this one
- *included; the S of --after counts in it test	{event:"begin", id, project, hosted, title, file, line, column,
+ *included; the S of --after counts in it complaint	{text}	a server of R, or globalSetup, said something that sounds
+ *like a connection that failed; twenty at most test	{event:"begin", id, project, hosted, title, file, line, column,
  *parallelIndex, slot, workerIndex, retry} test	{event:"end", … the same, status, expected, ok, durationMs,
  *message|null} end	{status, durationMs} refuse	{message, remedy}	the runner will not run N-wide as it was
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
  *socket
+ *
+ * A server that the config starts in R has SBX_SERVICE in its environment: its name, or server-I for the I-th. In the
+ * worlds the supervisor sets the same.
  *
  * Order. `test end` of a red test is in the socket before the runner tells its process to stop: a supervisor that reads
  * the socket empty before it handles the end of a lease knows which test the world it is about to keep belongs to.

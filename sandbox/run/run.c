@@ -24,19 +24,24 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/macro.h"
 #include "base/process.h"
 #include "overlay/seed.h"
 #include "sandbox/pool/member.h"
+#include "sandbox/run/advice.h"
 #include "sandbox/run/artifacts.h"
+#include "sandbox/run/checks.h"
 #include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/evidence.h"
 #include "sandbox/run/harvest.h"
 #include "sandbox/run/hook.h"
+#include "sandbox/run/job.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/servers.h"
 #include "sandbox/worker/annex.h"
@@ -78,11 +83,15 @@ struct slot {
 	struct peer *holder;
 	unsigned leases;
 	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
+	bool was_used;	   /* its present world: has been leased */
+	bool trouble_told; /* of its present world */
 };
 
 struct run {
 	const struct run_options *options;
 	struct spec spec; /* the options', in the shape of R and the worlds; borrows all texts */
+	struct spec runner_spec; /* R's own: the same, and the files of the CI job */
+	struct volume_list volumes; /* its volumes */
 	struct run_directory directory;
 	struct member runner; /* world R */
 	char *runner_name;
@@ -95,6 +104,7 @@ struct run {
 	struct evidence evidence;
 	struct evidence_cause red; /* of R */
 	struct harvest harvest;
+	struct checks checks;
 
 	bool is_frozen;
 	unsigned generation; /* of the newest freeze: hosted processes that had ended by then */
@@ -150,6 +160,12 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 					options ? options : "", options && options[0] ? " " : ""));
 	text_list_add(set, "SBX_LEASE=" ANNEX_PROGRAM);
 	text_list_add(set, LEASE_ENVIRONMENT_SOCKET "=" ANNEX_SOCKET);
+	if (run->options->arguments) {
+		owned_buffer words = { 0 };
+
+		json_add_list(&words, NULL, run->options->arguments);
+		text_list_take(set, text_format("SBX_ARGUMENTS=%s", words.bytes));
+	}
 	if (run->options->workers > 0)
 		text_list_take(set, text_format("SBX_WORKERS=%u", run->options->workers));
 	/* Its server would block the end, on a port of R that no browser reaches. */
@@ -161,7 +177,7 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 static int start_runner(struct run *run, struct error *error)
 {
 	struct annex_file files[HOOK_FILE_COUNT];
-	struct member_options options = { .spec = &run->spec,
+	struct member_options options = { .spec = &run->runner_spec,
 					  .name = run->runner_name,
 					  .run = run->directory.id,
 					  .index = run->options->workers == 1 ? 0 : -1,
@@ -180,11 +196,15 @@ static int start_runner(struct run *run, struct error *error)
 
 		files[i] = (struct annex_file){ .name = file.name, .data = file.text, .size = file.size };
 	}
+	run->runner_spec = run->spec;
+	job_add_files(&run->spec.volumes, &run->volumes);
+	run->runner_spec.volumes = run->volumes;
 	run->runner.hear = hear_runner;
 	run->runner.argument = run;
 	result = member_begin(&run->runner, &options, NULL, 0, run->options->say, error);
 	if (result < 0)
 		return result;
+	run->checks.tree = run->runner.plan.tree;
 	for (size_t i = 0; i < run->runner.plan.messages.count; i++)
 		run->options->say(run->runner.plan.messages.items[i]);
 	fill_runner_environment(run, &set);
@@ -237,6 +257,20 @@ static int freeze(struct run *run, struct error *error)
 	return 0;
 }
 
+/* What listens in R as its servers are up must be what the worlds will have. */
+static int check_runner(struct run *run, struct error *error)
+{
+	owned_listeners listeners = { 0 };
+	int result = listeners_of_world(&run->runner, &listeners, error);
+
+	if (result == 0)
+		result = checks_listeners(&run->checks, &run->events, servers_list(run->servers), &listeners,
+					  &run->runner.plan.environment, error);
+	if (result == 0)
+		servers_expect(run->servers, &listeners);
+	return result;
+}
+
 /* ---- the worlds ---- */
 
 static struct slot *get_slot(struct run *run, unsigned index)
@@ -282,6 +316,7 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 		return result;
 	options.log_directory = logs;
 	slot->generation = run->generation;
+	slot->was_used = slot->trouble_told = false;
 	return member_begin(&slot->member, &options, grafts, graft_count, run->options->say, error);
 }
 
@@ -300,6 +335,43 @@ static void take_harvest(struct run *run, const struct member *member, unsigned 
 	harvest_take(&run->harvest, member, number, &artifacts, &run->events);
 }
 
+/* Whether what the tests of a world ask is gone: a service that ended, and did not leave its server behind. */
+static bool is_hurt(const struct run *run, const struct slot *slot, struct error *error)
+{
+	owned_listeners listeners = { 0 };
+
+	if (slot->member.state != MEMBER_READY || servers_trouble(slot->servers, error) == 0)
+		return false;
+	return listeners_of_world(&slot->member, &listeners, NULL) < 0 ||
+	       !servers_answer(run->servers, error->object, &listeners);
+}
+
+/* Said when it happens: the tests that fail until the world is given back are explained by it. */
+static void tell_trouble(const struct run *run, struct slot *slot)
+{
+	struct error error = { 0 };
+	char text[2 * sizeof(error)];
+	owned_text name = text_format("w%u", slot->index);
+	owned_text output = NULL;
+	owned_text line = NULL;
+	enum advice which = ADVICE_SERVER_DIED;
+
+	if (slot->trouble_told)
+		return;
+	if (slot->member.state == MEMBER_DEAD && slot->was_used) {
+		error = slot->member.error;
+		which = ADVICE_WORLD_DIED;
+	} else if (!is_hurt(run, slot, &error)) {
+		return;
+	}
+	slot->trouble_told = true;
+	output = text_format("its last output: %s", error.remedy[0] ? error.remedy : "none");
+	error.remedy[0] = '\0';
+	error_format(&error, text, sizeof(text));
+	line = advice_text(which, ADVICE_WORDS(name, text, output));
+	run->options->say(line);
+}
+
 /* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
 static int prepare_world(struct run *run, struct slot *slot, unsigned after, struct error *error)
 {
@@ -307,10 +379,12 @@ static int prepare_world(struct run *run, struct slot *slot, unsigned after, str
 
 	if (slot->holder)
 		return 0;
-	if (slot->member.state == MEMBER_READY && slot->generation < after) {
-		/* It lacks what a setup project did since. */
+	if (slot->member.state == MEMBER_READY && (slot->generation < after || slot->trouble_told)) {
+		/* It lacks what a setup project did since, or a server. */
 		take_harvest(run, &slot->member, slot->index);
 		end_world(slot);
+	} else if (slot->trouble_told) {
+		end_world(slot); /* its PID 1 is gone */
 	}
 	switch (slot->member.state) {
 	case MEMBER_READY:
@@ -328,6 +402,8 @@ static int prepare_world(struct run *run, struct slot *slot, unsigned after, str
 	}
 	if (!run->servers)
 		result = servers_read(&run->events, &run->servers, error);
+	if (result == 0 && (!run->is_frozen || run->generation < after))
+		result = check_runner(run, error);
 	if (result == 0 && (!run->is_frozen || run->generation < after))
 		result = freeze(run, error);
 	return result < 0 ? result : start_world(run, slot, error);
@@ -362,6 +438,7 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	peer->kind = PEER_HOLDING;
 	peer->slot = slot;
 	slot->holder = peer;
+	slot->was_used = true;
 	slot->leases++;
 }
 
@@ -396,15 +473,47 @@ static void advance(struct run *run)
 		result = prepare_world(run, slot, peer->request.after, run->error);
 		if (result > 0)
 			grant_lease(run, peer, slot);
-		if (result < 0) {
-			/* The runner would go on for each test to find the same: the run has failed. */
-			refuse_lease(peer, run->error);
+		/* The runner would go on for each test to find the same: the run has failed, and R ends with it. The
+		 * lease stays unanswered, or the same would be said twice, and red tests after it. */
+		if (result < 0)
 			fail(run);
-		}
 	}
 }
 
 /* ---- what comes from R ---- */
+
+static void begin_stop(struct run *run, uint64_t grace_ms);
+
+/* What a world has told by now counts for the test that ended in it. */
+static void hear_world(const struct run *run, struct slot *slot)
+{
+	struct pollfd polled = { .fd = member_fd(&slot->member), .events = POLLIN };
+
+	while (polled.fd >= 0 && poll(&polled, 1, 0) > 0) {
+		member_hear(&slot->member, run->options->say);
+		polled.fd = member_fd(&slot->member);
+	}
+	tell_trouble(run, slot);
+}
+
+static void explain_red_test(const struct run *run, const struct events_test *test)
+{
+	struct slot *slot = test->slot >= 0 && test->slot < SLOTS_MAX ? run->slots[test->slot] : NULL;
+	struct error error = { 0 };
+	owned_text name = NULL;
+	owned_text line = NULL;
+
+	if (!slot || test->ok)
+		return;
+	hear_world(run, slot);
+	if (!slot->trouble_told)
+		return;
+	(void)servers_trouble(slot->servers, &error);
+	name = text_format("w%u", slot->index);
+	line = advice_text(ADVICE_TEST_SERVER_DIED,
+			   ADVICE_WORDS(test->title, name, error.object[0] ? error.object : "its PID 1"));
+	run->options->say(line);
+}
 
 static void test_ended(void *argument, const struct events_test *test)
 {
@@ -414,6 +523,15 @@ static void test_ended(void *argument, const struct events_test *test)
 
 	if (slot || !is_in_world)
 		evidence_note(&run->evidence, test, run->runner.plan.tree, slot ? &slot->red : &run->red);
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	checks_test(&run->checks, test, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	explain_red_test(run, test);
+	if (run->options->hear_test && !run->options->hear_test(run->options->argument, test)) {
+		signal_runner(run, SIGINT);
+		begin_stop(run, run->spec.stop_timeout_ms);
+	}
 }
 
 static void take_lines(struct run *run, struct peer *peer)
@@ -427,6 +545,9 @@ static void take_lines(struct run *run, struct peer *peer)
 
 		run_directory_log_event(&run->directory, start, size);
 		events_take(&run->events, start, size, test_ended, run);
+		if (!run->has_failed && checks_events(&run->checks, &run->events, &run->runner.plan.environment,
+						      run->error) < 0)
+			fail(run);
 		left -= size + 1;
 		start = end + 1;
 	}
@@ -566,11 +687,24 @@ static void hear_timer(struct run *run)
 	begin_stop(run, run->spec.stop_timeout_ms);
 }
 
+/* Ctrl-Z: R first, then this process, whose shell waits for that; and both go on when the shell says so. With STOP, since
+ * R's processes are a session of their own, where the kernel drops a TSTP (setpgid(2): an orphaned process group). */
+static void pause_all(const struct run *run)
+{
+	signal_runner(run, SIGSTOP);
+	(void)kill(getpid(), SIGSTOP);
+	signal_runner(run, SIGCONT);
+}
+
 static void hear_signals(struct run *run)
 {
 	struct signalfd_siginfo information;
 
 	while (read(run->signal_fd, &information, sizeof(information)) == (ssize_t)sizeof(information)) {
+		if (information.ssi_signo == SIGTSTP) {
+			pause_all(run);
+			continue;
+		}
 		signal_runner(run, (int)information.ssi_signo);
 		if (information.ssi_signo == SIGTERM || information.ssi_signo == SIGHUP)
 			begin_stop(run, run->is_interrupted ? MIN(run->spec.stop_timeout_ms, (uint64_t)CANCEL_MS)
@@ -581,7 +715,8 @@ static void hear_signals(struct run *run)
 
 static int take_signals(struct run *run, sigset_t *ret_before, struct error *error)
 {
-	static const int heard[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
+	static const int heard[] = { SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
+				     SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP };
 	struct sigaction action;
 	sigset_t taken;
 
@@ -634,7 +769,7 @@ static void step(struct run *run)
 			hear_peer(run, run->peers[i]);
 	for (unsigned i = 0; i < slots; i++)
 		if (polled[FIXED_POLLED + peers + i].revents && run->slots[i])
-			member_hear(&run->slots[i]->member, run->options->say);
+			hear_world(run, run->slots[i]);
 	if (polled[2].revents)
 		member_hear(&run->runner, run->options->say);
 	if (polled[3].revents)
@@ -657,6 +792,7 @@ static void step(struct run *run)
 /* Green without isolation would be the worst that can come of this (P7). */
 static int check_isolation(const struct run *run, struct error *error)
 {
+	owned_text worlds = NULL;
 	unsigned used = 0;
 
 	for (unsigned i = 0; i < run->slot_count; i++)
@@ -664,18 +800,14 @@ static int check_isolation(const struct run *run, struct error *error)
 	if (run->events.refusal)
 		return error_set(error, .number = ENOTSUP, .step = "spread the tests over worlds",
 				 .cause = run->events.refusal, .remedy = run->events.refusal_remedy);
-	if (run->options->workers == 1 || used > 0 || run->events.hosted_begun > 0 ||
+	if (run->options->workers == 1 || run->events.is_alone || used > 0 || run->events.hosted_begun > 0 ||
 	    process_exit_code(run->status) != 0)
 		return 0;
+	worlds = run->options->workers ? text_format("%u", run->options->workers) : text_duplicate("N");
 	if (!run->events.has_hello)
-		return error_set(
-			error, .number = ENOTSUP, .step = "spread the tests over worlds",
-			.cause = "no test runner that sbx knows was started: 0 worlds were used",
-			.remedy = "use 'sbx test --items' for anything with a list, or 'sbx run' for one worker");
-	if (run->events.tests_ended == 0)
-		return 0; /* nothing ran: --list, no tests found */
-	return error_set(error, .number = ENOTSUP, .step = "spread the tests over worlds",
-			 .cause = "the tests ran beside each other in one world: 0 worlds were used");
+		return advice_refuse(ADVICE_NO_RUNNER, ADVICE_WORDS(worlds), error);
+	/* Nothing ran: --list, no tests found. */
+	return run->events.tests_ended == 0 ? 0 : advice_refuse(ADVICE_NO_WORLD, ADVICE_WORDS(worlds), error);
 }
 
 /* What is to be kept of the worlds as they are when the runner has ended. */
@@ -711,6 +843,10 @@ static void finish(struct run *run, int *ret_exit_code)
 	struct error error = { 0 };
 	owned_artifacts artifacts = { 0 };
 
+	if (run->options->without_artifacts) {
+		*ret_exit_code = process_exit_code(run->status);
+		return;
+	}
 	artifacts_list(&run->runner, &run->events, run->options->project, &artifacts);
 	if (artifacts_copy_out(&run->runner, &artifacts, &error) < 0) {
 		char text[2 * sizeof(error)];
@@ -722,6 +858,7 @@ static void finish(struct run *run, int *ret_exit_code)
 	}
 	harvest_all(run);
 	keep_last(run);
+	checks_end(&run->checks, &run->events);
 	*ret_exit_code = run->timed_out ? EXIT_TIMED_OUT : process_exit_code(run->status);
 }
 
@@ -749,7 +886,9 @@ static void release(struct run *run)
 	}
 	member_end(&run->runner);
 	evidence_cause_release(&run->red);
+	job_release_files(&run->volumes);
 	servers_free(run->servers);
+	checks_release(&run->checks);
 	harvest_release(&run->harvest);
 	events_release(&run->events);
 	seed_release(&run->seed);
@@ -803,6 +942,10 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	int result;
 
 	*ret_exit_code = EXIT_SBX_FAILED;
+	checks_init(&run.checks, &run.spec, options->workers, options->say);
+	result = checks_command(&run.checks, error);
+	if (result < 0)
+		return result;
 	member_init(&run.runner);
 	run.harvest.directory = &run.directory;
 	run.harvest.say = options->say;

@@ -5,8 +5,11 @@
 #ifndef SBX_RUN_RUN_H
 #define SBX_RUN_RUN_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "sandbox/pool/project.h"
+#include "sandbox/run/events.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/spec.h"
 
@@ -16,6 +19,11 @@ struct run_options {
 	const struct project *project; /* borrowed: its artifacts */
 	unsigned workers;	       /* -n; 0: the runner's own number */
 	launch_say *say;
+	/* For one who runs a suite to find something out (why.h). */
+	const struct text_list *arguments; /* more words for the runner's command line, through the hook; NULL: none */
+	bool (*hear_test)(void *argument, const struct events_test *test); /* false: enough, end it; NULL */
+	void *argument;
+	bool without_artifacts; /* those of the run before stay */
 };
 
 /** Runs a suite.

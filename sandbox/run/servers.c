@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/process.h"
+#include "sandbox/pool/probe.h"
 
 struct servers {
 	struct service_list list;
@@ -91,6 +92,7 @@ static void read_service(struct json_value value, struct json_value environment,
 	text_list_add(&service->command, "/bin/sh");
 	text_list_add(&service->command, "-c");
 	text_list_add(&service->command, command);
+	text_list_take(&service->set, text_format(LISTENER_SERVICE_VARIABLE "=%s", service->name));
 	(void)json_text(json_member(value, "cwd"), &service->directory);
 	(void)json_list(json_member(environment, "unset"), &service->unset);
 	read_list_of_pairs(json_member(environment, "set"), &service->set);
@@ -132,6 +134,74 @@ void servers_free(struct servers *servers)
 		return;
 	service_list_release(&servers->list);
 	free(servers);
+}
+
+const struct service_list *servers_list(const struct servers *servers)
+{
+	return &servers->list;
+}
+
+/* ---- further ports ---- */
+
+size_t servers_ports(const struct readiness_options *ready, uint16_t ports[static SERVERS_PORTS_MAX])
+{
+	struct probe_target target = { 0 };
+	size_t count = 0;
+
+	if (ready->port)
+		ports[count++] = ready->port;
+	if (ready->url && probe_target_parse(ready->url, &target, NULL) == 0) {
+		ports[count++] = target.port;
+		probe_target_release(&target);
+	}
+	for (size_t i = 0; i < ready->further_port_count; i++)
+		ports[count++] = ready->further_ports[i];
+	return count;
+}
+
+static bool is_expected(const struct readiness_options *ready, uint16_t port)
+{
+	uint16_t ports[SERVERS_PORTS_MAX];
+	size_t count = servers_ports(ready, ports);
+
+	for (size_t i = 0; i < count; i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
+
+bool servers_answer(const struct servers *servers, const char *name, const struct listeners *world)
+{
+	uint16_t ports[SERVERS_PORTS_MAX];
+	size_t count = 0;
+	size_t open = 0;
+
+	for (size_t i = 0; i < servers->list.count; i++)
+		if (text_equal(servers->list.items[i].name, name))
+			count = servers_ports(&servers->list.items[i].ready, ports);
+	for (size_t i = 0; i < count; i++)
+		open += listeners_find(world, ports[i]) ? 1 : 0;
+	return count > 0 && open == count;
+}
+
+void servers_expect(struct servers *servers, const struct listeners *runner)
+{
+	for (size_t i = 0; i < runner->count; i++) {
+		uint16_t port = runner->items[i].port;
+
+		if (!runner->items[i].service || listeners_is_ephemeral(port))
+			continue;
+		for (size_t j = 0; j < servers->list.count; j++) {
+			struct service *service = &servers->list.items[j];
+			struct readiness_options *ready = &service->ready;
+
+			if (!text_equal(service->name, runner->items[i].service) || is_expected(ready, port) ||
+			    ready->further_port_count == ARRAY_SIZE(ready->further_ports))
+				continue;
+			ready->further_ports[ready->further_port_count++] = port;
+			service->has_readiness = true;
+		}
+	}
 }
 
 /* ---- one world's ---- */

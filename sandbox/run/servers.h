@@ -8,6 +8,7 @@
 #include "sandbox/pool/member.h"
 #include "sandbox/pool/services.h"
 #include "sandbox/run/events.h"
+#include "sandbox/run/listeners.h"
 
 /* A line about each change, "w2: api is ready". */
 typedef void servers_say(const char *line);
@@ -18,6 +19,14 @@ struct servers;
  *  Errors: the runner hides them */
 int servers_read(const struct events *events, struct servers **ret_servers, struct error *error);
 void servers_free(struct servers *servers);
+/** Borrowed, until the next change. */
+const struct service_list *servers_list(const struct servers *servers);
+enum { SERVERS_PORTS_MAX = 2 + READINESS_FURTHER_MAX };
+/** The ports that a service is known by. @return how many */
+size_t servers_ports(const struct readiness_options *ready, uint16_t ports[static SERVERS_PORTS_MAX]);
+/** Makes each port that one of them listens on in R a condition of its readiness in the worlds: a second port that is
+ *  open a moment later than the one that the config names would be missing when the tests begin. */
+void servers_expect(struct servers *servers, const struct listeners *runner);
 
 /* Those of one world, on their way. */
 struct servers_world;
@@ -26,8 +35,11 @@ struct servers_world;
  *  @ret_world  the caller's, servers_release_world() after the member's end */
 int servers_enter(const struct servers *servers, int log_fd, struct member *member, struct member_options *options,
 		  struct servers_world **ret_world, struct error *error);
-/** What went wrong with a service since it was ready; 0: nothing. */
+/** What went wrong with a service since it was ready; 0: nothing. The error's object is the service. */
 int servers_trouble(const struct servers_world *world, struct error *error);
+/** Whether all ports that a service is known by are open, whatever became of its command: one may put its server behind
+ *  and end. */
+bool servers_answer(const struct servers *servers, const char *name, const struct listeners *world);
 void servers_release_world(struct servers_world *world);
 
 #endif

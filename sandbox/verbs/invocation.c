@@ -25,6 +25,7 @@ void invocation_release(struct invocation *invocation)
 	text_free(&invocation->project);
 	text_free(&invocation->worker_count);
 	text_free(&invocation->refill);
+	text_free(&invocation->why);
 	text_list_release(&invocation->filters);
 	text_list_release(&invocation->operands);
 	text_list_release(&invocation->notes);

@@ -57,6 +57,7 @@ struct invocation {
 	uint64_t after;		  /* lease */
 	uint64_t retry;		  /* lease */
 	char *project;		  /* lease */
+	char *why;		  /* test: the title of a test that is asked about */
 	struct text_list filters; /* KEY=VALUE */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */

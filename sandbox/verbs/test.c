@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sbx test: a suite in several worlds. What happens then stands in sandbox/run/run.c, from top to bottom. */
+#include <stdio.h>
+
 #include "sandbox/run/run.h"
+#include "sandbox/run/why.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/settings.h"
 #include "sandbox/verbs/verbs.h"
@@ -11,6 +14,17 @@ static bool has_setting(const struct project_settings *settings, const char *key
 		if (text_equal(settings->items[i].key, key))
 			return true;
 	return false;
+}
+
+static int say_why(const struct run_options *run, const char *title, struct error *error)
+{
+	struct why_options options = { .run = run, .title = title, .say = say_line };
+	owned_text verdict = NULL;
+	int result = why_find(&options, &verdict, error);
+
+	if (result == 0)
+		printf("%s\n", verdict);
+	return result;
 }
 
 int verb_test(struct invocation *invocation, struct error *error)
@@ -28,6 +42,10 @@ int verb_test(struct invocation *invocation, struct error *error)
 	if (!has_setting(&invocation->given, "keep") && !has_setting(&project.settings, "keep"))
 		invocation->spec.keep = KEEP_FAILED;
 	options.workers = (unsigned)invocation->workers;
+	if (invocation->why) {
+		invocation->spec.keep = KEEP_NEVER;
+		return say_why(&options, invocation->why, error);
+	}
 	result = run_suite(&options, &exit_code, error);
 	return result < 0 ? result : exit_code;
 }

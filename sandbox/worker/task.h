@@ -42,8 +42,8 @@
  *                  directory.
  *   TASK_CLONE     messages on the socket: a byte that says how many descriptors come with it (at most 16), detached
  *                  mounts in the order of the paths. struct graft has them shown in other worlds.
- *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), cwd; the last three null
- *                  where no process was found. */
+ *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array), cwd;
+ *                  the last four null where no process was found. */
 #ifndef SBX_WORKER_TASK_H
 #define SBX_WORKER_TASK_H
 
@@ -79,6 +79,9 @@ struct task {
 /** Does it. In a fork of PID 1 that does nothing else and ends after it.
  *  @return exit status for the command (0 as a rule), or -errno with error filled */
 int task_run(const struct world *world, const struct task *task, struct error *error);
+
+/** TASK_LISTENERS, of the network and the processes that the caller sees: on the host as well, unconfined. */
+int task_listeners(int out_fd, struct error *error);
 
 /** Gives up what reading needs no more: all capabilities (NO_NEW_PRIVS as well), and every system call that the READER
  *  filter does not name, which kills from then on. @return 0 or -errno */

@@ -21,7 +21,7 @@
 enum {
 	LISTENERS_MAX = 1024,
 	TABLE_BYTES_MAX = 16 << 20,
-	COMMAND_BYTES_MAX = 256 << 10,
+	COMMAND_BYTES_MAX = 256 << 10, /* of its arguments, and of its environment */
 	STATE_LISTEN = 0x0a, /* TCP_LISTEN, include/net/tcp_states.h */
 };
 
@@ -130,18 +130,19 @@ static int find_owners(struct listeners *listeners, int proc_fd, struct error *e
 	return 0;
 }
 
-static void add_command(int proc_fd, pid_t pid, struct text_buffer *out)
+/* What stands in /proc/PID/FILE, NUL by NUL. */
+static void add_texts(int proc_fd, pid_t pid, const char *file, const char *name, struct text_buffer *out)
 {
 	char path[32];
 	owned_text bytes = NULL;
 	size_t size;
 
-	(void)snprintf(path, sizeof(path), "%d/cmdline", pid);
+	(void)snprintf(path, sizeof(path), "%d/%s", pid, file);
 	if (pid == 0 || fd_read_file(proc_fd, path, COMMAND_BYTES_MAX, &bytes, &size) < 0) {
-		json_add_null(out, "command");
+		json_add_null(out, name);
 		return;
 	}
-	json_begin_array(out, "command");
+	json_begin_array(out, name);
 	for (size_t at = 0; at < size; at += strlen(bytes + at) + 1)
 		json_add_text(out, NULL, bytes + at);
 	json_end_array(out);
@@ -171,7 +172,8 @@ static void add_listener(const struct listener *listener, int proc_fd, struct te
 		json_add_number(out, "pid", listener->pid);
 	else
 		json_add_null(out, "pid");
-	add_command(proc_fd, listener->pid, out);
+	add_texts(proc_fd, listener->pid, "cmdline", "command", out);
+	add_texts(proc_fd, listener->pid, "environ", "environment", out);
 	add_directory(proc_fd, listener->pid, out);
 	json_end_object(out);
 }

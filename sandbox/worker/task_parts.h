@@ -64,9 +64,8 @@ int task_keep(const struct world *world, struct stopper *stopper, const struct t
 int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
 		int out_fd, struct error *error);
 
-/* These two are not confined: cloning mounts and looking at the descriptors of others need capabilities. What they read
+/* This and task_listeners() (task.h) are not confined: cloning mounts and looking at the descriptors of others need capabilities. What they read
  * is the kernel's, but for names, which they pass on. */
 int task_clone(const struct text_list *directories, int socket, struct error *error);
-int task_listeners(int out_fd, struct error *error);
 
 #endif

@@ -26,6 +26,8 @@ const shared = {
 	slotOf,
 	hosted: null, // ids of projects that stay in R; null until the reporter has told
 	dependencies: new Map(), // project id -> ids, direct ones
+	services: [], // of the config: { label, command, cwd }
+	mayRest: false, // nothing in R asks the servers once the worlds have theirs
 	initialEnvironment: { ...process.env },
 	nextReporter: undefined, // the user's own PW_TEST_REPORTER
 };
@@ -39,8 +41,10 @@ function install() {
 		return;
 	runner.prepare(runner);
 	send({ type: 'hello', version: 1, runner: runner.name, runnerVersion: runner.version, pid: process.pid,
-	       argv: process.argv, workersAsked: runner.workersAsked ?? null, added: runner.added });
-	if (worldCount() === 1)
+	       argv: process.argv, workersAsked: runner.workersAsked ?? null, added: runner.added, alone: isAlone(runner) });
+	if (runner.name === 'playwright')
+		patchServers();
+	if (isAlone(runner))
 		return;
 	patchFork();
 	patchThreads();
@@ -106,6 +110,11 @@ function worldCount() {
 	return Number.isInteger(count) && count > 0 ? count : 0;
 }
 
+/* With one world R is the world. A debugger has one worker, and stops the servers' clients, not the servers. */
+function isAlone(runner) {
+	return worldCount() === 1 || (runner.name === 'playwright' && (!!process.env.PWDEBUG || hasOption(runner.arguments, '--debug')));
+}
+
 /* -n is stronger than what the config says; right behind the verb, so that it is never taken for a test's name. */
 function addArgument(runner, position, text) {
 	process.argv.splice(position, 0, text);
@@ -120,6 +129,9 @@ function preparePlaywright(runner) {
 	if (worldCount() > 0 && runner.workersAsked === undefined && !process.env.PWDEBUG &&
 	    !hasOption(words, '--debug', '--ui', '--ui-host', '--ui-port'))
 		addArgument(runner, 3, `--workers=${worldCount()}`);
+	// What --why asks for, stronger than what the command says by coming behind it.
+	for (const word of JSON.parse(process.env.SBX_ARGUMENTS ?? '[]'))
+		addArgument(runner, process.argv.includes('--', 2) ? process.argv.indexOf('--', 2) : process.argv.length, word);
 	shared.nextReporter = process.env.PW_TEST_REPORTER;
 	process.env.PW_TEST_REPORTER = path.join(__dirname, 'reporter.cjs');
 	globalThis[Symbol.for('sbx.hook')] = shared;
@@ -185,6 +197,67 @@ function patchThreads() {
 	};
 }
 
+// ---- the servers of Playwright's config, in R --------------------------------------------------------------------------
+
+const servers = new Set(); // processes, while they live
+let areResting = false;
+
+/* Marks what the config starts, so that it can be told from a server that was started by hand: a variable, which what it
+ * starts inherits. */
+function patchServers() {
+	const childProcess = require('node:child_process');
+	const path = require('node:path');
+	const spawn = childProcess.spawn;
+	const kill = process.kill;
+
+	childProcess.spawn = function sbxSpawn(command, ...rest) {
+		const options = Array.isArray(rest[0]) ? rest[1] : rest[0];
+		const service = options?.shell && shared.services.find(candidate => candidate.command === command &&
+			path.resolve(candidate.cwd) === path.resolve(options.cwd ?? '.'));
+
+		if (!service)
+			return spawn.call(this, command, ...rest);
+		const child = spawn.call(this, command, Array.isArray(rest[0]) ? rest[0] : [],
+					 { ...options, env: { ...(options.env ?? process.env), SBX_SERVICE: service.label } });
+		servers.add(child);
+		child.once('exit', () => servers.delete(child));
+		return child;
+	};
+	process.kill = function sbxKill(pid, ...rest) {
+		if (areResting && [...servers].some(child => child.pid === Math.abs(pid)))
+			wakeServers();
+		return kill.call(this, pid, ...rest);
+	};
+}
+
+function signalServers(signal) {
+	for (const child of servers) {
+		try {
+			process.kill(-child.pid, signal);
+		} catch {
+			// it has just ended
+		}
+	}
+}
+
+/* Once the worlds have servers of their own those of R have nothing to do, but their background jobs would go on: an e-mail
+ * more than there are worlds, a processor shared with the tests. They are stopped and not ended: Playwright waits for them,
+ * tells of one that died, and ends them itself when it is done; before that signal they go on (sbxKill). Not where anything in
+ * R may still ask them: a teardown, globalTeardown, a setup project that is to come, the window of --ui. */
+function restServers(projectId) {
+	const done = dependenciesOf(projectId);
+
+	if (areResting || !shared.mayRest || [...shared.hosted].some(id => !done.has(id)))
+		return;
+	signalServers('SIGSTOP');
+	areResting = true;
+}
+
+function wakeServers() {
+	areResting = false;
+	signalServers('SIGCONT');
+}
+
 // ---- a lease -------------------------------------------------------------------------------------------------------
 
 /* The environment for a world: without what only R has. */
@@ -192,7 +265,7 @@ function worldEnvironment(environment) {
 	const result = { ...(environment ?? process.env) };
 	const ours = `--require=${__filename}`;
 
-	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT'])
+	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_ARGUMENTS'])
 		delete result[name];
 	if (result.PW_TEST_REPORTER === process.env.PW_TEST_REPORTER && 'PW_TEST_REPORTER' in result) {
 		delete result.PW_TEST_REPORTER;
@@ -296,6 +369,7 @@ function startPlaywright(call) {
 			message.params?.method === 'runTestGroup' && !shared.hosted?.has(parameters?.projectId),
 		stop: { method: '__stop__' },
 		stopped: { method: '__env_produced__', params: [] },
+		arrived: place => place.slot !== undefined && restServers(place.project),
 		decide(message) {
 			if (message?.method === '__init__') {
 				parameters = message.params.runnerParams;
@@ -423,6 +497,7 @@ class Deferred extends require('node:events') {
 
 	_start(place) {
 		this._starting = true;
+		this._place = place;
 		if (place.hosted)
 			startHosted(this._call, place, spawn => this._isOver() ? null : this._attach(spawn()));
 		else
@@ -450,6 +525,7 @@ class Deferred extends require('node:events') {
 			if (this._isReady || !isReady(message))
 				return void this.emit('message', message, handle);
 			this._isReady = true;
+			this._protocol.arrived?.(this._place);
 			this._flush();
 		});
 		child.on('disconnect', () => child === this._child && this._disconnected());

@@ -8,6 +8,18 @@ const path = require('node:path');
 
 const hook = globalThis[Symbol.for('sbx.hook')];
 const MESSAGE_LENGTH_MAX = 4096;
+const COMPLAINTS_MAX = 20;
+// What a program says when it could not connect: sbx looks whether the host has what it wanted.
+const complaint = /refused|ENOTFOUND|EAI_AGAIN|ERR_NAME_NOT_RESOLVED|ENETUNREACH|EHOSTUNREACH|not known|name resolution|unreachable/i;
+let complaints = 0;
+
+function listen(text) {
+	text = String(text);
+	if (complaints < COMPLAINTS_MAX && complaint.test(text)) {
+		complaints++;
+		hook?.send({ type: 'complaint', text: text.slice(0, MESSAGE_LENGTH_MAX) });
+	}
+}
 
 class Reporter {
 	constructor(options) {
@@ -85,6 +97,9 @@ class Reporter {
 
 for (const name of ['onStdOut', 'onStdErr', 'onError', 'onStepBegin', 'onStepEnd', 'onTestPaused']) {
 	Reporter.prototype[name] = function (...values) {
+		// Without a test it comes from a server or globalSetup, which run in R.
+		if (name === 'onError' || (name.startsWith('onStd') && !values[1]))
+			listen(values[0]?.message ?? values[0]?.value ?? values[0]);
 		return this._next?.[name]?.(...values);
 	};
 }
@@ -118,6 +133,8 @@ function tellConfig(config, configDir) {
 	const projects = config.projects.map(project => describeProject(project, config, internal));
 	const hosted = new Set(projects.flatMap(project => [...project.dependencies, ...(project.teardown === null ? [] : [project.teardown])]));
 	const servers = internal?.webServers ?? (config.webServer ? [config.webServer] : []);
+	const services = servers.map(server => describeServer(server, folder, !!config.webServer));
+	const hasTeardown = !!(internal?.globalTeardowns?.length || config.globalTeardown);
 
 	for (const project of projects)
 		project.hosted = hosted.has(project.id);
@@ -125,12 +142,15 @@ function tellConfig(config, configDir) {
 		hook.hosted = hosted;
 		// A teardown project runs in R when all is over: it needs no freeze, so it is nobody's dependency.
 		hook.dependencies = new Map(projects.map(project => [project.id, project.dependencies]));
+		hook.services = services.map((service, i) => ({ ...service, label: (service.name ?? `server-${i}`).replaceAll('/', '-') }));
+		hook.mayRest = !hasTeardown && !!internal && projects.every(project => project.teardown === null) &&
+			!process.argv.some(word => /^--ui(-|=|$)/.test(word));
 	}
 	hook?.send({
 		type: 'config', configFile: config.configFile ?? null, configDir: folder, rootDir: config.rootDir,
 		workers: config.workers, fullyParallel: config.fullyParallel, globalSetup: !!(internal?.globalSetups?.length || config.globalSetup),
-		globalTeardown: !!(internal?.globalTeardowns?.length || config.globalTeardown), updateSnapshots: config.updateSnapshots ?? null,
-		shard: config.shard ?? null, services: servers.map(server => describeServer(server, folder, !!config.webServer)),
+		globalTeardown: hasTeardown, updateSnapshots: config.updateSnapshots ?? null,
+		shard: config.shard ?? null, services,
 		servicesKnown: !!internal, environment: changedEnvironment(), projects, artifacts: describeArtifacts(config, folder),
 	});
 }
@@ -148,7 +168,7 @@ function describeProject(project, config, internal) {
 					inner?.expect?.toMatchAriaSnapshot?.pathTemplate].filter(template => typeof template === 'string'),
 		retries: project.retries,
 		workers: inner?.workers ?? null, fullyParallel: inner?.fullyParallel ?? config.fullyParallel,
-		headless: project.use?.headless ?? project.use?.launchOptions?.headless ?? null,
+		baseUrl: project.use?.baseURL ?? null, headless: project.use?.headless ?? project.use?.launchOptions?.headless ?? null,
 		chromiumSandbox: project.use?.launchOptions?.chromiumSandbox ?? null,
 	};
 }
