@@ -21,7 +21,10 @@
 
 #define V8_COVERAGE "NODE_V8_COVERAGE="
 
-enum { FDS_PER_MESSAGE = 16 };
+enum {
+	FDS_PER_MESSAGE = 16,
+	PATH_SHOWN_SIZE = 1024,
+};
 
 /* ---- which ---- */
 
@@ -36,20 +39,64 @@ static bool is_listed(const struct text_list *paths, const char *path)
 	return false;
 }
 
-/* Only what lies in tree or HOME was copy-on-write at all; and the tree itself as a place of artifacts would make the
- * worlds one. */
-static bool is_possible(const struct member *runner, const char *path)
+static bool has_component(const char *path, const char *name)
 {
-	const struct worker_plan *plan = &runner->plan;
+	owned_text copy = text_duplicate(path);
+	char *rest = copy;
 
-	return !path_is_below(plan->tree, path) &&
-	       (path_is_below(path, plan->tree) || (plan->home && path_is_below(path, plan->home)));
+	for (char *component = strsep(&rest, "/"); component; component = strsep(&rest, "/"))
+		if (text_equal(component, name))
+			return true;
+	return false;
 }
 
-static void add_path(const struct member *runner, struct text_list *paths, const char *path)
+/* The tree, or the repository that it lies in, below HOME. @return the caller's */
+static char *find_root(const struct member *runner)
 {
-	if (is_possible(runner, path) && !is_listed(paths, path))
+	const char *home = runner->plan.home;
+	owned_text place = text_duplicate(runner->plan.tree);
+
+	while (home && path_is_below(place, home) && !text_equal(place, home)) {
+		owned_text repository = path_join(place, ".git");
+
+		if (access(repository, F_OK) == 0) {
+			char *root = place;
+
+			place = NULL;
+			return root;
+		}
+		text_free(&repository);
+		repository = place;
+		place = path_parent(repository);
+	}
+	return text_duplicate(runner->plan.tree);
+}
+
+/* The tree itself as a place of artifacts would make the worlds one. */
+static bool is_granted(const struct member *runner, const char *root, const char *path)
+{
+	return path_is_below(path, root) && !path_is_below(runner->plan.tree, path) && !has_component(path, ".git");
+}
+
+static void add_path(struct text_list *paths, const char *path)
+{
+	if (!is_listed(paths, path))
 		text_list_add(paths, path);
+}
+
+/* The runner's word. What cannot be an artifact at all is passed over: the tree, HOME, what they lie in, a repository's
+ * own files. */
+static void add_told(const struct member *runner, const char *path, struct text_list *granted,
+		     struct text_list *outside)
+{
+	owned_text root = find_root(runner);
+	const char *home = runner->plan.home;
+
+	if (is_granted(runner, root, path))
+		add_path(granted, path);
+	else if (!path_is_below(runner->plan.tree, path) && !(home && path_is_below(home, path)) &&
+		 !has_component(path, ".git"))
+		add_path(outside, path);
 }
 
 static bool is_file(const char *path, const char *written)
@@ -68,12 +115,17 @@ static void add_named(const struct member *runner, const struct project *project
 		const char *written = project->artifacts.items[i];
 		owned_text path = path_normal(project->directory ? project->directory : runner->plan.tree, written);
 
-		if (!is_file(path, written)) {
-			add_path(runner, &artifacts->directories, path);
+		if (!is_granted(runner, runner->plan.tree, path) &&
+		    !(runner->plan.home && is_granted(runner, runner->plan.home, path))) {
+			add_path(&artifacts->outside_files, path);
 			continue;
 		}
-		add_path(runner, &artifacts->files, path);
-		add_path(runner, &artifacts->named_files, path);
+		if (!is_file(path, written)) {
+			add_path(&artifacts->directories, path);
+			continue;
+		}
+		add_path(&artifacts->files, path);
+		add_path(&artifacts->named_files, path);
 	}
 }
 
@@ -82,7 +134,7 @@ static void add_usual(const struct member *runner, struct artifacts *artifacts, 
 	owned_text path = path_join(runner->plan.tree, name);
 
 	if (!is_listed(&artifacts->directories, path))
-		add_path(runner, &artifacts->usual, path);
+		add_path(&artifacts->usual, path);
 }
 
 static int is_coverage(const struct dirent *entry)
@@ -110,7 +162,7 @@ static void add_coverage(const struct member *runner, struct artifacts *artifact
 		if (text_starts_with(value, V8_COVERAGE)) {
 			owned_text path = path_normal(runner->plan.workdir, value + strlen(V8_COVERAGE));
 
-			add_path(runner, &artifacts->directories, path);
+			add_told(runner, path, &artifacts->directories, &artifacts->outside);
 		}
 	}
 }
@@ -119,14 +171,19 @@ void artifacts_list(const struct member *runner, const struct events *events, co
 		    struct artifacts *ret_artifacts)
 {
 	*ret_artifacts = (struct artifacts){ 0 };
-	for (size_t i = 0; i < events->artifact_directories.count; i++)
-		add_path(runner, &ret_artifacts->directories, events->artifact_directories.items[i]);
+	/* First: what is named there is granted, whoever tells it, too. */
 	add_named(runner, project, ret_artifacts);
+	for (size_t i = 0; i < events->artifact_directories.count; i++)
+		if (!is_listed(&ret_artifacts->directories, events->artifact_directories.items[i]))
+			add_told(runner, events->artifact_directories.items[i], &ret_artifacts->directories,
+				 &ret_artifacts->outside);
 	add_coverage(runner, ret_artifacts);
 	for (size_t i = 0; i < ARRAY_SIZE(usual_names); i++)
 		add_usual(runner, ret_artifacts, usual_names[i]);
 	for (size_t i = 0; i < events->artifact_files.count; i++)
-		add_path(runner, &ret_artifacts->files, events->artifact_files.items[i]);
+		if (!artifacts_have(ret_artifacts, events->artifact_files.items[i]))
+			add_told(runner, events->artifact_files.items[i], &ret_artifacts->files,
+				 &ret_artifacts->outside_files);
 }
 
 void artifacts_release(struct artifacts *artifacts)
@@ -135,6 +192,8 @@ void artifacts_release(struct artifacts *artifacts)
 	text_list_release(&artifacts->usual);
 	text_list_release(&artifacts->files);
 	text_list_release(&artifacts->named_files);
+	text_list_release(&artifacts->outside);
+	text_list_release(&artifacts->outside_files);
 }
 
 bool artifacts_have(const struct artifacts *artifacts, const char *path)
@@ -143,11 +202,38 @@ bool artifacts_have(const struct artifacts *artifacts, const char *path)
 	       is_listed(&artifacts->files, path);
 }
 
+static void tell_outside(const struct member *runner, const struct text_list *paths, launch_say *say)
+{
+	for (size_t i = 0; i < paths->count; i++) {
+		bool can_be_named = runner->plan.home && is_granted(runner, runner->plan.home, paths->items[i]);
+		owned_text line = NULL;
+		char shown[PATH_SHOWN_SIZE];
+
+		text_escape(shown, sizeof(shown), paths->items[i]);
+		line = can_be_named
+			       ? text_format(
+					 "dropped: %s, which lies outside of the repository. Keep: `artifacts: [%s]` "
+					 "in sbx.yaml",
+					 shown, shown)
+			       : text_format(
+					 "dropped: %s, which lies neither in the tree nor in HOME. Let it be written "
+					 "into the tree",
+					 shown);
+		say(line);
+	}
+}
+
+void artifacts_tell_outside(const struct member *runner, const struct artifacts *artifacts, launch_say *say)
+{
+	tell_outside(runner, &artifacts->outside, say);
+	tell_outside(runner, &artifacts->outside_files, say);
+}
+
 /* ---- grafts ---- */
 
 static void list_shared(const struct artifacts *artifacts, struct text_list *shared)
 {
-	const struct text_list *const lists[] = { &artifacts->directories, &artifacts->usual };
+	const struct text_list *const lists[] = { &artifacts->directories, &artifacts->usual, &artifacts->outside };
 
 	text_list_add(shared, ANNEX_TEMPORARY);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
@@ -223,6 +309,40 @@ int artifacts_take_grafts(const struct member *runner, const struct artifacts *a
 
 /* ---- copying out ---- */
 
+static int enter_or_make(int *fd, const char *name)
+{
+	int next;
+
+	if (mkdirat(*fd, name, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	next = path_open(*fd, name, O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
+	if (next < 0)
+		return next;
+	fd_close(fd);
+	*fd = next;
+	return 0;
+}
+
+int artifacts_open_parent(const struct member *runner, const char *path, int *ret_fd, struct error *error)
+{
+	owned_text root = find_root(runner);
+	const char *base = path_is_below(path, root) ? root : runner->plan.home;
+	owned_text below = base && path_is_below(path, base) ? text_duplicate(path_below(path, base)) : NULL;
+	owned_fd fd = below ? path_open(AT_FDCWD, base, O_RDONLY | O_DIRECTORY, 0, PATH_FOLLOW) : -EXDEV;
+	int result = fd < 0 ? fd : 0;
+	char *rest = below;
+
+	while (result == 0 && strchr(rest, '/'))
+		result = enter_or_make(&fd, strsep(&rest, "/"));
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "copy the artifacts to", .object = path,
+				 .cause = result == -ELOOP || result == -ENOTDIR
+						  ? "on the way to it lies a symbolic link, or a file"
+						  : NULL);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
 static int copy_out(const struct member *runner, int parent_fd, const char *path, const char *name, struct error *error)
 {
 	struct task task = { .kind = TASK_COPY_OUT, .fds = { parent_fd }, .fd_count = 1 };
@@ -241,14 +361,12 @@ static int copy_out(const struct member *runner, int parent_fd, const char *path
 /* Under another name first: what is on the host stays until its successor is whole. */
 static int replace_one(const struct member *runner, const char *path, struct error *error)
 {
-	owned_text parent = path_parent(path);
 	owned_text draft = text_format(".%s.sbx-%d", path_name(path), (int)getpid());
-	int result = path_make_directories(AT_FDCWD, parent, 0755);
-	owned_fd parent_fd = result < 0 ? -1 : path_open(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY, 0, PATH_FOLLOW);
+	owned_fd parent_fd = -1;
+	int result = artifacts_open_parent(runner, path, &parent_fd, error);
 
-	if (parent_fd < 0)
-		return error_set(error, .number = result < 0 ? -result : -parent_fd, .step = "copy the artifacts to",
-				 .object = path);
+	if (result < 0)
+		return result;
 	result = copy_out(runner, parent_fd, path, draft, error);
 	if (result == -ENOENT) {
 		/* The run has removed it, or never made it: what lies there is of another run. */
@@ -277,8 +395,8 @@ static bool has_changed(const struct member *runner, const char *path)
 	struct error error = { 0 };
 	bool has_file = false;
 
-	/* More than can be told is a change. */
-	return changes_read(runner, path, note_file, &has_file, &error) == -EFBIG || has_file;
+	/* What cannot be told, since it is too much or cannot be read, is a change. */
+	return changes_read(runner, path, note_file, &has_file, &error) < 0 || has_file;
 }
 
 static int replace_all(const struct member *runner, const struct text_list *paths, bool changed_only,

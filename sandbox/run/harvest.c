@@ -98,6 +98,9 @@ static bool has_snapshot_directory(const char *path)
 
 static bool goes_to_host(const struct harvest *harvest, const struct artifacts *artifacts, const char *path)
 {
+	/* Hooks that the next commit would run. */
+	if (strstr(path, "/.git/"))
+		return false;
 	for (size_t i = 0; i < artifacts->named_files.count; i++)
 		if (text_equal(path, artifacts->named_files.items[i]))
 			return true;
@@ -367,18 +370,16 @@ static void say_conflict(const struct harvest *harvest, const struct harvest_fil
 }
 
 /* @return 1 written, 0 it is there as it is, or -errno */
-static int write_file(const struct harvest *harvest, size_t number, struct error *error)
+static int write_file(const struct harvest *harvest, const struct member *runner, size_t number, struct error *error)
 {
 	static const struct tree_copy_options options = { 0 };
 	const char *path = harvest->files[number].path;
-	owned_text parent = path_parent(path);
 	char name[FILE_NAME_SIZE];
-	int result = path_make_directories(AT_FDCWD, parent, 0755);
-	owned_fd parent_fd = result < 0 ? -1 : path_open(AT_FDCWD, parent, O_RDONLY | O_DIRECTORY, 0, PATH_FOLLOW);
+	owned_fd parent_fd = -1;
+	int result = artifacts_open_parent(runner, path, &parent_fd, error);
 
-	if (parent_fd < 0)
-		return error_set(error, .number = result < 0 ? -result : -parent_fd, .step = "bring to the host",
-				 .object = path);
+	if (result < 0)
+		return result;
 	file_name(number, name);
 	if (has_same_bytes(harvest->staging_fd, name, parent_fd, path_name(path)))
 		return 0;
@@ -386,8 +387,9 @@ static int write_file(const struct harvest *harvest, size_t number, struct error
 	return result < 0 ? result : 1;
 }
 
-static void write_files(struct harvest *harvest, const char *tree)
+static void write_files(struct harvest *harvest, const struct member *runner)
 {
+	const char *tree = runner->plan.tree;
 	unsigned written = 0;
 	owned_buffer line = { 0 };
 	char shown[SHOWN_SIZE];
@@ -402,7 +404,7 @@ static void write_files(struct harvest *harvest, const char *tree)
 			say_conflict(harvest, file, shown);
 			continue;
 		}
-		result = write_file(harvest, i, &error);
+		result = write_file(harvest, runner, i, &error);
 		if (result < 0)
 			say(harvest, "a snapshot is not on the host", &error);
 		if (result > 0 && written++ < LINES_MAX)
@@ -520,10 +522,10 @@ static void tell_dropped(struct harvest *harvest, const char *tree)
 	}
 }
 
-void harvest_finish(struct harvest *harvest, const char *tree)
+void harvest_finish(struct harvest *harvest, const struct member *runner)
 {
-	write_files(harvest, tree);
-	tell_dropped(harvest, tree);
+	write_files(harvest, runner);
+	tell_dropped(harvest, runner->plan.tree);
 }
 
 void harvest_release(struct harvest *harvest)

@@ -64,7 +64,7 @@ void harvest_take(struct harvest *harvest, const struct member *member, unsigned
 		  const struct artifacts *artifacts, const struct events *events);
 
 /** Brings the files to the host, and tells what was dropped. */
-void harvest_finish(struct harvest *harvest, const char *tree);
+void harvest_finish(struct harvest *harvest, const struct member *runner);
 void harvest_release(struct harvest *harvest);
 
 #endif

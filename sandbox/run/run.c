@@ -835,7 +835,7 @@ static void harvest_all(struct run *run)
 		if (run->slots[i])
 			take_harvest(run, &run->slots[i]->member, i);
 	take_harvest(run, &run->runner, HARVEST_WORLDS_MAX - 1);
-	harvest_finish(&run->harvest, run->runner.plan.tree);
+	harvest_finish(&run->harvest, &run->runner);
 }
 
 static void finish(struct run *run, int *ret_exit_code)
@@ -856,6 +856,7 @@ static void finish(struct run *run, int *ret_exit_code)
 		line = text_format("artifacts are not complete: %s", text);
 		run->options->say(line);
 	}
+	artifacts_tell_outside(&run->runner, &artifacts, run->options->say);
 	harvest_all(run);
 	keep_last(run);
 	checks_end(&run->checks, &run->events);

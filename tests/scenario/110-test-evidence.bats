@@ -258,3 +258,50 @@ nothing_else() {
 	assert_has "$output" "dropped: notes-2.txt"
 	[[ ! -e notes-2.txt ]]
 }
+
+@test "P1: artifacts come to the tree and its repository only: not to HOME, .git, or through a symbolic link" {
+	rm tests/rows.spec.js
+	local outside=$HOME/outside-$BATS_TEST_NUMBER
+	rm -rf "$outside"
+	mkdir "$outside"
+	echo mine >"$outside/file"
+	ln -s "$outside" link-snapshots
+	ln -s "$outside" linked
+	cat >playwright.config.js <<-EOF
+		// A config that wants more than it should have.
+		module.exports = {
+			testDir: './tests', outputDir: '$outside', metadata: {},
+			reporter: [['list'], ['json', { outputFile: '.git/hooks/pre-commit' }], ['junit', { outputFile: 'linked/junit.xml' }]],
+		};
+	EOF
+	cat >tests/escape.spec.js <<-'EOF'
+		const { test } = require('@playwright/test');
+		const fs = require('node:fs');
+		test('writes where it should not', () => {
+			fs.rmSync('link-snapshots');
+			fs.mkdirSync('link-snapshots');
+			fs.writeFileSync('link-snapshots/file', 'theirs');
+			fs.mkdirSync('.git/a-snapshots', { recursive: true });
+			fs.writeFileSync('.git/a-snapshots/file', 'theirs');
+		});
+	EOF
+	run_sbx 0 test -n 2 -- npx playwright test
+	assert_has "$output" "dropped: $outside, which lies outside of the repository"
+	assert_has "$output" "on the way to it lies a symbolic link"
+	assert_same mine "$(cat "$outside/file")"
+	assert_same file "$(ls "$outside")"
+	[[ ! -e .git/hooks/pre-commit && ! -e .git/a-snapshots ]]
+	rm -rf "$outside"
+}
+
+@test "evidence: a runner that tells of no tests and fails, or --keep: the worlds as they were at the end" {
+	run_sbx 3 test -n 2 -- sh -c '"$SBX_LEASE" lease -- sh -c "echo left >left; exit 3"'
+	local shell
+	shell=$(said '^  sbx shell')
+	assert_same left "$(echo 'cat left' | SHELL=/bin/sh bash -c "$shell")"
+	run_sbx 0 rm --all
+	sed -i s/60000/10/ tests/wait.slow.js
+	run_sbx 0 test -n 2 --keep -- npx playwright test -c slow.config.js
+	assert_has "$output" "kept: the end of the run"
+	assert_same 1 "$("$SBX" ps -aq | wc -l)"
+}
