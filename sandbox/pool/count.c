@@ -258,8 +258,8 @@ unsigned count_fit(const struct count_machine *machine, const struct count_size 
 	least = MAX(least, UINT64_C(1));
 	if (reason && size)
 		(void)snprintf(reason, COUNT_REASON_SIZE,
-			       "%" PRIu64 " workers, bound by %s: %u processors; a worker takes %" PRIu64 " MiB of %" PRIu64
-			       " MiB, %u of %" PRIu64 " inotify instances",
+			       "%" PRIu64 " workers, bound by %s: %u processors; a worker takes %" PRIu64
+			       " MiB of %" PRIu64 " MiB, %u of %" PRIu64 " inotify instances",
 			       least, bounds[binding].what, machine->processors, size->memory_bytes >> 20,
 			       machine->memory_bytes >> 20, size->inotify_instances, machine->inotify_instances);
 	else if (reason)

@@ -28,10 +28,10 @@ struct count_size {
 
 /* What this machine has; 0 where it cannot be told. */
 struct count_machine {
-	unsigned processors; /* that this process may use */
-	uint64_t memory_bytes; /* available */
+	unsigned processors;	    /* that this process may use */
+	uint64_t memory_bytes;	    /* available */
 	uint64_t inotify_instances; /* that this user has left */
-	uint64_t namespaces; /* that this user may make, the least of the kinds a world has */
+	uint64_t namespaces;	    /* that this user may make, the least of the kinds a world has */
 };
 
 /** Looks. */

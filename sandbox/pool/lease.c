@@ -272,9 +272,8 @@ static int take_worker(struct leasing *leasing, struct error *error)
 static int get_worker(struct leasing *leasing, struct error *error)
 {
 	unsigned count = leasing->pool.description.workers;
-	owned_text queue = leasing->options->slot < 0
-				   ? text_duplicate(leasing->pool.id)
-				   : text_format("%s.w%d", leasing->pool.id, leasing->options->slot);
+	owned_text queue = leasing->options->slot < 0 ? text_duplicate(leasing->pool.id)
+						      : text_format("%s.w%d", leasing->pool.id, leasing->options->slot);
 	int result = queue_enter(leasing->runtime_fd, queue, &leasing->ticket, error);
 
 	if (result < 0)

@@ -313,8 +313,8 @@ int pool_connect(const struct state_paths *places, const struct pool *pool, unsi
 {
 	owned_text name = pool_worker_name(pool, index);
 	owned_runtimes runtimes = { 0 };
-	int result = error_set(error, .number = ENOENT, .step = "reach the worker", .object = name,
-			       .cause = "it has ended");
+	int result =
+		error_set(error, .number = ENOENT, .step = "reach the worker", .object = name, .cause = "it has ended");
 
 	state_open_runtimes(places, &runtimes);
 	for (size_t i = 0; i < runtimes.count; i++) {

@@ -34,8 +34,8 @@ void pool_description_release(struct pool_description *description);
 
 struct pool {
 	char id[ID_LENGTH + 1];
-	char *path;    /* of its directory, absolute */
-	int fd;	       /* its directory */
+	char *path; /* of its directory, absolute */
+	int fd;	    /* its directory */
 	int state_fd;
 	bool is_alive; /* somebody claims it */
 	struct pool_description description;

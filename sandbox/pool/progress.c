@@ -77,9 +77,9 @@ struct progress *progress_new(const struct progress_options *options)
 
 static const char *colour_of(const struct progress *progress, enum progress_state state)
 {
-	static const char *const colours[] = { [PROGRESS_BUSY] = "\033[33m",
-					       [PROGRESS_GOOD] = "\033[32m",
-					       [PROGRESS_BAD] = "\033[31m" };
+	static const char *const colours[] = {
+		[PROGRESS_BUSY] = "\033[33m", [PROGRESS_GOOD] = "\033[32m", [PROGRESS_BAD] = "\033[31m"
+	};
 
 	return progress->options.has_colour ? colours[state] : "";
 }

@@ -32,7 +32,7 @@ struct progress_options {
 	enum progress_mode mode;
 	bool has_colour;
 	unsigned workers;
-	unsigned width;    /* lines are cut to it; 0: not at all */
+	unsigned width;	   /* lines are cut to it; 0: not at all */
 	const char *title; /* of the group */
 };
 

@@ -36,8 +36,7 @@ static uint64_t read_number(const char *name, const char *prefix, size_t prefix_
 }
 
 /* The greatest number below `limit`; 0: there is none. */
-static int find_before(int directory_fd, const char *prefix, size_t prefix_length, uint64_t limit,
-		       uint64_t *ret_number)
+static int find_before(int directory_fd, const char *prefix, size_t prefix_length, uint64_t limit, uint64_t *ret_number)
 {
 	owned_fd fd = openat(directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -85,14 +84,16 @@ static int open_door(int directory_fd, const char *name, int *ret_fd)
 
 static int take_ticket(struct ticket *ticket)
 {
-	int result = find_before(ticket->directory_fd, ticket->name, ticket->prefix_length, UINT64_MAX, &ticket->number);
+	int result =
+		find_before(ticket->directory_fd, ticket->name, ticket->prefix_length, UINT64_MAX, &ticket->number);
 
 	if (result < 0)
 		return result;
 	ticket->number++;
 	(void)snprintf(ticket->name + ticket->prefix_length, sizeof(ticket->name) - ticket->prefix_length, "%" PRIu64,
 		       ticket->number);
-	ticket->fd = openat(ticket->directory_fd, ticket->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	ticket->fd =
+		openat(ticket->directory_fd, ticket->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (ticket->fd < 0 || RETRY_EINTR(flock(ticket->fd, LOCK_EX)) < 0)
 		return -errno;
 	return 0;

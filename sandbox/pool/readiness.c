@@ -221,8 +221,8 @@ int readiness_new(const struct readiness_options *options, uint64_t now_ms, stru
 		add_probes(readiness, &readiness->targets[1], now_ms);
 	}
 	for (size_t i = 0; i < options->further_port_count; i++) {
-		readiness->targets[2 + i] = (struct probe_target){ .families = PROBE_IPV4 | PROBE_IPV6,
-								   .port = options->further_ports[i] };
+		readiness->targets[2 + i] =
+			(struct probe_target){ .families = PROBE_IPV4 | PROBE_IPV6, .port = options->further_ports[i] };
 		add_probes(readiness, &readiness->targets[2 + i], now_ms);
 	}
 	*ret_readiness = readiness;

@@ -44,12 +44,12 @@ struct readiness_options {
 	char *url;     /* NULL: none */
 	uint16_t port; /* 0: none */
 	struct readiness_pattern patterns[READINESS_STREAM_COUNT];
-	struct text_list command; /* empty: none; ready when it exits with 0 */
-	bool any;		  /* one condition is enough, as for Playwright; else all */
+	struct text_list command;		       /* empty: none; ready when it exits with 0 */
+	bool any;				       /* one condition is enough, as for Playwright; else all */
 	uint16_t further_ports[READINESS_FURTHER_MAX]; /* must be open as well, whatever `any` says */
 	size_t further_port_count;
-	uint64_t timeout_ms;	  /* 0: READINESS_TIMEOUT_MS */
-	uint64_t interval_ms;	  /* 0: soon at first, then every 250 ms */
+	uint64_t timeout_ms;  /* 0: READINESS_TIMEOUT_MS */
+	uint64_t interval_ms; /* 0: soon at first, then every 250 ms */
 };
 
 void readiness_options_release(struct readiness_options *options);

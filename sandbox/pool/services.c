@@ -40,14 +40,14 @@ struct running {
 	struct log_writer log;
 	char tail[TAIL_SIZE + 1];
 	struct readiness *readiness;
-	pid_t probe; /* the `cmd` of its readiness, while it runs */
-	bool is_job; /* others wait for its end */
-	bool is_missed; /* it has ended, and the world is not as it should be without it */
+	pid_t probe;	    /* the `cmd` of its readiness, while it runs */
+	bool is_job;	    /* others wait for its end */
+	bool is_missed;	    /* it has ended, and the world is not as it should be without it */
 	struct error error; /* FAILED, ENDED */
-	unsigned restarts; /* in a row */
+	unsigned restarts;  /* in a row */
 	uint64_t started_ms;
 	uint64_t first_started_ms; /* since when it has not been ready; 0: it has */
-	uint64_t restart_ms; /* RESTARTING: when */
+	uint64_t restart_ms;	   /* RESTARTING: when */
 	uint64_t stop_deadline_ms; /* it was told to end: when it is killed; 0: it was not */
 };
 
@@ -58,8 +58,8 @@ struct services {
 	struct server *server;
 	bool all_ready_told;
 	bool is_stopping;
-	bool starts_again; /* once all have ended */
-	uint64_t grace_ms; /* of the stop; UINT64_MAX: each service's own */
+	bool starts_again;	    /* once all have ended */
+	uint64_t grace_ms;	    /* of the stop; UINT64_MAX: each service's own */
 	struct text_list variables; /* NAME=VALUE that readiness found */
 };
 

@@ -29,7 +29,7 @@ struct service {
 	char *directory;	/* absolute; NULL: the world's */
 	bool has_readiness;	/* else it is ready when it runs */
 	struct readiness_options ready;
-	struct text_list after; /* names of those that must be ready before it starts */
+	struct text_list after;	      /* names of those that must be ready before it starts */
 	struct text_list after_start; /* … that must run */
 	struct text_list after_end;   /* … that must have ended with status 0: jobs */
 	enum service_restart restart;

@@ -43,8 +43,8 @@
 #include "sandbox/worker/probe.h"
 
 enum {
-	DEATHS_MAX = 3,	   /* of a world in a row without having been ready: it is not made anew again */
-	LOOK_MS = 100,	   /* at the logs, where the machine has no inotify instance left; at the live lines' times */
+	DEATHS_MAX = 3,	  /* of a world in a row without having been ready: it is not made anew again */
+	LOOK_MS = 100,	  /* at the logs, where the machine has no inotify instance left; at the live lines' times */
 	FIXED_POLLED = 3, /* signals, timer, logs */
 };
 
@@ -731,8 +731,9 @@ static int start_pool(struct up *up, struct error *error)
 
 static void say_ready(struct up *up)
 {
-	owned_text line = text_format("%u worker%s ready: sbx lease -- COMMAND, sbx exec w0 COMMAND, sbx logs w0, sbx down",
-				      up->count, up->count == 1 ? " is" : "s are");
+	owned_text line =
+		text_format("%u worker%s ready: sbx lease -- COMMAND, sbx exec w0 COMMAND, sbx logs w0, sbx down",
+			    up->count, up->count == 1 ? " is" : "s are");
 
 	say(up, NULL, line);
 }
@@ -765,8 +766,8 @@ static void remove_dead_pools(const struct state_paths *places, const char *tree
 	if (pool_list(places, &list, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < list.count; i++)
-		if (!list.items[i].is_alive && (!list.items[i].description.is_detached ||
-						text_equal(list.items[i].description.tree, tree)))
+		if (!list.items[i].is_alive &&
+		    (!list.items[i].description.is_detached || text_equal(list.items[i].description.tree, tree)))
 			(void)pool_remove(&list.items[i], NULL);
 }
 

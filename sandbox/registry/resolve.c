@@ -83,24 +83,22 @@ static void add_candidates(struct search *search)
 		const struct lock_entry *entry = &search->locks.items[i];
 
 		if (entry->is_live)
-			search->items[search->count++] =
-				(struct candidate){ .id = entry->row.id,
-						    .name = entry->name,
-						    .run = entry->row.run,
-						    .tree = entry->row.tree,
-						    .started_ns = entry->row.started_ns,
-						    .live = entry };
+			search->items[search->count++] = (struct candidate){ .id = entry->row.id,
+									     .name = entry->name,
+									     .run = entry->row.run,
+									     .tree = entry->row.tree,
+									     .started_ns = entry->row.started_ns,
+									     .live = entry };
 	}
 	for (size_t i = 0; i < search->kept.count; i++) {
 		struct kept_worker *kept = &search->kept.items[i];
 
-		search->items[search->count++] =
-			(struct candidate){ .id = kept->row.id,
-					    .name = kept->row.name,
-					    .run = kept->row.run,
-					    .tree = kept->row.tree,
-					    .started_ns = kept->row.started_ns,
-					    .kept = kept };
+		search->items[search->count++] = (struct candidate){ .id = kept->row.id,
+								     .name = kept->row.name,
+								     .run = kept->row.run,
+								     .tree = kept->row.tree,
+								     .started_ns = kept->row.started_ns,
+								     .kept = kept };
 	}
 }
 

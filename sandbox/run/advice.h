@@ -11,7 +11,7 @@
 /* What {1}, {2}… stand for. */
 enum advice {
 #define ADVICE(name, what, remedy) ADVICE_##name,
-	/* NOT_REUSED		port
+/* NOT_REUSED		port
 	 * SERVER_UNEXPLAINED	port, program
 	 * SERVER_HIDDEN	port, program, runner
 	 * SERVER_IN_RUNNER	port

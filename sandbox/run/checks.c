@@ -20,7 +20,7 @@ enum {
 	LINE_LENGTH_MAX = 120,
 	IDLE_PERCENT = 60,
 	IDLE_TESTS_MIN = 4,
-	VARIABLES_MAX = 20, /* of a block for sbx.yaml */
+	VARIABLES_MAX = 20,	/* of a block for sbx.yaml */
 	INSPECTOR_FIRST = 9229, /* node --inspect, which takes the next port where one is in use */
 	INSPECTOR_LAST = 9239,
 };
@@ -334,9 +334,17 @@ static char *describe_program(const struct listener *listener)
 /* Whether a variable says how that server was started, and not only that a shell, npm, or sbx started it. */
 static bool is_telling(const char *entry, const struct text_list *environment)
 {
-	static const char *const passing[] = { "npm_", "SBX", "PWD=", "OLDPWD=", "SHLVL=", "_=", "PATH=", "NODE=", "NODE_OPTIONS=",
-					       "NODE_CHANNEL_FD=", "INIT_CWD=", "TMPDIR=", "PLAYWRIGHT_", "PW_", "COLOR=",
-					       "FORCE_COLOR=", "EDITOR=", "BROWSERSLIST_IGNORE_OLD_DATA=", "PWTEST_", "COLORTERM=", "LINES=", "COLUMNS=" };
+	static const char *const passing[] = { "npm_",		"SBX",
+					       "PWD=",		"OLDPWD=",
+					       "SHLVL=",	"_=",
+					       "PATH=",		"NODE=",
+					       "NODE_OPTIONS=", "NODE_CHANNEL_FD=",
+					       "INIT_CWD=",	"TMPDIR=",
+					       "PLAYWRIGHT_",	"PW_",
+					       "COLOR=",	"FORCE_COLOR=",
+					       "EDITOR=",	"BROWSERSLIST_IGNORE_OLD_DATA=",
+					       "PWTEST_",	"COLORTERM=",
+					       "LINES=",	"COLUMNS=" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(passing); i++)
 		if (text_starts_with(entry, passing[i]))
@@ -488,7 +496,7 @@ static const char *name_of_port(uint16_t port)
 	static const struct {
 		uint16_t port;
 		const char *name;
-	} known[] = { { 1433, "mssql" }, { 3306, "mysql" },	 { 5432, "postgres" },	{ 5672, "rabbitmq" },
+	} known[] = { { 1433, "mssql" }, { 3306, "mysql" },   { 5432, "postgres" },   { 5672, "rabbitmq" },
 		      { 6379, "redis" }, { 9200, "elastic" }, { 11211, "memcached" }, { 27017, "mongo" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
@@ -545,9 +553,16 @@ static char *line_around(const char *text, const char *at)
 static void check_way_out(struct checks *checks, const char *text, const char *where)
 {
 	/* Node's, Chromium's, glibc's, the kernel's. */
-	static const char *const signs[] = { "ENOTFOUND", "EAI_AGAIN", "ERR_NAME_NOT_RESOLVED", "ERR_INTERNET_DISCONNECTED",
-					     "ERR_ADDRESS_UNREACHABLE", "ENETUNREACH", "EHOSTUNREACH", "Name or service not known",
-					     "Temporary failure in name resolution", "etwork is unreachable" };
+	static const char *const signs[] = { "ENOTFOUND",
+					     "EAI_AGAIN",
+					     "ERR_NAME_NOT_RESOLVED",
+					     "ERR_INTERNET_DISCONNECTED",
+					     "ERR_ADDRESS_UNREACHABLE",
+					     "ENETUNREACH",
+					     "EHOSTUNREACH",
+					     "Name or service not known",
+					     "Temporary failure in name resolution",
+					     "etwork is unreachable" };
 
 	if (checks->spec->network != NETWORK_PRIVATE && checks->spec->network != NETWORK_ONLINE)
 		return;

@@ -34,7 +34,7 @@ struct events {
 	unsigned wanted; /* workers for which there is work, 0: not told */
 	bool has_ended;
 	char *complaint; /* what was said in R last that sounds like a failed connection; NULL */
-	char *refusal; /* why the runner will not run N-wide; NULL: it does */
+	char *refusal;	 /* why the runner will not run N-wide; NULL: it does */
 	char *refusal_remedy;
 	char *config; /* the config line itself, as JSON: services are read from it; NULL */
 };

@@ -13,8 +13,9 @@ static const char *const variables[] = { "GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_
 
 void job_add_files(const struct volume_list *volumes, struct volume_list *ret_volumes)
 {
-	*ret_volumes = (struct volume_list){ .items = calloc(volumes->count + ARRAY_SIZE(variables), sizeof(struct volume)),
-					     .count = volumes->count };
+	*ret_volumes =
+		(struct volume_list){ .items = calloc(volumes->count + ARRAY_SIZE(variables), sizeof(struct volume)),
+				      .count = volumes->count };
 	if (!ret_volumes->items)
 		abort();
 	if (volumes->count > 0)

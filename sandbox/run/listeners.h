@@ -17,7 +17,7 @@
 
 struct listener {
 	uint16_t port;
-	pid_t pid;		 /* 0: not found, then the next four are empty */
+	pid_t pid; /* 0: not found, then the next four are empty */
 	struct text_list command;
 	struct text_list environment;
 	char *directory;

@@ -83,14 +83,14 @@ struct slot {
 	struct peer *holder;
 	unsigned leases;
 	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
-	bool was_used;	   /* its present world: has been leased */
-	bool trouble_told; /* of its present world */
+	bool was_used;		   /* its present world: has been leased */
+	bool trouble_told;	   /* of its present world */
 };
 
 struct run {
 	const struct run_options *options;
-	struct spec spec; /* the options', in the shape of R and the worlds; borrows all texts */
-	struct spec runner_spec; /* R's own: the same, and the files of the CI job */
+	struct spec spec;	    /* the options', in the shape of R and the worlds; borrows all texts */
+	struct spec runner_spec;    /* R's own: the same, and the files of the CI job */
 	struct volume_list volumes; /* its volumes */
 	struct run_directory directory;
 	struct member runner; /* world R */
@@ -545,8 +545,8 @@ static void take_lines(struct run *run, struct peer *peer)
 
 		run_directory_log_event(&run->directory, start, size);
 		events_take(&run->events, start, size, test_ended, run);
-		if (!run->has_failed && checks_events(&run->checks, &run->events, &run->runner.plan.environment,
-						      run->error) < 0)
+		if (!run->has_failed &&
+		    checks_events(&run->checks, &run->events, &run->runner.plan.environment, run->error) < 0)
 			fail(run);
 		left -= size + 1;
 		start = end + 1;
@@ -715,8 +715,7 @@ static void hear_signals(struct run *run)
 
 static int take_signals(struct run *run, sigset_t *ret_before, struct error *error)
 {
-	static const int heard[] = { SIGINT,  SIGTERM, SIGHUP,   SIGQUIT,
-				     SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP };
+	static const int heard[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP };
 	struct sigaction action;
 	sigset_t taken;
 

@@ -17,7 +17,7 @@
 #define SEPARATOR " › " /* of Playwright's titles */
 
 enum {
-	ALONE_RUNS = 3, /* that must all be green before a test counts as green alone */
+	ALONE_RUNS = 3,		       /* that must all be green before a test counts as green alone */
 	PATTERN_BYTES_MAX = 100 << 10, /* an argument may have 128 KiB, execve(2) */
 	RUNS_MAX = 64,
 };
@@ -68,7 +68,8 @@ static void add_place(struct place_list *list, const struct events_test *test)
 
 static bool is_at(const struct place *place, const struct events_test *test)
 {
-	return place->line == test->line && text_equal(place->file, test->file) && text_equal(place->title, test->title);
+	return place->line == test->line && text_equal(place->file, test->file) &&
+	       text_equal(place->title, test->title);
 }
 
 /* ---- titles ---- */
@@ -138,9 +139,9 @@ char *why_pattern(const char *file, const char *title)
 
 static bool fits(const char *title, const char *wanted)
 {
-	return text_equal(title, wanted) || (text_ends_with(title, wanted) && strlen(title) > strlen(wanted) + strlen(SEPARATOR) &&
-					     memcmp(title + strlen(title) - strlen(wanted) - strlen(SEPARATOR), SEPARATOR,
-						    strlen(SEPARATOR)) == 0);
+	return text_equal(title, wanted) ||
+	       (text_ends_with(title, wanted) && strlen(title) > strlen(wanted) + strlen(SEPARATOR) &&
+		memcmp(title + strlen(title) - strlen(wanted) - strlen(SEPARATOR), SEPARATOR, strlen(SEPARATOR)) == 0);
 }
 
 /* ---- one run ---- */
@@ -260,8 +261,8 @@ static int try_after(const struct why_options *options, const struct place *subj
 
 /* Which of the tests before it make it what it is after all of them. @ret_from, @ret_to  one, or as few as are needed
  * together */
-static int narrow(const struct why_options *options, const struct place *subject, const struct place_list *before, bool ok,
-		  size_t *ret_from, size_t *ret_to, struct error *error)
+static int narrow(const struct why_options *options, const struct place *subject, const struct place_list *before,
+		  bool ok, size_t *ret_from, size_t *ret_to, struct error *error)
 {
 	size_t from = 0;
 	size_t to = before->count;
@@ -297,8 +298,9 @@ static const char *below_here(const char *path)
 {
 	char here[PATH_MAX];
 
-	return getcwd(here, sizeof(here)) && path_is_below(path, here) && path_below(path, here)[0] ? path_below(path, here)
-												   : path;
+	return getcwd(here, sizeof(here)) && path_is_below(path, here) && path_below(path, here)[0]
+		       ? path_below(path, here)
+		       : path;
 }
 
 static char *describe_places(const struct place_list *before, size_t from, size_t to)
@@ -317,13 +319,14 @@ static int check_unique(const struct place_list *found, struct error *error)
 	owned_buffer places = { 0 };
 
 	for (size_t i = 0; i < found->count; i++)
-		if (found->items[i].line != found->items[0].line || !text_equal(found->items[i].file, found->items[0].file))
+		if (found->items[i].line != found->items[0].line ||
+		    !text_equal(found->items[i].file, found->items[0].file))
 			text_buffer_format(&places, "%s%s:%lld", places.length ? ", " : "", found->items[i].file,
 					   (long long)found->items[i].line);
 	if (places.length == 0)
 		return 0;
-	owned_text remedy = text_format("write the describe before it, or name one project: %s:%lld, %s", found->items[0].file,
-					(long long)found->items[0].line, places.bytes);
+	owned_text remedy = text_format("write the describe before it, or name one project: %s:%lld, %s",
+					found->items[0].file, (long long)found->items[0].line, places.bytes);
 	return error_set(error, .number = ENOTUNIQ, .step = "find out about the test", .object = found->items[0].title,
 			 .cause = "several tests have that title", .remedy = remedy);
 }
@@ -372,8 +375,8 @@ static int compare(const struct why_options *options, const struct place *subjec
 							   is_flaky ? ", but not each time" : "")
 					     : text_duplicate("real: it fails alone, and after those before it");
 		else
-			*ret_verdict = text_format("%s rows %s by %s", alone ? "meets" : "needs", alone ? "left" : "made",
-						   places);
+			*ret_verdict = text_format("%s rows %s by %s", alone ? "meets" : "needs",
+						   alone ? "left" : "made", places);
 	}
 	release_places(&serial.seen);
 	return result;

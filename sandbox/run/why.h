@@ -12,8 +12,9 @@
 
 struct why_options {
 	const struct run_options *run; /* borrowed: spec and say count */
-	const char *title;	       /* as a report shows it: "Orders › ships", or with "[project] › FILE:LINE:COLUMN › " before */
-	launch_say *say;	       /* for each step */
+	const char
+		*title; /* as a report shows it: "Orders › ships", or with "[project] › FILE:LINE:COLUMN › " before */
+	launch_say *say; /* for each step */
 };
 
 /** Finds out. @ret_verdict  the caller's: "real: …", "flaky: …", "needs rows made by FILE:LINE: …"

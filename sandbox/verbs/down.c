@@ -24,8 +24,8 @@ static bool is_meant(const struct invocation *invocation, const struct pool *poo
 
 int verb_down(struct invocation *invocation, struct error *error)
 {
-	uint64_t grace_ms = invocation->stop_timeout_ms == STOP_TIMEOUT_UNSET ? ASK_OWN_GRACE
-									      : invocation->stop_timeout_ms;
+	uint64_t grace_ms =
+		invocation->stop_timeout_ms == STOP_TIMEOUT_UNSET ? ASK_OWN_GRACE : invocation->stop_timeout_ms;
 	owned_places places = { 0 };
 	owned_pool_list list = { 0 };
 	owned_text here = NULL;

@@ -42,23 +42,23 @@ struct invocation {
 	uint64_t tail;	  /* lines; TAIL_ALL */
 	bool force;
 	bool dry_run;
-	bool check_tree;	  /* doctor --tree; its directory is spec.tree */
-	int signal;		  /* kill; 0: the worker's own for stop, KILL for kill */
-	uint64_t stop_timeout_ms; /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */
-	char *database;		  /* db: which of the worker's; NULL: its only one */
-	uint64_t workers;	  /* test: how many worlds; 0: as the runner says */
-	char *worker_count;	  /* up: N, N% or auto; NULL: not said */
-	bool detach;		  /* up */
-	char *refill;		  /* up: the id of a detached pool; NULL: a new one */
-	uint64_t wait_timeout_ms; /* up, lease; 0: none */
+	bool check_tree;		   /* doctor --tree; its directory is spec.tree */
+	int signal;			   /* kill; 0: the worker's own for stop, KILL for kill */
+	uint64_t stop_timeout_ms;	   /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */
+	char *database;			   /* db: which of the worker's; NULL: its only one */
+	uint64_t workers;		   /* test: how many worlds; 0: as the runner says */
+	char *worker_count;		   /* up: N, N% or auto; NULL: not said */
+	bool detach;			   /* up */
+	char *refill;			   /* up: the id of a detached pool; NULL: a new one */
+	uint64_t wait_timeout_ms;	   /* up, lease; 0: none */
 	enum pool_lease_reset reset_after; /* lease */
-	bool prefix;		  /* logs */
-	uint64_t slot;		  /* lease: the world's number + 1; 0: any */
-	uint64_t after;		  /* lease */
-	uint64_t retry;		  /* lease */
-	char *project;		  /* lease */
-	char *why;		  /* test: the title of a test that is asked about */
-	struct text_list filters; /* KEY=VALUE */
+	bool prefix;			   /* logs */
+	uint64_t slot;			   /* lease: the world's number + 1; 0: any */
+	uint64_t after;			   /* lease */
+	uint64_t retry;			   /* lease */
+	char *project;			   /* lease */
+	char *why;			   /* test: the title of a test that is asked about */
+	struct text_list filters;	   /* KEY=VALUE */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */
 	struct project_settings given; /* what options with a key of sbx.yaml said, in order */

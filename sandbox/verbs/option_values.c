@@ -605,8 +605,8 @@ int option_set_worker_count(struct invocation *invocation, const struct option *
 	int result = count_parse(value, &count);
 
 	if (result < 0)
-		return refuse_number(option, value, result, "a number of workers (1 to 256), a share of the processors, or auto",
-				     error);
+		return refuse_number(option, value, result,
+				     "a number of workers (1 to 256), a share of the processors, or auto", error);
 	text_free(&invocation->worker_count);
 	invocation->worker_count = text_duplicate(value);
 	return 0;

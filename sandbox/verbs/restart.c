@@ -10,8 +10,8 @@
 static int restart(const struct invocation *invocation, const struct state_paths *places, const char *word,
 		   void *argument, struct error *error)
 {
-	uint64_t grace_ms = invocation->stop_timeout_ms == STOP_TIMEOUT_UNSET ? ASK_OWN_GRACE
-									      : invocation->stop_timeout_ms;
+	uint64_t grace_ms =
+		invocation->stop_timeout_ms == STOP_TIMEOUT_UNSET ? ASK_OWN_GRACE : invocation->stop_timeout_ms;
 	owned_visit visit = NULL;
 	int result = visit_open(word, RESOLVE_LIVE, &visit, error);
 
@@ -20,7 +20,8 @@ static int restart(const struct invocation *invocation, const struct state_paths
 	if (result == 0)
 		result = visit_restart(visit, grace_ms, error);
 	if (result == 0)
-		(void)printf("%s\n", visit_worker(visit)->worker.row.name); /* main() looks whether it could be written */
+		(void)printf("%s\n",
+			     visit_worker(visit)->worker.row.name); /* main() looks whether it could be written */
 	return result < 0 ? error_context(error, "worker %s", word) : 0;
 }
 

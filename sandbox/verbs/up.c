@@ -58,8 +58,8 @@ static int describe(const struct invocation *invocation, const struct project *p
 	description->settings_file = text_duplicate(project->file);
 	description->settings_directory = text_duplicate(project->directory);
 	if (!invocation->refill) {
-		owned_text path = path_normal(project->directory, invocation->file ? path_name(invocation->file)
-										   : PROJECT_FILE_NAME);
+		owned_text path = path_normal(project->directory,
+					      invocation->file ? path_name(invocation->file) : PROJECT_FILE_NAME);
 
 		result = fd_read_file(AT_FDCWD, path, DOCUMENT_SIZE_MAX, &description->settings_text, NULL);
 		if (result < 0)

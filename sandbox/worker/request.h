@@ -33,7 +33,7 @@ enum request_kind {
 			    * flags: enum stop_flag; answered as REQUEST_WAIT. A world that has services and no main
 			    * payload ends with them */
 	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended, or the world without one */
-	REQUEST_LEASE,	   /* the world is this connection's alone until its end. REPLY_DONE, or REPLY_FAILED with EBUSY,
+	REQUEST_LEASE,	  /* the world is this connection's alone until its end. REPLY_DONE, or REPLY_FAILED with EBUSY,
 			    * EAGAIN (its services are not ready yet), or what became of them; argument 1: waits instead
 			    * of EBUSY and EAGAIN, who came first is first */
 	REQUEST_CONNECT,  /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: 1:
@@ -44,7 +44,7 @@ enum request_kind {
 			   * until this connection ends, 0: as long as the world lives */
 	REQUEST_UNPUBLISH, /* body: a list of one, as ports_remove() takes it. REPLY_DONE: how many were */
 	REQUEST_DETACH,	   /* of the owner alone: its end is the world's no more, which outlives its terminal, too */
-	REQUEST_RESTART,   /* argument: as with REQUEST_STOP; ends the services and starts them anew: REPLY_DONE when they
+	REQUEST_RESTART, /* argument: as with REQUEST_STOP; ends the services and starts them anew: REPLY_DONE when they
 			    * are ready */
 };
 

@@ -332,8 +332,7 @@ static void handle_signal(struct server *server, struct client *client)
 	} else if (guest) {
 		guest->signal(guest->argument, number);
 		reply_number(client, REPLY_DONE, 0);
-	}
-	else if (!target)
+	} else if (!target)
 		refuse(client, ESRCH, "its command has ended");
 	else {
 		signal_payload(server, target, number);

@@ -21,10 +21,10 @@ enum home_mode {
 };
 
 enum network_mode {
-	NETWORK_PRIVATE, /* loopback only */
-	NETWORK_ONLINE,	 /* loopback and a stub link, so that browsers believe they are online */
+	NETWORK_PRIVATE,  /* loopback only */
+	NETWORK_ONLINE,	  /* loopback and a stub link, so that browsers believe they are online */
 	NETWORK_OUTBOUND, /* loopback and a way out, by pasta */
-	NETWORK_HOST,	 /* the host's own network: no isolation of ports */
+	NETWORK_HOST,	  /* the host's own network: no isolation of ports */
 };
 
 enum keep_mode {
@@ -81,8 +81,8 @@ struct spec {
 
 	struct network_options ways; /* in and out of the network */
 	struct text_list add_hosts;  /* NAME:IP */
-	struct text_list labels;    /* KEY=VALUE */
-	int *pass_fds;		    /* --pass-fd N…, in order */
+	struct text_list labels;     /* KEY=VALUE */
+	int *pass_fds;		     /* --pass-fd N…, in order */
 	size_t pass_fd_count;
 
 	uint64_t timeout_ms;	  /* 0: none */

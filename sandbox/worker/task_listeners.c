@@ -22,7 +22,7 @@ enum {
 	LISTENERS_MAX = 1024,
 	TABLE_BYTES_MAX = 16 << 20,
 	COMMAND_BYTES_MAX = 256 << 10, /* of its arguments, and of its environment */
-	STATE_LISTEN = 0x0a, /* TCP_LISTEN, include/net/tcp_states.h */
+	STATE_LISTEN = 0x0a,	       /* TCP_LISTEN, include/net/tcp_states.h */
 };
 
 struct listener {

@@ -86,7 +86,7 @@ struct worker_plan {
 	const struct server_guest *guest; /* borrowed; NULL: none */
 	int log_fd;			  /* a directory that the guest writes logs to, borrowed; -1: none */
 	int hold_fd; /* kept open by PID 1 for what its lock says: that the world lives; borrowed; -1: none */
-	struct text_list messages;	  /* what the user should be told: "not passed on: …" */
+	struct text_list messages; /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
 	struct published *published; /* owned; network.h */
@@ -96,10 +96,10 @@ struct worker_plan {
 	int reach_fds[2];    /* between PID 1 and its helper on the host, which has the second; -1: none */
 	int outbound_fds[2]; /* the same */
 	char *resolv_conf;   /* text of /etc/resolv.conf; NULL: the host's file as it is */
-	int owner_fd;	 /* the owner's end of the control socket: closed first thing in PID 1 */
-	int control_fd;	 /* PID 1's end; its end of file is the lifeline */
-	int listener_fd; /* where other sbx commands connect; -1: none, the worker is not listed */
-	int lock_fd;	 /* held by sbx and PID 1 for as long as one of them lives; -1: not listed */
+	int owner_fd;	     /* the owner's end of the control socket: closed first thing in PID 1 */
+	int control_fd;	     /* PID 1's end; its end of file is the lifeline */
+	int listener_fd;     /* where other sbx commands connect; -1: none, the worker is not listed */
+	int lock_fd;	     /* held by sbx and PID 1 for as long as one of them lives; -1: not listed */
 };
 
 /* A database that was copied into the world. */

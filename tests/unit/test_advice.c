@@ -96,8 +96,8 @@ static int look(struct fixture *fixture, const char *runner_json)
 
 	assert_int_equal(listeners_read(runner_json, strlen(runner_json), &runner, NULL), 0);
 	assert_int_equal(servers_read(&fixture->events, &servers, NULL), 0);
-	result = checks_listeners(&fixture->checks, &fixture->events, servers_list(servers), &runner, &fixture->environment,
-				  &fixture->error);
+	result = checks_listeners(&fixture->checks, &fixture->events, servers_list(servers), &runner,
+				  &fixture->environment, &fixture->error);
 	servers_free(servers);
 	return result;
 }
@@ -110,25 +110,26 @@ static void test_advice_is_golden(void **state)
 		enum advice which;
 		const char *text;
 	} rows[] = {
-		{ ADVICE_NOT_REUSED,
-		  "localhost:A of the host is in use and was *not* reused: each world has a server of its own on that port" },
+		{ ADVICE_NOT_REUSED, "localhost:A of the host is in use and was *not* reused: each world has a server "
+				     "of its own on that port" },
 		{ ADVICE_SERVER_UNEXPLAINED,
 		  "B listens on port A beside the runner, and the config does not start it: no world would have it\n"
 		  "  put the services above into sbx.yaml, so that each world starts them" },
-		{ ADVICE_SERVER_HIDDEN,
-		  "this version of C does not tell what its config starts; B listens on port A, and no world would have it\n"
-		  "  put the services above into sbx.yaml, so that each world starts them" },
+		{ ADVICE_SERVER_HIDDEN, "this version of C does not tell what its config starts; B listens on port A, "
+					"and no world would have it\n"
+					"  put the services above into sbx.yaml, so that each world starts them" },
 		{ ADVICE_SERVER_IN_RUNNER,
 		  "the runner itself listens on port A, in globalSetup or the config: a world cannot have it\n"
 		  "  start that server by a command, in webServer or in sbx.yaml, or use sbx test -n 1" },
-		{ ADVICE_SERVER_OUTSIDE,
-		  "nothing listens on port A where the tests run, but B does on the host: your dev server runs outside\n"
-		  "  start it through sbx.yaml, by the services above" },
-		{ ADVICE_CONTAINERS,
-		  "webServer 'A' calls B ('C'), and no world reaches a container engine\n"
-		  "  start the containers before, and let the worlds reach them by --reach NAME=127.0.0.1:PORT: one for all "
-		  "worlds, *not* isolated" },
-		{ ADVICE_SERVER_DIED, "A: B; the tests there meet a dead server until one ends, then comes a new world\n  C" },
+		{ ADVICE_SERVER_OUTSIDE, "nothing listens on port A where the tests run, but B does on the host: your "
+					 "dev server runs outside\n"
+					 "  start it through sbx.yaml, by the services above" },
+		{ ADVICE_CONTAINERS, "webServer 'A' calls B ('C'), and no world reaches a container engine\n"
+				     "  start the containers before, and let the worlds reach them by --reach "
+				     "NAME=127.0.0.1:PORT: one for all "
+				     "worlds, *not* isolated" },
+		{ ADVICE_SERVER_DIED,
+		  "A: B; the tests there meet a dead server until one ends, then comes a new world\n  C" },
 		{ ADVICE_WORLD_DIED, "A: B; the next test gets a new world" },
 		{ ADVICE_TEST_SERVER_DIED, "server died: A failed in B, where 'C' had ended" },
 		{ ADVICE_OPEN_ON_HOST,
@@ -140,7 +141,8 @@ static void test_advice_is_golden(void **state)
 				      "  use sbx test -n A, or leave the number to sbx" },
 		{ ADVICE_IDLE, "A idle B %: one file holds C of D tests (fullyParallel: false): E\n"
 			       "  fullyParallel: true, or --fully-parallel, spreads the tests of one file" },
-		{ ADVICE_NO_SCREEN, "A opens windows, and a world has no screen\n  add --gui to sbx test, or leave A out" },
+		{ ADVICE_NO_SCREEN,
+		  "A opens windows, and a world has no screen\n  add --gui to sbx test, or leave A out" },
 		{ ADVICE_NO_SCREEN_FOR_UI,
 		  "--ui opens a window, and a world has no screen\n"
 		  "  use a browser outside: sbx test -p 8123 -- … --ui-port=8123 --ui-host=127.0.0.1, then "
@@ -148,22 +150,21 @@ static void test_advice_is_golden(void **state)
 		{ ADVICE_BROWSER_SANDBOX,
 		  "project 'A' has chromiumSandbox: true, and a world lets nobody make user namespaces\n"
 		  "  add --allow-userns to sbx test; without chromiumSandbox the world is the sandbox" },
-		{ ADVICE_NO_RUNNER,
-		  "no test runner that sbx knows was started with its hook: 0 of A worlds were used\n"
-		  "  NODE_OPTIONS must keep what it holds (--require=/run/sbx/hook.cjs) on the way to the runner; for anything "
-		  "with a list use 'sbx test --items', for one worker 'sbx run'" },
-		{ ADVICE_NO_WORLD,
-		  "the tests ran beside each other in the runner's world: 0 of A worlds were used\n"
-		  "  use sbx test -n 1 if that is meant" },
+		{ ADVICE_NO_RUNNER, "no test runner that sbx knows was started with its hook: 0 of A worlds were used\n"
+				    "  NODE_OPTIONS must keep what it holds (--require=/run/sbx/hook.cjs) on the way "
+				    "to the runner; for anything "
+				    "with a list use 'sbx test --items', for one worker 'sbx run'" },
+		{ ADVICE_NO_WORLD, "the tests ran beside each other in the runner's world: 0 of A worlds were used\n"
+				   "  use sbx test -n 1 if that is meant" },
 		{ ADVICE_DOTNET_TEST,
 		  "'dotnet test' runs the tests of an assembly in one process, which cannot be in several worlds\n"
 		  "  build first, then give each class, or each test, a world of its own by a line above" },
-		{ ADVICE_DOTNET_LINES,
-		  "for xunit v3:\n\n"
-		  "  sbx test -n A --items 'dotnet B -list classes/json' -- dotnet B -class {}\n\n"
-		  "for others:\n\n"
-		  "  sbx test -n A --items 'dotnet vstest B --ListFullyQualifiedTests --ListTestsTargetPath:/dev/stdout' -- "
-		  "dotnet vstest B '--TestCaseFilter:FullyQualifiedName={}'\n" },
+		{ ADVICE_DOTNET_LINES, "for xunit v3:\n\n"
+				       "  sbx test -n A --items 'dotnet B -list classes/json' -- dotnet B -class {}\n\n"
+				       "for others:\n\n"
+				       "  sbx test -n A --items 'dotnet vstest B --ListFullyQualifiedTests "
+				       "--ListTestsTargetPath:/dev/stdout' -- "
+				       "dotnet vstest B '--TestCaseFilter:FullyQualifiedName={}'\n" },
 	};
 
 	(void)state;
@@ -209,13 +210,20 @@ static void test_advice_is_said_once(void **state)
 	(void)state;
 	advice_say(&once, ADVICE_NOT_REUSED, ADVICE_WORDS("4444"));
 	advice_say(&once, ADVICE_NOT_REUSED, ADVICE_WORDS("5555"));
-	assert_said("localhost:4444 of the host is in use and was *not* reused: each world has a server of its own on that port\n");
+	assert_said("localhost:4444 of the host is in use and was *not* reused: each world has a server of its own on "
+		    "that port\n");
 }
 
 /* ---- the checks ---- */
 
-#define SHOP "{\"type\":\"config\",\"servicesKnown\":true,\"services\":[{\"name\":\"shop\",\"command\":\"npm start\",\"cwd\":\"/srv/app\",\"url\":\"http://localhost:4444\",\"reuseExisting\":true}],\"projects\":[{\"name\":\"p\",\"baseUrl\":\"http://localhost:4444/shop\"}]}"
-#define NO_SERVER "{\"type\":\"config\",\"servicesKnown\":true,\"services\":[],\"projects\":[{\"name\":\"p\",\"baseUrl\":\"http://localhost:4444\"}]}"
+#define SHOP                                                                                                           \
+	"{\"type\":\"config\",\"servicesKnown\":true,\"services\":[{\"name\":\"shop\",\"command\":\"npm "              \
+	"start\",\"cwd\":\"/srv/app\",\"url\":\"http://"                                                               \
+	"localhost:4444\",\"reuseExisting\":true}],\"projects\":[{\"name\":\"p\",\"baseUrl\":\"http://localhost:4444/" \
+	"shop\"}]}"
+#define NO_SERVER                                                                                                      \
+	"{\"type\":\"config\",\"servicesKnown\":true,\"services\":[],\"projects\":[{\"name\":\"p\",\"baseUrl\":"       \
+	"\"http://localhost:4444\"}]}"
 
 static void test_checks_tell_of_a_port_in_use_only_where_it_would_have_been_reused(void **state)
 {
@@ -228,7 +236,10 @@ static void test_checks_tell_of_a_port_in_use_only_where_it_would_have_been_reus
 	said = (struct text_buffer){ 0 };
 	fixture->checks.config_done = false;
 	fixture->checks.said.bits = 0;
-	assert_int_equal(tell(fixture, "{\"type\":\"config\",\"services\":[{\"command\":\"x\",\"port\":4444,\"reuseExisting\":false}]}"), 0);
+	assert_int_equal(
+		tell(fixture,
+		     "{\"type\":\"config\",\"services\":[{\"command\":\"x\",\"port\":4444,\"reuseExisting\":false}]}"),
+		0);
 	assert_said("");
 }
 
@@ -237,8 +248,9 @@ static void test_checks_refuse_a_server_that_nothing_explains(void **state)
 	struct fixture *fixture = *state;
 
 	assert_int_equal(tell(fixture, NO_SERVER), 0);
-	assert_true(look(fixture, "[{\"port\":4444,\"pid\":9,\"command\":[\"node\",\"server.js\"],\"cwd\":\"/srv/app/web\","
-				  "\"environment\":[\"HOME=/home/u\",\"PORT=4444\",\"npm_config_x=1\"]}]") < 0);
+	assert_true(look(fixture,
+			 "[{\"port\":4444,\"pid\":9,\"command\":[\"node\",\"server.js\"],\"cwd\":\"/srv/app/web\","
+			 "\"environment\":[\"HOME=/home/u\",\"PORT=4444\",\"npm_config_x=1\"]}]") < 0);
 	assert_said("what sbx.yaml needs, in /srv/app:\n\n"
 		    "services:\n"
 		    "  server-4444:\n"
@@ -248,20 +260,26 @@ static void test_checks_refuse_a_server_that_nothing_explains(void **state)
 		    "      - \"PORT=4444\"\n"
 		    "    ready:\n"
 		    "      port: 4444\n\n");
-	assert_error(fixture, "cannot spread the tests over worlds: 'node server.js' listens on port 4444 beside the runner, and "
-			      "the config does not start it: no world would have it\n"
-			      "  put the services above into sbx.yaml, so that each world starts them");
+	assert_error(
+		fixture,
+		"cannot spread the tests over worlds: 'node server.js' listens on port 4444 beside the runner, and "
+		"the config does not start it: no world would have it\n"
+		"  put the services above into sbx.yaml, so that each world starts them");
 }
 
 static void test_checks_explain_what_the_config_starts(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(tell(fixture, "{\"type\":\"hello\",\"runner\":\"playwright\",\"pid\":7,\"argv\":[\"node\",\"cli.js\",\"test\",\"--ui-port=8123\"]}"), 0);
+	assert_int_equal(tell(fixture, "{\"type\":\"hello\",\"runner\":\"playwright\",\"pid\":7,\"argv\":[\"node\","
+				       "\"cli.js\",\"test\",\"--ui-port=8123\"]}"),
+			 0);
 	assert_int_equal(tell(fixture, SHOP), 0);
 	/* By its port; by its mark; UI, inspector, and what the kernel gave out. */
-	assert_int_equal(look(fixture, "[{\"port\":4444},{\"port\":5555,\"pid\":8,\"environment\":[\"SBX_SERVICE=shop\"]},"
-				       "{\"port\":8123},{\"port\":9229},{\"port\":40001}]"), 0);
+	assert_int_equal(look(fixture,
+			      "[{\"port\":4444},{\"port\":5555,\"pid\":8,\"environment\":[\"SBX_SERVICE=shop\"]},"
+			      "{\"port\":8123},{\"port\":9229},{\"port\":40001}]"),
+			 0);
 	assert_true(look(fixture, "[{\"port\":4444},{\"port\":5556}]") < 0);
 }
 
@@ -271,16 +289,20 @@ static void test_checks_tell_a_server_of_the_runner_itself(void **state)
 
 	assert_int_equal(tell(fixture, "{\"type\":\"hello\",\"runner\":\"playwright\",\"pid\":7}"), 0);
 	assert_true(look(fixture, "[{\"port\":4444,\"pid\":7,\"command\":[\"node\"]}]") < 0);
-	assert_error(fixture, "cannot spread the tests over worlds: the runner itself listens on port 4444, in globalSetup or the "
-			      "config: a world cannot have it\n"
-			      "  start that server by a command, in webServer or in sbx.yaml, or use sbx test -n 1");
+	assert_error(
+		fixture,
+		"cannot spread the tests over worlds: the runner itself listens on port 4444, in globalSetup or the "
+		"config: a world cannot have it\n"
+		"  start that server by a command, in webServer or in sbx.yaml, or use sbx test -n 1");
 }
 
 static void test_checks_name_a_runner_that_hides_its_servers(void **state)
 {
 	struct fixture *fixture = *state;
 
-	assert_int_equal(tell(fixture, "{\"type\":\"hello\",\"runner\":\"playwright\",\"runnerVersion\":\"1.30.0\",\"pid\":7}"), 0);
+	assert_int_equal(
+		tell(fixture, "{\"type\":\"hello\",\"runner\":\"playwright\",\"runnerVersion\":\"1.30.0\",\"pid\":7}"),
+		0);
 	assert_int_equal(tell(fixture, "{\"type\":\"config\",\"servicesKnown\":false,\"services\":[]}"), 0);
 	assert_int_equal(look(fixture, "[]"), 0);
 	assert_true(look(fixture, "[{\"port\":4444,\"pid\":9,\"command\":[\"node\"]}]") < 0);
@@ -295,19 +317,23 @@ static void test_checks_find_a_server_outside(void **state)
 	assert_int_equal(look(fixture, "[]"), 0);
 	host_listens(fixture, "[{\"port\":4444,\"pid\":9,\"command\":[\"npm\",\"start\"],\"cwd\":\"/srv/app\"}]");
 	assert_true(look(fixture, "[]") < 0);
-	assert_error(fixture, "cannot spread the tests over worlds: nothing listens on port 4444 where the tests run, but 'npm "
-			      "start' does on the host: your dev server runs outside\n"
-			      "  start it through sbx.yaml, by the services above");
+	assert_error(fixture,
+		     "cannot spread the tests over worlds: nothing listens on port 4444 where the tests run, but 'npm "
+		     "start' does on the host: your dev server runs outside\n"
+		     "  start it through sbx.yaml, by the services above");
 }
 
 static void test_checks_find_container_engines_as_words(void **state)
 {
-	static const char *const commands[] = { "docker compose up", "npm run build && podman run x", "/usr/bin/docker-compose up" };
+	static const char *const commands[] = { "docker compose up", "npm run build && podman run x",
+						"/usr/bin/docker-compose up" };
 	static const char *const others[] = { "npm run docker:up", "node dockerless.js", "./my-docker x" };
 
 	for (size_t i = 0; i < 6; i++) {
 		struct fixture *fixture = *state;
-		owned_text line = text_format("{\"type\":\"config\",\"services\":[{\"name\":\"db\",\"command\":\"%s\"}]}", i < 3 ? commands[i] : others[i - 3]);
+		owned_text line =
+			text_format("{\"type\":\"config\",\"services\":[{\"name\":\"db\",\"command\":\"%s\"}]}",
+				    i < 3 ? commands[i] : others[i - 3]);
 
 		fixture->checks.config_done = false;
 		assert_int_equal(tell(fixture, line) < 0, i < 3);
@@ -317,7 +343,8 @@ static void test_checks_find_container_engines_as_words(void **state)
 static void test_checks_ask_for_a_screen(void **state)
 {
 	struct fixture *fixture = *state;
-	static const char hello[] = "{\"type\":\"hello\",\"runner\":\"playwright\",\"argv\":[\"node\",\"cli.js\",\"test\",\"--headed\"]}";
+	static const char hello[] =
+		"{\"type\":\"hello\",\"runner\":\"playwright\",\"argv\":[\"node\",\"cli.js\",\"test\",\"--headed\"]}";
 
 	assert_true(tell(fixture, hello) < 0);
 	assert_error(fixture, "cannot spread the tests over worlds: --headed opens windows, and a world has no screen\n"
@@ -357,18 +384,25 @@ static void test_checks_explain_failed_connections(void **state)
 	checks_output(&fixture->checks, "Error: connect ECONNREFUSED 127.0.0.1:54321", "w1");
 	checks_output(&fixture->checks, "ports 5432 and others", "w1");
 	assert_said("");
-	checks_output(&fixture->checks, "psql: error: connection to server at \"localhost\" (127.0.0.1), port 5432 failed: Connection refused", "w1");
+	checks_output(
+		&fixture->checks,
+		"psql: error: connection to server at \"localhost\" (127.0.0.1), port 5432 failed: Connection refused",
+		"w1");
 	checks_output(&fixture->checks, "first\nError: getaddrinfo ENOTFOUND fonts.example\nlast", "w2");
 	assert_said("a connection to port 5432 was refused in w1, and on the host that port is open\n"
-		    "  --reach postgres=127.0.0.1:5432 lets the worlds reach it: one server for all of them, *not* isolated\n"
-		    "a connection outward failed in w2 (Error: getaddrinfo ENOTFOUND fonts.example): a world has no network but its own\n"
+		    "  --reach postgres=127.0.0.1:5432 lets the worlds reach it: one server for all of them, *not* "
+		    "isolated\n"
+		    "a connection outward failed in w2 (Error: getaddrinfo ENOTFOUND fonts.example): a world has no "
+		    "network but its own\n"
 		    "  --net outbound lets it out; or answer such requests in the tests\n");
 }
 
 static void end_tests(struct fixture *fixture, const char *file, int64_t slot, unsigned count, uint64_t *now_ms)
 {
 	for (unsigned i = 0; i < count; i++) {
-		struct events_test test = { .title = "t", .file = file, .slot = slot, .duration_ms = 100, .message = "", .ok = true };
+		struct events_test test = {
+			.title = "t", .file = file, .slot = slot, .duration_ms = 100, .message = "", .ok = true
+		};
 
 		checks_test(&fixture->checks, &test, *now_ms += 100);
 	}
@@ -406,7 +440,9 @@ static void test_checks_refuse_dotnet_test_with_the_lines_that_work(void **state
 	text_list_add(&fixture->spec.payload, "test");
 	text_list_add(&fixture->spec.payload, "out/Shop.Tests.dll");
 	assert_true(checks_command(&fixture->checks, &fixture->error) < 0);
-	assert_non_null(strstr(said.bytes, "--items 'dotnet out/Shop.Tests.dll -list classes/json' -- dotnet out/Shop.Tests.dll -class {}"));
+	assert_non_null(strstr(
+		said.bytes,
+		"--items 'dotnet out/Shop.Tests.dll -list classes/json' -- dotnet out/Shop.Tests.dll -class {}"));
 	fixture->checks.workers = 1;
 	assert_int_equal(checks_command(&fixture->checks, &fixture->error), 0);
 }
@@ -416,8 +452,10 @@ static void test_servers_wait_for_each_port_that_the_runner_has(void **state)
 	struct fixture *fixture = *state;
 	owned_listeners runner = { 0 };
 	struct servers *servers = NULL;
-	static const char json[] = "[{\"port\":4444,\"environment\":[\"SBX_SERVICE=shop\"]},{\"port\":5555,\"environment\":[\"SBX_SERVICE=shop\"]},"
-				   "{\"port\":5556,\"environment\":[\"SBX_SERVICE=other\"]},{\"port\":40001,\"environment\":[\"SBX_SERVICE=shop\"]},{\"port\":5557}]";
+	static const char json[] = "[{\"port\":4444,\"environment\":[\"SBX_SERVICE=shop\"]},{\"port\":5555,"
+				   "\"environment\":[\"SBX_SERVICE=shop\"]},"
+				   "{\"port\":5556,\"environment\":[\"SBX_SERVICE=other\"]},{\"port\":40001,"
+				   "\"environment\":[\"SBX_SERVICE=shop\"]},{\"port\":5557}]";
 
 	assert_int_equal(tell(fixture, SHOP), 0);
 	assert_int_equal(listeners_read(json, strlen(json), &runner, NULL), 0);
@@ -452,7 +490,8 @@ int main(void)
 		cmocka_unit_test(test_advice_fits_into_an_error),
 		cmocka_unit_test(test_advice_shows_what_could_command_a_terminal),
 		cmocka_unit_test_setup_teardown(test_advice_is_said_once, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_checks_tell_of_a_port_in_use_only_where_it_would_have_been_reused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_checks_tell_of_a_port_in_use_only_where_it_would_have_been_reused,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_refuse_a_server_that_nothing_explains, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_explain_what_the_config_starts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_tell_a_server_of_the_runner_itself, set_up, tear_down),
@@ -465,7 +504,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_checks_explain_failed_connections, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_find_the_one_big_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_say_nothing_of_a_balanced_run, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_checks_refuse_dotnet_test_with_the_lines_that_work, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_checks_refuse_dotnet_test_with_the_lines_that_work, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_servers_wait_for_each_port_that_the_runner_has, set_up, tear_down),
 		cmocka_unit_test(test_why_understands_titles_as_reports_show_them),
 	};

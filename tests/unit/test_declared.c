@@ -29,10 +29,11 @@ static void test_worker_and_workers_are_replaced(void **state)
 	struct error error = { 0 };
 
 	(void)state;
-	assert_int_equal(declare("services: { web: { command: [run, '{worker}/{workers}'], environment: { N: '{worker}' },"
-				 " working_dir: 'd{worker}', ready: { url: 'http://localhost:5555/{worker}' } } }",
-				 DECLARED_WITHOUT_SHARED, &list, &error),
-			 0);
+	assert_int_equal(
+		declare("services: { web: { command: [run, '{worker}/{workers}'], environment: { N: '{worker}' },"
+			" working_dir: 'd{worker}', ready: { url: 'http://localhost:5555/{worker}' } } }",
+			DECLARED_WITHOUT_SHARED, &list, &error),
+		0);
 	assert_int_equal(list.count, 1);
 	assert_string_equal(list.items[0].command.items[1], "2/5");
 	assert_string_equal(list.items[0].set.items[0], "N=2");
@@ -95,7 +96,8 @@ static void test_conditions_and_restart(void **state)
 
 static void test_shared(void **state)
 {
-	static const char yaml[] = "services: { mail: { command: x, shared: true }, web: { command: x, depends_on: [mail] } }";
+	static const char yaml[] =
+		"services: { mail: { command: x, shared: true }, web: { command: x, depends_on: [mail] } }";
 	struct service_list list = { 0 };
 	struct error error = { 0 };
 
