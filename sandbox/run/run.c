@@ -138,6 +138,12 @@ static void hear_runner(void *argument, struct member *member, const struct repl
 		run->has_ended = true;
 		run->status = (int)reply->number;
 	}
+	if (reply->kind == REPLY_ADVICE) {
+		char text[2 * sizeof(reply->error)];
+
+		error_format(&reply->error, text, sizeof(text));
+		run->options->say(text);
+	}
 }
 
 static const char *environment_value(const struct text_list *environment, const char *name)

@@ -189,6 +189,16 @@ static int start(struct run *run, struct error *error)
 	return 0;
 }
 
+static void say_advice(const struct run *run, const struct error *advice)
+{
+	char text[2 * sizeof(*advice)];
+
+	if (advice->step[0] == '\0')
+		return;
+	error_format(advice, text, sizeof(text));
+	run->say(text);
+}
+
 static void finish(struct run *run, struct launch_result *result)
 {
 	struct error error = { 0 };
@@ -228,8 +238,10 @@ int launch_run(const struct spec *spec, launch_say *say, struct launch_result *r
 	if (result == 0) {
 		result = attach_follow(run.relay, run.launched.control_fd, run.launched.pidfd, &ret_result->command,
 				       &ret_result->exit_code, error);
-		if (result == 0)
+		if (result == 0) {
+			say_advice(&run, &ret_result->command.advice);
 			finish(&run, ret_result);
+		}
 	}
 	if (result < 0)
 		probe_explain(error);

@@ -781,6 +781,9 @@ static int hear_control(struct relay *relay, struct error *error)
 	case REPLY_STOPPED:
 		payload_stopped(relay, (int)reply.number);
 		break;
+	case REPLY_ADVICE:
+		relay->result.advice = reply.error;
+		break;
 	case REPLY_EXITED:
 		payload_exited(relay, (int)reply.number);
 		break;

@@ -52,10 +52,11 @@ struct relay_result {
 	bool has_ended; /* wait_status is the payload's */
 	int wait_status;
 	bool timed_out;
-	bool world_died;    /* PID 1 ended without a word on the payload */
-	int interrupted_by; /* SIGINT or SIGQUIT of the terminal, if that ended the payload: see relay_raise() */
-	bool is_typed;	    /* it was typed while the payload had the terminal: this process's group does not know */
-	int log_number;	    /* errno where the log could not be written */
+	bool world_died;     /* PID 1 ended without a word on the payload */
+	int interrupted_by;  /* SIGINT or SIGQUIT of the terminal, if that ended the payload: see relay_raise() */
+	bool is_typed;	     /* it was typed while the payload had the terminal: this process's group does not know */
+	struct error advice; /* what may be why it failed; step empty: nothing */
+	int log_number;	     /* errno where the log could not be written */
 };
 
 int relay_open(const struct relay_options *options, struct relay **ret_relay, struct error *error);

@@ -57,6 +57,7 @@ enum reply_kind {
 	REPLY_STEP,	 /* with --verbose: error.step is done, it took `number` nanoseconds */
 	REPLY_STARTED,	 /* number: pid inside; with a terminal: its master descriptor */
 	REPLY_STOPPED,	 /* number: signal that stopped the payload's group (job control) */
+	REPLY_ADVICE,	 /* before REPLY_EXITED of a main payload that failed: error says what may be why */
 	REPLY_EXITED,	 /* number: wait status, as wait(2) gives it */
 	REPLY_FAILED,	 /* error is filled */
 	REPLY_DONE,	 /* number: exit status of a task */

@@ -35,6 +35,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/process.h"
+#include "overlay/scan.h"
 #include "sandbox/policy/environment.h"
 #include "sandbox/registry/lock.h"
 #include "sandbox/worker/ports.h"
@@ -45,6 +46,7 @@
 #include "sandbox/worker/terminal.h"
 
 enum {
+	EXPLAIN_MS_MAX = 200, /* what a user does not notice */
 	CLIENTS_MAX = 512,
 	FIXED_SLOTS = 3, /* signals, listener, timer */
 	SLOTS_PER_CLIENT = 2,
@@ -233,6 +235,19 @@ static void refuse(struct client *client, int number, const char *cause)
 
 /* ---- a payload's end ---- */
 
+/* What a program says of EOVERFLOW helps nobody: "unable to open database file", or ENOENT (finding 8). */
+static void explain_failure(const struct server *server, struct client *client, int status)
+{
+	const struct identity *identity = &server->world->plan->identity;
+	struct reply message = { .kind = REPLY_ADVICE };
+
+	if (!WIFEXITED(status) || WEXITSTATUS(status) == 0)
+		return;
+	if (scan_explain_foreign(&server->world->layers, identity->inner_uid, identity->inner_gid, EXPLAIN_MS_MAX,
+				 &message.error) > 0)
+		reply(client, &message, -1);
+}
+
 static void payload_ended(struct server *server, struct client *client, int status)
 {
 	bool was_main = client->is_main;
@@ -240,6 +255,8 @@ static void payload_ended(struct server *server, struct client *client, int stat
 	client->payload = 0;
 	client->is_main = false;
 	fd_close(&client->channel_fd);
+	if (was_main)
+		explain_failure(server, client, status);
 	reply_number(client, REPLY_EXITED, status);
 	if (was_main) {
 		server->has_main_ended = true;

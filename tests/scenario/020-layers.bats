@@ -280,3 +280,18 @@ overlay_works='
 	assert_has "$output" "the writable layer is full: it holds 2 MiB"
 	assert_has "$output" "--size N"
 }
+
+@test "finding 8: a command that fails where another's files lie is told why, one that succeeds is not" {
+	local where=/etc
+	if [[ $(id -u) -eq 0 ]]; then
+		mkdir shared
+		chown 12345:12345 shared
+		where=$tree
+		run_sbx 1 run -- touch shared/new
+		assert_has "$output" "Value too large"
+	fi
+	run_sbx 1 run -C "$where" --db none -- false
+	assert_has "$output" "it belongs to another user or group"
+	run_sbx 0 run -C "$where" --db none -- true
+	[[ $output != *another* ]]
+}
