@@ -104,7 +104,7 @@ int reach_choose_addresses(struct reach_rule *rules, size_t count, struct error 
 		if (is_localhost(rules[i].name))
 			text_copy(rules[i].address, sizeof(rules[i].address), "127.0.0.1");
 	for (size_t i = 0; i < count; i++) {
-		char address[INET_ADDRSTRLEN] = "127.0.0.1";
+		char address[32] = "127.0.0.1";
 
 		for (int last = 1; rules[i].address[0] == '\0'; last++) {
 			if (last > 254)

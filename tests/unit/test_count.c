@@ -11,7 +11,7 @@
 #include "sandbox/pool/count.h"
 
 static const struct count_machine machine = {
-	.processors = 8, .memory_bytes = 4096u << 20, .inotify_instances = 100, .namespaces = 1000
+	.processors = 8, .memory_bytes = UINT64_C(4096) << 20, .inotify_instances = 100, .namespaces = 1000
 };
 
 static void test_parse(void **state)
@@ -58,19 +58,19 @@ static void test_the_least_binds_and_is_named(void **state)
 	(void)state;
 	check(8, "bound by processors", &machine, NULL);
 	check(8, "bound by processors", &machine, &(struct count_size){ 1 << 20, 1 });
-	check(4, "bound by memory", &machine, &(struct count_size){ 1000u << 20, 1 });
+	check(4, "bound by memory", &machine, &(struct count_size){ UINT64_C(1000) << 20, 1 });
 	check(3, "bound by inotify", &machine, &(struct count_size){ 1 << 20, 30 });
 	few.namespaces = 2;
 	check(2, "bound by namespaces", &few, &(struct count_size){ 1 << 20, 1 });
 	/* One is tried in any case: it says better what is missing. */
-	check(1, "bound by memory", &machine, &(struct count_size){ 5000u << 20, 1 });
+	check(1, "bound by memory", &machine, &(struct count_size){ UINT64_C(5000) << 20, 1 });
 }
 
 static void test_what_cannot_be_told_does_not_bind(void **state)
 {
 	(void)state;
 	check(8, "bound by processors", &(struct count_machine){ .processors = 8 },
-	      &(struct count_size){ 1000u << 20, 30 });
+	      &(struct count_size){ UINT64_C(1000) << 20, 30 });
 }
 
 int main(void)
