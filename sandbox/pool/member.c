@@ -63,6 +63,7 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.guest = options->guest;
 	member->plan.log_fd = options->log_fd;
 	member->plan.hold_fd = options->hold_fd > 0 ? options->hold_fd : -1;
+	member->plan.outlives_owner = options->is_to_detach;
 	member->plan.seed = options->seed;
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;

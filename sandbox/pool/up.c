@@ -256,6 +256,7 @@ static int start_world(struct up *up, struct slot *slot, struct error *error)
 					  .index = (int)slot->index,
 					  .count = up->count,
 					  .log_directory = log_path,
+					  .is_to_detach = up->options->is_detached,
 					  .hold_fd = up->pool->fd };
 	bool is_first = !slot->has_ended;
 	int result = is_first ? fill_services(up, slot, error) : 0;

@@ -152,12 +152,13 @@ int network_plan(struct worker_plan *plan, struct error *error)
 
 /* Nothing of the caller's: no stream that somebody waits for the end of, no terminal whose signals would end it while
  * the world still has something to say. */
-static void become_helper(int socket_fd)
+static void become_helper(const struct worker_plan *plan, int socket_fd)
 {
 	const int kept[] = { socket_fd };
 	int null_fd;
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || setsid() < 0 || fd_close_others(kept, 1) < 0)
+	/* A second means beside the socket's end of file, for a world that does not go on without its maker. */
+	if ((!plan->outlives_owner && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) || setsid() < 0 || fd_close_others(kept, 1) < 0)
 		_exit(EXIT_SBX_FAILED);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int number = 0; number <= 2; number++)
@@ -211,7 +212,7 @@ int network_start_helpers(struct worker_plan *plan, pid_t ret_helpers[static NET
 		pid_t pid = ends[i] < 0 ? 0 : process_clone(0, NULL);
 
 		if (ends[i] >= 0 && pid == 0) {
-			become_helper(ends[i]);
+			become_helper(plan, ends[i]);
 			if (i == 0)
 				serve_reach(plan);
 			outbound_serve(ends[i]);

@@ -87,7 +87,10 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 		  web: { command: "sleep 0.2; echo web >>order; exec sleep 1000", ready: { cmd: grep -q web order }, depends_on: { seed: { condition: service_completed_successfully } } }
 		  seed: { command: "sleep 0.2; echo seed >>order" }
 	END
+	begin=$SECONDS
 	up_detached
+	# A `cmd` that holds is news by itself, not when its time is over.
+	[[ $((SECONDS - begin)) -lt 30 ]]
 	run_sbx 0 logs w0 last
 	assert_same $'seed\nweb' "$output"
 }
@@ -161,6 +164,19 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	up_detached -v "$PWD/out:/tmp/out:rw"
 	run_sbx 0 down
 	assert_same "ended gracefully" "$(cat out/log)"
+	assert_nothing_left
+}
+
+@test "up -d: what --reach leads to is reached after the up has ended" {
+	three_servers
+	up_detached -n 1 --name server
+	run_sbx 0 port add w0 0:5555
+	port=${output##*:}
+	up_detached -n 1 --name client --reach "server.test=localhost:$port" -- sleep 1000
+	run_sbx 0 exec client/w0 python3 -c "
+import urllib.request; print(urllib.request.urlopen('http://server.test:$port/').status)"
+	assert_same 200 "$output"
+	run_sbx 0 down
 	assert_nothing_left
 }
 

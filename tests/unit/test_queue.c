@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@
 #include "base/tree.h"
 #include "sandbox/pool/queue.h"
 
-static char place[] = "/tmp/sbx-queue.XXXXXX";
+#define PARENT "/tmp/"
+static char place[] = PARENT "sbx-queue.XXXXXX";
 static int place_fd = -1;
 
 static int make_place(void **state)
@@ -29,9 +31,13 @@ static int make_place(void **state)
 
 static int remove_place(void **state)
 {
+	int parent_fd = open(PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int result = tree_remove(parent_fd, place + strlen(PARENT), NULL);
+
 	(void)state;
+	(void)close(parent_fd);
 	(void)close(place_fd);
-	return tree_remove(AT_FDCWD, place, NULL);
+	return result;
 }
 
 static uint64_t soon(uint64_t ms)
