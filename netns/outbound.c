@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: pasta gets the namespaces by paths, and these are descriptors of the process that serves the world,
- * /proc/PID/fd/N: PID 1 itself becomes unreadable for every other process of this user soon. It stays in the foreground
- * and writes its process id where it is told to when all is set up; that is a pipe here, so this moment is waited for
- * and not guessed. */
+/* How it works: pasta is told the world by paths below /proc/PID of its PID 1, which waits for it and can still be looked
+ * into. Any other process would not do: pasta opens some of them when it has entered the world's user namespace, and
+ * may look into nothing outside it then. It stays in the foreground and writes its process id where it is told to once
+ * all is set up; that is a pipe of PID 1's here, so this moment is waited for and not guessed. */
 #include "netns/outbound.h"
 
 #include <arpa/inet.h>
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -85,14 +86,7 @@ char *outbound_resolv_conf(const char *host_text, const struct text_list *server
 
 /* ---- the process that serves a world ---- */
 
-struct pasta {
-	pid_t pid;
-	int pidfd;
-	int ready_fd;	  /* where it says its process id */
-	int complaint_fd; /* its stderr */
-};
-
-__attribute__((noreturn)) static void execute(int user_fd, int network_fd, const int ready[2], int complaint_fd)
+__attribute__((noreturn)) static void execute(int world, int ready_fd, int complaint_fd)
 {
 	char user[64];
 	char network[64];
@@ -120,10 +114,9 @@ __attribute__((noreturn)) static void execute(int user_fd, int network_fd, const
 				    network,
 				    NULL };
 
-	/* Its parent holds these, and outlives what it does with them. */
-	(void)snprintf(user, sizeof(user), "/proc/%d/fd/%d", getppid(), user_fd);
-	(void)snprintf(network, sizeof(network), "/proc/%d/fd/%d", getppid(), network_fd);
-	(void)snprintf(said, sizeof(said), "/proc/%d/fd/%d", getppid(), ready[1]);
+	(void)snprintf(user, sizeof(user), "/proc/%d/ns/user", world);
+	(void)snprintf(network, sizeof(network), "/proc/%d/ns/net", world);
+	(void)snprintf(said, sizeof(said), "/proc/%d/fd/%d", world, ready_fd);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && dup2(complaint_fd, STDERR_FILENO) >= 0)
 		(void)execvp(arguments[0], arguments);
 	_exit(EXIT_NOT_FOUND);
@@ -142,87 +135,87 @@ static void read_complaint(int fd, char *ret_line, size_t size)
 			text_copy(ret_line, size, line);
 }
 
-static int wait_until_ready(const struct pasta *pasta, struct error *error)
+static void tell_end(int socket, int complaint_fd)
 {
-	enum { SECONDS_MAX = 20 };
-	struct pollfd polled[] = { { .fd = pasta->ready_fd, .events = POLLIN },
-				   { .fd = pasta->pidfd, .events = POLLIN } };
+	struct error error = { 0 };
 	char line[256];
 
-	if (RETRY_EINTR(poll(polled, ARRAY_SIZE(polled), SECONDS_MAX * 1000)) < 0)
-		return error_set(error, .number = errno, .step = STEP, .object = "pasta");
-	if (polled[0].revents & POLLIN)
-		return 0;
-	read_complaint(pasta->complaint_fd, line, sizeof(line));
-	return error_set(error, .number = polled[1].revents ? ECHILD : ETIMEDOUT, .step = STEP, .object = "pasta",
-			 .cause = line[0]	      ? line
-				  : polled[1].revents ? "it ended"
-						      : "it did not get ready in 20 seconds",
-			 .remedy = "--net private needs none; try: pasta --config-net -- true");
+	read_complaint(complaint_fd, line, sizeof(line));
+	(void)error_set(&error, .number = ECHILD, .step = STEP, .object = "pasta", .cause = line[0] ? line : "it ended",
+			.remedy = "--net private needs none; to see it fail alone: pasta --config-net -- true");
+	(void)send(socket, &error, sizeof(error), MSG_NOSIGNAL);
 }
 
-static int start_pasta(int user_fd, int network_fd, struct pasta *ret_pasta, struct error *error)
+/* The number by which this process knows the one behind a pidfd, pidfd_open(2). @return 0: it has ended */
+static int find_process(int pidfd)
 {
-	int ready[2];
-	int complaint[2];
-	int result = fd_pipe(ready, 0);
+	owned_text path = text_format("/proc/self/fdinfo/%d", pidfd);
+	owned_text text = NULL;
+	const char *line;
+	int pid = 0;
 
-	if (result == 0)
-		result = fd_pipe(complaint, 0);
-	if (result < 0)
-		return error_set(error, .number = -result, .step = STEP);
-	ret_pasta->pid = process_clone(0, &ret_pasta->pidfd);
-	if (ret_pasta->pid == 0)
-		execute(user_fd, network_fd, ready, complaint[1]);
-	(void)close(complaint[1]);
-	if (ret_pasta->pid < 0)
-		return error_set(error, .number = -ret_pasta->pid, .step = STEP);
-	ret_pasta->ready_fd = ready[0];
-	ret_pasta->complaint_fd = complaint[0];
-	/* ready[1] stays: it has its name through this process. */
-	return wait_until_ready(ret_pasta, error);
+	if (fd_read_file(AT_FDCWD, path, 0, &text, NULL) < 0)
+		return 0;
+	line = strstr(text, "\nPid:");
+	return line && sscanf(line, "\nPid: %d", &pid) == 1 && pid > 0 ? pid : 0;
 }
 
 void outbound_serve(int socket)
 {
-	struct error error = { 0 };
-	struct pasta pasta = { .pidfd = -1 };
+	struct pollfd polled[] = { { .fd = socket, .events = POLLIN }, { .fd = -1, .events = POLLIN } };
 	size_t count = 0;
-	int namespaces[2];
-	char byte;
-	int status;
+	int complaint[2];
+	int world_fd = -1;
+	int ready_fd;
+	int world;
+	pid_t pid;
 
-	if (fd_receive(socket, &byte, 1, namespaces, 2, &count, 0) != 1 || count != 2)
+	if (fd_receive(socket, &ready_fd, sizeof(ready_fd), &world_fd, 1, &count, 0) != sizeof(ready_fd) ||
+	    count != 1 || (world = find_process(world_fd)) == 0 || fd_pipe(complaint, 0) < 0)
 		_exit(0); /* the world came to its end before */
-	if (start_pasta(namespaces[0], namespaces[1], &pasta, &error) == 0) {
-		/* What is held of the world's namespaces would keep them. */
-		(void)close(namespaces[0]);
-		(void)close(namespaces[1]);
-	}
-	(void)send(socket, &error, sizeof(error), MSG_NOSIGNAL);
-	while (RETRY_EINTR(recv(socket, &byte, 1, 0)) > 0)
+	pid = process_clone(0, &polled[1].fd);
+	if (pid == 0)
+		execute(world, ready_fd, complaint[1]);
+	(void)close(complaint[1]);
+	while (pid > 0 && poll(polled, ARRAY_SIZE(polled), -1) < 0 && errno == EINTR)
 		;
-	if (pasta.pid > 0 && kill(pasta.pid, SIGKILL) == 0)
-		(void)process_wait(pasta.pid, &status);
+	/* Nothing comes from the world but its end. Where pasta ends before, the world goes on without a way out, and says
+	 * so where it still waits for it. */
+	if (pid < 0 || !polled[0].revents)
+		tell_end(socket, complaint[0]);
+	else
+		(void)kill(pid, SIGKILL);
+	if (pid > 0)
+		(void)process_wait(pid, &world);
 	_exit(0);
 }
 
 int outbound_ask(int socket, struct error *error)
 {
+	enum { SECONDS_MAX = 20 };
+	owned_fd pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	struct pollfd polled[] = { { .fd = -1, .events = POLLIN }, { .fd = socket, .events = POLLIN } };
 	struct error answer;
-	owned_fd user_fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
-	owned_fd network_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	const int namespaces[] = { user_fd, network_fd };
-	ssize_t got;
+	int ready[2];
+	int result = pidfd < 0 ? -errno : fd_pipe(ready, 0);
 
-	if (user_fd < 0 || network_fd < 0)
-		return error_set(error, .number = errno, .step = STEP, .object = "/proc/self/ns");
-	if (fd_send(socket, "o", 1, namespaces, 2) < 0)
-		return error_set(error, .number = EPIPE, .step = STEP, .cause = "its helper on the host has gone");
-	got = RETRY_EINTR(recv(socket, &answer, sizeof(answer), MSG_WAITALL));
-	if (got != (ssize_t)sizeof(answer))
-		return error_set(error, .number = EPIPE, .step = STEP, .cause = "its helper on the host has gone");
-	if (answer.number != 0)
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP);
+	polled[0].fd = ready[0];
+	result = fd_send(socket, &ready[1], sizeof(ready[1]), (const int[]){ pidfd }, 1);
+	if (result == 0)
+		result = RETRY_EINTR(poll(polled, ARRAY_SIZE(polled), SECONDS_MAX * 1000)) < 0 ? -errno : 0;
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP, .object = "pasta");
+	if (polled[0].revents)
+		return 0;
+	if (polled[1].revents && recv(socket, &answer, sizeof(answer), MSG_WAITALL) == (ssize_t)sizeof(answer)) {
 		*error = answer;
-	return -answer.number;
+		return -answer.number;
+	}
+	return error_set(error, .number = polled[1].revents ? EPIPE : ETIMEDOUT, .step = STEP, .object = "pasta",
+			 .cause = polled[1].revents ? "its helper on the host has gone"
+						    : "it did not get ready in 20 seconds");
 }
