@@ -94,6 +94,7 @@ static const struct member members[] = {
 	MEMBER("scratch_inodes_max", MEMBER_SIZE, scratch_inodes_max),
 	MEMBER("scratch_limit_try", MEMBER_TRUTH, scratch_limit_try),
 	MEMBER("shm_bytes", MEMBER_SIZE, shm_bytes),
+	MEMBER("gui", MEMBER_TRUTH, gui),
 	MEMBER("publish", MEMBER_LIST, ways.publish),
 	MEMBER("reach", MEMBER_LIST, ways.reach),
 	MEMBER("dns", MEMBER_LIST, ways.dns),

@@ -131,6 +131,17 @@ static int stage_open_ways(struct world *world, struct error *error)
 	return network_enter(world->plan, error);
 }
 
+static int stage_take_display(struct world *world, struct error *error)
+{
+	world->display = world->plan->display;
+	return display_take(&world->display, error);
+}
+
+static int stage_show_display(struct world *world, struct error *error)
+{
+	return display_show(&world->display, error);
+}
+
 static int stage_name_host(struct world *world, struct error *error)
 {
 	const char *hostname = world->plan->spec->hostname;
@@ -170,6 +181,7 @@ static const struct stage {
 	{ "add the stub link", stage_add_stub_link },
 	{ "open the ways out", stage_open_ways },
 	{ "take the volumes", rootfs_take_volumes },
+	{ "take the display", stage_take_display },
 	{ "open the layers", rootfs_open_layers },
 	{ "make the root read-only", rootfs_seal_host },
 	{ "mount the scratch", rootfs_mount_scratch },
@@ -181,6 +193,7 @@ static const struct stage {
 	{ "mount the layers", rootfs_mount_layers },
 	{ "write the files of /etc", rootfs_write_etc },
 	{ "attach the volumes", rootfs_attach_volumes },
+	{ "show the display", stage_show_display },
 	{ "attach the grafts", annex_attach_grafts },
 	{ "make the annex", annex_make },
 	{ "cover the host's sockets", rootfs_cover_sockets },

@@ -117,8 +117,15 @@ static int plan_environment(struct worker_plan *plan, struct error *error)
 	owned_list forced = { 0 };
 	owned_list dropped = { 0 };
 
-	(void)error;
+	if (plan->spec->gui) {
+		int result = display_find(&plan->display, error);
+
+		if (result < 0)
+			return result;
+	}
 	text_list_add(&forced, "SBX=1");
+	for (size_t i = 0; i < plan->display.environment.count; i++)
+		text_list_add(&forced, plan->display.environment.items[i]);
 	if (plan->worker_index >= 0)
 		text_list_add(&forced, index);
 	if (plan->worker_count > 0)
@@ -318,6 +325,7 @@ void plan_release(struct worker_plan *plan)
 	}
 	free(plan->grafts);
 	network_release(plan);
+	display_release(&plan->display);
 	fd_close(&plan->owner_fd);
 	fd_close(&plan->control_fd);
 }

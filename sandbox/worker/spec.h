@@ -79,6 +79,7 @@ struct spec {
 	bool scratch_inodes_try;     /* --inodes N,try: the same */
 	uint64_t shm_bytes;	     /* --shm-size: /dev/shm as a tmpfs of its own; 0: part of the scratch */
 
+	bool gui;		     /* the caller's display is shown inside */
 	struct network_options ways; /* in and out of the network */
 	struct text_list add_hosts;  /* NAME:IP */
 	struct text_list labels;     /* KEY=VALUE */

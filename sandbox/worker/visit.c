@@ -103,6 +103,7 @@ static int enter_kept(struct visit *visit, struct error *error)
 		return result;
 	visit->spec.keep = KEEP_NEVER; /* its layers are where they stay */
 	visit->spec.verbose = false;
+	visit->spec.gui = false;
 	text_list_release(&visit->spec.ways.publish); /* who visits it says himself what he wants to see of it */
 	visit->plan.upper_fd = visit->kept_fd;
 	visit->plan.is_entered_again = true;

@@ -17,6 +17,7 @@
 #include "overlay/layers.h"
 #include "sandbox/registry/row.h"
 #include "sandbox/registry/state.h"
+#include "sandbox/worker/display.h"
 #include "sandbox/worker/identity.h"
 #include "sandbox/worker/spec.h"
 
@@ -90,6 +91,7 @@ struct worker_plan {
 	struct text_list messages; /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
+	struct display display;	     /* of --gui; else empty */
 	struct published *published; /* owned; network.h */
 	size_t published_count;
 	struct reach_rule *reach; /* owned; network.h */
@@ -141,7 +143,8 @@ struct world {
 	int annex_socket_fd; /* listening, to be handed to the owner; -1: none */
 	int disk_fd; /* the directory on disk that holds the layers, a detached mount until the scratch takes it; -1 */
 	struct world_volume *volumes;
-	int *writable_fds; /* what Landlock lets the payload write beneath */
+	struct display display; /* the plan's, with what PID 1 has of it */
+	int *writable_fds;	/* what Landlock lets the payload write beneath */
 	size_t writable_count;
 	struct world_database *databases;
 	size_t database_count;
