@@ -37,7 +37,8 @@ __attribute__((noreturn)) static void be_forwarder(const struct port *port)
 	const int kept[] = { 0, 1, 2, port->listener_fd };
 	sigset_t none;
 
-	if (fd_close_others(kept, ARRAY_SIZE(kept)) < 0)
+	/* Not of the caller's group: Ctrl-C asks the command to end, and it may have answers to give. */
+	if (setsid() < 0 || fd_close_others(kept, ARRAY_SIZE(kept)) < 0)
 		_exit(1);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);

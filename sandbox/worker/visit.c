@@ -4,6 +4,7 @@
 #include "sandbox/worker/visit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/plan.h"
 #include "sandbox/worker/probe.h"
+#include "sandbox/worker/request.h"
 #include "sandbox/worker/upper.h"
 
 struct visit {
@@ -215,6 +217,49 @@ int visit_run_command(struct visit *visit, const struct spec *spec, struct relay
 				       error);
 	relay_close(relay);
 	return result;
+}
+
+/* Beside the one that this visit is: of a live worker through its listener, of a kept one through its owner. */
+static int connect_again(struct visit *visit, int *ret_fd, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_CONNECT, .fd_count = 1 };
+	int ends[2];
+	int result;
+
+	if (visit->worker.is_live)
+		return connect_to(visit->worker.runtime_fd, visit->worker.worker.row.name, ret_fd, error);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set(error, .number = errno, .step = "make a connection to the world");
+	result = request_send(visit->launched.control_fd, &header, NULL, &ends[1]);
+	(void)close(ends[1]);
+	*ret_fd = ends[0];
+	return result < 0 ? error_set(error, .number = -result, .step = "connect to the world") : 0;
+}
+
+int visit_start_command(struct visit *visit, const struct text_list *command, int *ret_fd, struct error *error)
+{
+	const struct spawn_request request = { .arguments = *command }; /* borrows */
+	struct request_header header = { .kind = REQUEST_SPAWN, .fd_count = 3 };
+	owned_fd null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	const int fds[] = { null_fd, STDERR_FILENO, STDERR_FILENO };
+	owned_buffer body = { 0 };
+	owned_fd fd = -1;
+	int result = connect_again(visit, &fd, error);
+
+	if (result < 0)
+		return result;
+	spawn_request_pack(&request, &body);
+	header.body_size = (uint32_t)body.length;
+	result = null_fd < 0 ? -errno : request_send(fd, &header, body.bytes, fds);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "start the command of the worker");
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int visit_fd(const struct visit *visit)
+{
+	return connection(visit);
 }
 
 int visit_publish(struct visit *visit, struct publish_rule *rule, enum ask_span span, struct error *error)

@@ -48,6 +48,13 @@ int visit_run_task(struct visit *visit, const struct task *task, struct error *e
 int visit_run_command(struct visit *visit, const struct spec *spec, struct relay_result *ret_result, int *ret_exit_code,
 		      struct error *error);
 
+/** Starts a command in the background, its output where this program's stderr goes, without input.
+ *  @ret_fd  the caller's: replies about it come there, and it ends when this is closed */
+int visit_start_command(struct visit *visit, const struct text_list *command, int *ret_fd, struct error *error);
+
+/** Its connection, to be polled for the worker's end. Borrowed. */
+int visit_fd(const struct visit *visit);
+
 /** Publishes one of its ports on this host: opens the host's end, and hands it to the world.
  *  @rule  its host_port becomes the one that was chosen where it is 0 */
 int visit_publish(struct visit *visit, struct publish_rule *rule, enum ask_span span, struct error *error);
