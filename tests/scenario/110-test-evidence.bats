@@ -21,10 +21,11 @@ setup() {
 	git -c user.name=test -c user.email=test@localhost commit -qm "the suite"
 }
 
-# start_suite OPTION…: the slow suite in the background; returns when its slow test runs.
+# start_suite OPTION…: the slow suite in the background, by the command in "launcher"; returns when its slow test runs.
+launcher=(npx playwright test)
 start_suite() {
 	# A job of a shell without job control would have SIGINT ignored.
-	env --default-signal=INT "$SBX" test "$@" -- npx playwright test -c slow.config.js >"$XDG_STATE_HOME/out" 2>"$XDG_STATE_HOME/err" </dev/null 3>&- &
+	env --default-signal=INT "$SBX" test "$@" -- "${launcher[@]}" -c slow.config.js >"$XDG_STATE_HOME/out" 2>"$XDG_STATE_HOME/err" </dev/null 3>&- &
 	suite=$!
 	runs+=("$suite")
 	if ! wait_for grep -q waiting "$XDG_STATE_HOME/out"; then
@@ -177,7 +178,7 @@ nothing_else() {
 	nothing_else ""
 }
 
-@test "artifacts: a runner that is slow to end is waited for, though npx has ended" {
+@test "artifacts: a runner that is slow to end is waited for, though what started it has ended" {
 	cat >slow-to-end.js <<-'EOF'
 		// A reporter that writes after a while, as a big report does.
 		module.exports = class {
@@ -189,6 +190,7 @@ nothing_else() {
 	EOF
 	sed -i "s/reporter: \[/reporter: [['.\/slow-to-end.js', { outputFile: 'out\/late.txt' }], /" playwright.config.js
 	mkdir out
+	launcher=(node launch.js)
 	start_suite -n 2
 	kill -INT "$suite"
 	end_suite 130

@@ -333,6 +333,23 @@ static int changes_are_listed(void *argument)
 	return INSIDE_OK;
 }
 
+static int a_diff_is_limited_to_places(void *argument)
+{
+	struct outcome outcome;
+	struct stage stage;
+	owned_text got = NULL;
+	owned_text place = NULL;
+
+	enter_world(&stage, argument, WORLD_NEW);
+	shell("cd '%s' && echo more >>file && mkdir new newer && echo x >new/a && echo x >newer/b", stage.place->tree);
+	place = text_format("%s/new", stage.place->tree);
+	outcome = run_task(&stage, TASK_DIFF, -1, "table", place, NULL);
+	EXPECT_SUCCESS(outcome);
+	got = relative(&stage, outcome.text);
+	EXPECT_TEXT(got, "A ~/app/new\nA ~/app/new/a\n");
+	return INSIDE_OK;
+}
+
 static int an_empty_diff_is_an_empty_array(void *argument)
 {
 	struct outcome outcome;
@@ -788,6 +805,20 @@ static int keep(void *argument)
 	return INSIDE_OK;
 }
 
+static int keep_within_bytes(void *argument)
+{
+	struct outcome outcome;
+	struct stage stage;
+
+	enter_world(&stage, argument, WORLD_NEW);
+	shell("cd '%s' && head -c 9000 /dev/zero | tr '\\0' x >big", stage.place->tree);
+	outcome = run_task(&stage, TASK_KEEP, stage.place->host_fd, "-1", NULL, NULL);
+	EXPECT(outcome.status == -EINVAL);
+	outcome = run_task(&stage, TASK_KEEP, stage.place->host_fd, "8999", NULL, NULL);
+	EXPECT(outcome.status == -EFBIG);
+	return INSIDE_OK;
+}
+
 static int enter_again(void *argument)
 {
 	const struct place *place = argument;
@@ -949,6 +980,8 @@ static int malformed_requests_are_refused(void *argument)
 INSIDE_TEST(nothing_is_listed_of_a_new_world)
 INSIDE_TEST(changes_are_listed)
 INSIDE_TEST(an_empty_diff_is_an_empty_array)
+INSIDE_TEST(a_diff_is_limited_to_places)
+INSIDE_TEST(keep_within_bytes)
 INSIDE_TEST(a_written_database_is_listed_once)
 INSIDE_TEST(rows_in_the_wal_are_a_change)
 INSIDE_TEST(a_change_in_the_wal_alone_is_listed)
@@ -983,6 +1016,8 @@ int main(void)
 		ROW(nothing_is_listed_of_a_new_world),
 		ROW(changes_are_listed),
 		ROW(an_empty_diff_is_an_empty_array),
+		ROW(a_diff_is_limited_to_places),
+		ROW(keep_within_bytes),
 		ROW(a_written_database_is_listed_once),
 		ROW(rows_in_the_wal_are_a_change),
 		ROW(a_change_in_the_wal_alone_is_listed),

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "sandbox/run/events.h"
+#include <cmocka.h>
+
+struct told {
+	unsigned count;
+	char id[64];
+	int64_t slot;
+	bool ok;
+	bool is_interrupted;
+};
+
+static void note(void *argument, const struct events_test *test)
+{
+	struct told *told = argument;
+
+	told->count++;
+	text_copy(told->id, sizeof(told->id), test->id);
+	told->slot = test->slot;
+	told->ok = test->ok;
+	told->is_interrupted = test->is_interrupted;
+}
+
+static struct told take(struct events *events, const char *line)
+{
+	struct told told = { 0 };
+
+	events_take(events, line, strlen(line), note, &told);
+	return told;
+}
+
+static void test_events_tell_of_a_red_test_and_its_world(void **state)
+{
+	struct events events = { 0 };
+	struct told told = take(&events, "{\"type\":\"test\",\"event\":\"end\",\"id\":\"a-b\",\"hosted\":false,"
+					 "\"slot\":3,\"status\":\"failed\",\"ok\":false}");
+
+	(void)state;
+	assert_int_equal(told.count, 1);
+	assert_string_equal(told.id, "a-b");
+	assert_int_equal(told.slot, 3);
+	assert_false(told.ok);
+	assert_false(told.is_interrupted);
+	assert_int_equal(events.tests_failed, 1);
+	assert_int_equal(take(&events, "{\"type\":\"test\",\"event\":\"begin\",\"slot\":3}").count, 0);
+	events_release(&events);
+}
+
+static void test_events_place_a_hosted_test_in_the_runners_world(void **state)
+{
+	static const char line[] = "{\"type\":\"test\",\"event\":\"end\",\"hosted\":true,\"slot\":0,\"ok\":false}";
+	struct events events = { 0 };
+
+	(void)state;
+	/* The runner gives it the number of a world that it does not run in. */
+	assert_int_equal(take(&events, line).slot, -1);
+	events_release(&events);
+}
+
+static void test_events_know_an_interrupted_test(void **state)
+{
+	static const char line[] =
+		"{\"type\":\"test\",\"event\":\"end\",\"slot\":0,\"status\":\"interrupted\",\"ok\":false}";
+	struct events events = { 0 };
+
+	(void)state;
+	assert_true(take(&events, line).is_interrupted);
+	events_release(&events);
+}
+
+static void test_events_pass_over_what_they_do_not_understand(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"{",
+		"[]",
+		"7",
+		"{\"type\":7}",
+		"{\"type\":\"test\",\"event\":\"end\",\"slot\":\"0\"}",
+		"{\"type\":\"config\",\"artifacts\":{\"directories\":[\"relative\",7]}}",
+	};
+	struct events events = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		(void)take(&events, lines[i]);
+	assert_int_equal(events.artifact_directories.count, 0);
+	events_release(&events);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_events_tell_of_a_red_test_and_its_world),
+		cmocka_unit_test(test_events_place_a_hosted_test_in_the_runners_world),
+		cmocka_unit_test(test_events_know_an_interrupted_test),
+		cmocka_unit_test(test_events_pass_over_what_they_do_not_understand),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
