@@ -37,7 +37,7 @@ struct member_options {
 	const struct server_guest *guest; /* its services; NULL: none, then READY is when it stands */
 	const char *log_directory;	  /* absolute; NULL: none */
 	int log_fd;			  /* the same, borrowed until it has begun; -1 */
-	bool is_to_detach; /* member_detach() will follow */
+	bool is_to_detach;		  /* member_detach() will follow */
 	int hold_fd; /* what its PID 1 keeps open as long as the world lives, borrowed; 0: nothing */
 };
 

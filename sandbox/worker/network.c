@@ -158,7 +158,8 @@ static void become_helper(const struct worker_plan *plan, int socket_fd)
 	int null_fd;
 
 	/* A second means beside the socket's end of file, for a world that does not go on without its maker. */
-	if ((!plan->outlives_owner && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) || setsid() < 0 || fd_close_others(kept, 1) < 0)
+	if ((!plan->outlives_owner && prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) || setsid() < 0 ||
+	    fd_close_others(kept, 1) < 0)
 		_exit(EXIT_SBX_FAILED);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int number = 0; number <= 2; number++)

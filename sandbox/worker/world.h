@@ -87,7 +87,7 @@ struct worker_plan {
 	const struct server_guest *guest; /* borrowed; NULL: none */
 	int log_fd;			  /* a directory that the guest writes logs to, borrowed; -1: none */
 	bool outlives_owner; /* in the end: its helpers on the host end with it alone, not with their maker */
-	int hold_fd; /* kept open by PID 1 for what its lock says: that the world lives; borrowed; -1: none */
+	int hold_fd;	     /* kept open by PID 1 for what its lock says: that the world lives; borrowed; -1: none */
 	struct text_list messages; /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
