@@ -227,7 +227,7 @@ static int connect_again(struct visit *visit, int *ret_fd, struct error *error)
 	int result;
 
 	if (visit->worker.is_live)
-		return connect_to(visit->worker.runtime_fd, visit->worker.worker.row.name, ret_fd, error);
+		return visit_connect(visit->worker.runtime_fd, visit->worker.worker.row.name, ret_fd, error);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set(error, .number = errno, .step = "make a connection to the world");
 	result = request_send(visit->launched.control_fd, &header, NULL, &ends[1]);
