@@ -1,0 +1,265 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2154 # for node; set by the helpers
+# How the first run of a suite fails, and the sentence with which it ends. Without a browser: what the tests ask is a
+# server that answers "shop".
+load workers
+
+# Each test has ports of its own: the host's are taken in some.
+setup() {
+	tree=$(mktemp -d "$BATS_TMPDIR/tree.XXXXXX")
+	XDG_STATE_HOME=$(mktemp -d "$BATS_TMPDIR/state.XXXXXX")
+	export XDG_STATE_HOME
+	unset XDG_RUNTIME_DIR
+	PATH=$(dirname "$SBX"):$PATH
+	runs=()
+	port=$((20000 + BATS_TEST_NUMBER))
+	cd "$tree" || return 1
+	ln -s "$RUNNERS/node_modules" node_modules
+	mkdir tests
+	printf 'require("node:http").createServer((q, r) => q.url === "/die" ? process.exit(3) : r.end("shop")).listen(Number(process.argv[2]), "127.0.0.1");\n' >server.js
+	spec a 'expect(await (await request.get("/")).text()).toBe("shop");'
+	spec b 'expect(await (await request.get("/")).text()).toBe("shop");'
+}
+
+teardown() {
+	local run
+	for run in "${runs[@]}"; do
+		kill "$run" 2>/dev/null && wait "$run"
+	done
+	cd / || return 1
+	rm -rf "$tree" "$XDG_STATE_HOME"
+}
+
+# spec NAME BODY…: a test for each body.
+spec() {
+	local name=$1 body number=0
+	shift
+	echo 'const { test, expect } = require("@playwright/test"); const fs = require("node:fs");' >"tests/$name.spec.js"
+	for body in "$@"; do
+		echo "test('$name $((++number))', async ({ request }) => { $body });" >>"tests/$name.spec.js"
+	done
+}
+
+# config TEXT: what stands in it besides the usual.
+config() {
+	printf 'module.exports = { testDir: "tests", workers: 1, reporter: "list", use: { baseURL: "http://localhost:%s" },\n%s };\n' "$port" "$1" >playwright.config.js
+}
+
+web_server() {
+	config "webServer: { name: 'shop', command: '$1', url: 'http://localhost:$port', timeout: 5000, ${2:-} }"
+}
+
+# on_host PROGRAM…: in the background, outside, until it listens on the port.
+on_host() {
+	"$@" 2>/dev/null 3>&- &
+	runs+=("$!")
+	wait_for bash -c "exec 9<>/dev/tcp/127.0.0.1/$port" 2>/dev/null
+}
+
+suite() {
+	local want=$1
+	shift
+	run_sbx "$want" test "$@" -- npx playwright test
+}
+
+@test "first run: a server that globalSetup starts ends the run before the first test, with what sbx.yaml needs" {
+	config 'globalSetup: "./global.js"'
+	cat >global.js <<-'END'
+		module.exports = async config => {
+			const port = new URL(config.projects[0].use.baseURL).port;
+			require('node:child_process').spawn('node', ['server.js', port], { env: { ...process.env, MODE: 'e2e' }, stdio: 'ignore' }).unref();
+			while (!await fetch(config.projects[0].use.baseURL).catch(() => null))
+				await new Promise(done => setTimeout(done, 20));
+		};
+	END
+	suite 125 -n 2
+	assert_has "$output" "sbx: what sbx.yaml needs, in $tree:
+
+services:
+  server-$port:
+    command: [\"node\",\"server.js\",\"$port\"]
+    environment:
+      - \"MODE=e2e\"
+    ready:
+      port: $port"
+	assert_has "$output" "'node server.js $port' listens on port $port beside the runner, and the config does not start it: no world would have it"
+	[[ $output != *"✓"* && $output != *"✘"* ]]
+	# One world is R itself.
+	suite 0 -n 1
+}
+
+@test "first run: a server within the runner is told from one that a command starts" {
+	config 'globalSetup: "./global.js"'
+	echo "module.exports = () => new Promise(done => require('node:http').createServer((q, r) => r.end('shop')).listen($port, '127.0.0.1', done));" >global.js
+	suite 125 -n 2
+	assert_has "$output" "the runner itself listens on port $port, in globalSetup or the config: a world cannot have it"
+	assert_same 1 "$(grep -c 'the runner itself' <<<"$output")"
+}
+
+@test "first run: a dev server outside is named, with its command" {
+	config ''
+	on_host node server.js "$port"
+	suite 125 -n 2
+	assert_has "$output" "command: [\"node\",\"server.js\",\"$port\"]"
+	assert_has "$output" "nothing listens on port $port where the tests run, but 'node server.js $port' does on the host: your dev server runs outside"
+}
+
+@test "first run: a port of the host that is in use is not reused, and the run goes on" {
+	web_server "node server.js $port" 'reuseExistingServer: true'
+	on_host node -e "require('node:http').createServer((q, r) => r.end('the host')).listen($port, '127.0.0.1')"
+	suite 0 -n 2
+	assert_has "$output" "sbx: localhost:$port of the host is in use and was *not* reused: each world has a server of its own on that port"
+	assert_has "$output" "2 passed"
+}
+
+@test "first run: a second port of a server that a world lacks is named, and no test runs there" {
+	spec a 'expect(true).toBe(true)'
+	web_server "node two.js"
+	cat >two.js <<-END
+		const http = require('node:http');
+		if (!require('node:fs').existsSync('first')) {
+			require('node:fs').writeFileSync('first', '');
+			http.createServer().listen($((port + 5000)), '127.0.0.1', () => http.createServer((q, r) => r.end('shop')).listen($port, '127.0.0.1'));
+		} else {
+			http.createServer((q, r) => r.end('shop')).listen($port, '127.0.0.1');
+		}
+	END
+	suite 125 -n 2
+	assert_has "$output" "cannot start the service 'shop': 127.0.0.1:$((port + 5000)): nothing listens there"
+	[[ $output != *"✓"* ]]
+}
+
+@test "first run: a server that a world cannot start is named with world, status and last words" {
+	web_server "node once.js"
+	echo "if (require('node:fs').existsSync('first')) { console.error('no second licence'); process.exit(4); } require('node:fs').writeFileSync('first', ''); process.argv[2] = '$port'; require('./server.js');" >once.js
+	suite 125 -n 2
+	assert_has "$output" "cannot start the service 'shop': it ended with status 4 before it was ready"
+	assert_has "$output" "its last output: no second licence"
+	[[ $output == *"sbx: world w"[01]": cannot start"* ]]
+}
+
+@test "first run: a server that dies reddens the tests that it serves, says so, and the next one has a new world" {
+	spec a 'await request.get("/die")' 'expect(await (await request.get("/")).text()).toBe("shop")'
+	web_server "node server.js $port"
+	suite 1 -n 2
+	assert_has "$output" "cannot keep the service alive 'shop': it ended with status 3; the tests there meet a dead server until one ends, then comes a new world"
+	assert_has "$output" "server died: a 1 failed in w"
+	assert_has "$output" "1 failed"
+	assert_has "$output" "2 passed"
+}
+
+@test "first run: a command that puts its server behind and ends is no dead server" {
+	spec a 'expect(await (await request.get("/")).text()).toBe("shop")' 'await new Promise(done => setTimeout(done, 1500))' 'throw new Error("red")' 'expect(await (await request.get("/")).text()).toBe("shop")'
+	web_server "node server.js $port & sleep 1"
+	suite 1 -n 2
+	[[ $output != *"dead server"* ]]
+	assert_has "$output" "4 passed"
+}
+
+@test "first run: docker in webServer, a window, a browser's own sandbox, 'dotnet test' are refused before anything starts" {
+	web_server 'docker compose up'
+	suite 125 -n 2
+	assert_has "$output" "webServer 'shop' calls docker ('docker compose up'), and no world reaches a container engine"
+	assert_has "$output" "--reach NAME=127.0.0.1:PORT: one for all worlds, *not* isolated"
+	web_server "touch started; node server.js $port"
+	run_sbx 125 test -n 2 -- npx playwright test --headed
+	assert_has "$output" "--headed opens windows, and a world has no screen"
+	assert_has "$output" "add --gui to sbx test"
+	run_sbx 125 test -n 2 -- npx playwright test --ui
+	assert_has "$output" "--ui opens a window, and a world has no screen"
+	config 'projects: [{ name: "safe", use: { launchOptions: { chromiumSandbox: true } } }]'
+	suite 125 -n 2
+	assert_has "$output" "project 'safe' has chromiumSandbox: true, and a world lets nobody make user namespaces"
+	assert_has "$output" "add --allow-userns"
+	suite 1 -n 2 --allow-userns # nobody serves
+	mkdir -p bin/Debug/net10.0
+	touch bin/Debug/net10.0/Shop.Tests.dll
+	run_sbx 125 test -n 2 -- dotnet test
+	assert_has "$output" "sbx test -n 2 --items 'dotnet bin/Debug/net10.0/Shop.Tests.dll -list classes/json' -- dotnet bin/Debug/net10.0/Shop.Tests.dll -class {}"
+	assert_has "$output" "'dotnet test' runs the tests of an assembly in one process"
+}
+
+@test "first run: a runner that lost the hook, or ran its tests in one place, is not green" {
+	web_server "node server.js $port"
+	run_sbx 125 test -n 2 -- env NODE_OPTIONS= npx playwright test
+	assert_has "$output" "no test runner that sbx knows was started with its hook: 0 of 2 worlds were used"
+}
+
+@test "first run: connections that the host would take, and those outward, are explained once" {
+	spec a "await request.get('http://127.0.0.1:$port/')" "await request.get('http://127.0.0.1:$port/')" 'await request.get("http://fonts.example/")'
+	rm tests/b.spec.js
+	sed -i 's/, use: .*/,/' playwright.config.js 2>/dev/null || printf 'module.exports = { testDir: "tests", reporter: "list" };\n' >playwright.config.js
+	on_host node server.js "$port"
+	suite 1 -n 2
+	assert_same 1 "$(grep -c "a connection to port $port was refused in w0, and on the host that port is open" <<<"$output")"
+	assert_has "$output" "--reach server=127.0.0.1:$port lets the worlds reach it: one server for all of them, *not* isolated"
+	assert_has "$output" "sbx: a connection outward failed in w0 ("
+	assert_has "$output" "--net outbound lets it out"
+}
+
+@test "first run: more workers than worlds, and one big file, are said" {
+	printf 'module.exports = { testDir: "tests", reporter: "list" };\n' >playwright.config.js
+	local slow='await new Promise(done => setTimeout(done, 300))'
+	spec a "$slow" "$slow" "$slow" "$slow" "$slow" "$slow" "$slow" "$slow"
+	spec b ''
+	run_sbx 0 test -n 2 -- npx playwright test -j 6
+	assert_has "$output" "sbx: 6 workers wanted, 2 worlds: a worker waits while its world has another"
+	assert_has "$output" "%: one file holds 8 of 9 tests (fullyParallel: false): a.spec.js"
+}
+
+@test "first run: a CI job's files are those of the job in the runner's world, and nobody's in the others" {
+	web_server "node server.js $port"
+	sed -i '$ s/^/globalSetup: ".\/global.js", /' playwright.config.js
+	cat >global.js <<-'END'
+		module.exports = () => {
+			for (const name of ['GITHUB_OUTPUT', 'GITHUB_ENV', 'GITHUB_PATH', 'GITHUB_STEP_SUMMARY'])
+				require('node:fs').appendFileSync(process.env[name], `${name} from the runner\n`);
+		};
+	END
+	spec a 'try { fs.appendFileSync(process.env.GITHUB_OUTPUT, "from a world\n") } catch {}'
+	local name
+	mkdir "$HOME/_commands"
+	for name in OUTPUT ENV PATH STEP_SUMMARY; do
+		: >"$HOME/_commands/$name"
+		export "GITHUB_$name=$HOME/_commands/$name"
+	done
+	GITHUB_TOKEN=secret suite 0 -n 2
+	for name in OUTPUT ENV PATH STEP_SUMMARY; do
+		assert_same "GITHUB_$name from the runner" "$(cat "$HOME/_commands/$name")"
+	done
+	assert_same 1 "$(grep -c 'not passed on: GITHUB_TOKEN (-e NAME lets one through)' <<<"$output")"
+	rm -r "$HOME/_commands"
+}
+
+@test "first run: the runner's own servers rest while the worlds have theirs, and end as always" {
+	# It counts in a directory that all worlds share.
+	web_server "node ticks.js" "gracefulShutdown: { signal: 'SIGTERM', timeout: 5000 }"
+	cat >ticks.js <<-END
+		const tick = what => { try { require('node:fs').appendFileSync('test-results/ticks', what + '\n'); } catch {} };
+		setInterval(() => tick(process.env.SBX_WORKER ?? 'R'), 20);
+		process.on('SIGTERM', () => { tick('terminated'); process.exit(0); });
+		process.argv[2] = '$port';
+		require('./server.js');
+	END
+	spec a 'const count = () => fs.readFileSync("test-results/ticks", "utf8").split("\n").filter(line => line === "R").length; const before = count(); await new Promise(done => setTimeout(done, 1000)); expect(count()).toBe(before);'
+	spec b ''
+	suite 0 -n 2
+	assert_same 1 "$(grep -c terminated test-results/ticks)"
+}
+
+@test "why: what a test leans on is found, or that it is real" {
+	printf 'module.exports = { testDir: "tests", reporter: "list", retries: 1 };\n' >playwright.config.js
+	spec a '' '' 'fs.writeFileSync("row", "")' '' 'fs.writeFileSync("dirt", "")'
+	spec b '' 'expect(fs.existsSync("row")).toBe(true)' 'expect(fs.existsSync("dirt")).toBe(false)' 'expect(1).toBe(2)' ''
+	why() {
+		run_sbx 0 test --why "$1" -- npx playwright test
+		assert_same "$2" "${lines[-1]}"
+	}
+	why 'b 2' 'needs rows made by tests/a.spec.js:4: a 3'
+	why 'tests/b.spec.js:4:1 › b 3' 'meets rows left by tests/a.spec.js:6: a 5'
+	why 'b 4' 'real: it fails alone, and after those before it'
+	why 'b 5' 'flaky: it passes alone, and after those before it'
+	run_sbx 125 test --why 'b 6' -- npx playwright test
+	assert_has "$output" "cannot find out about the test 'b 6': it did not run"
+}
