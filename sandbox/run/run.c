@@ -76,6 +76,7 @@ struct peer {
 /* A world of the run. */
 struct slot {
 	struct member member;
+	struct servers *list;	       /* what its present world starts; NULL */
 	struct servers_world *servers; /* of its present world; NULL */
 	char *name;		       /* "RUN.w2" */
 	unsigned index;
@@ -100,7 +101,11 @@ struct run {
 	struct peer **peers; /* in the order in which they came */
 	size_t peer_count;
 	struct events events;
-	struct servers *servers; /* what the worlds start, once the config is known; NULL */
+	struct servers *declared;	       /* what R starts for sbx.yaml; NULL: nothing */
+	struct servers_world *runner_services; /* those, on their way; NULL */
+	struct listeners listeners;	       /* of R, as it was when it was frozen last */
+	int runner_log_fd;		       /* where their logs are; -1 */
+	bool has_begun;			       /* the runner has */
 	struct evidence evidence;
 	struct evidence_cause red; /* of R */
 	struct harvest harvest;
@@ -133,7 +138,8 @@ static void hear_runner(void *argument, struct member *member, const struct repl
 {
 	struct run *run = argument;
 
-	(void)member;
+	if (run->runner_services)
+		servers_hear(run->runner_services, member, reply);
 	if (reply->kind == REPLY_EXITED) {
 		run->has_ended = true;
 		run->status = (int)reply->number;
@@ -180,6 +186,25 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 	text_list_add(set, "TMPDIR=" ANNEX_TEMPORARY);
 }
 
+/* What sbx.yaml declares is up in R before the runner, whose globalSetup may ask it. */
+static int prepare_declared(struct run *run, struct member_options *options, struct error *error)
+{
+	struct servers_source source = { .project = run->options->project, .workers = run->options->workers };
+	owned_text logs = NULL;
+	owned_fd log_fd = -1;
+	int result = servers_read(&source, &run->declared, error);
+
+	if (result < 0 || servers_list(run->declared)->count == 0)
+		return result;
+	logs = run_directory_path(&run->directory, "r");
+	result = run_directory_make(&run->directory, logs, &log_fd, error);
+	if (result == 0)
+		result = servers_enter(run->declared, log_fd, &run->runner, options, &run->runner_services, error);
+	/* Closed with the run: PID 1 has its copy only once it has begun. */
+	run->runner_log_fd = fd_take(&log_fd);
+	return result;
+}
+
 static int start_runner(struct run *run, struct error *error)
 {
 	struct annex_file files[HOOK_FILE_COUNT];
@@ -190,11 +215,6 @@ static int start_runner(struct run *run, struct error *error)
 					  .log_fd = -1,
 					  .annex = {
 						  .files = files, .file_count = HOOK_FILE_COUNT, .is_wanted = true } };
-	struct attach_options command = {
-		.spec = &run->spec, .is_main = true, .no_terminal = true, .directory = run->spec.workdir
-	};
-	owned_list set = { 0 };
-	struct relay *relay = NULL;
 	int result;
 
 	for (unsigned i = 0; i < HOOK_FILE_COUNT; i++) {
@@ -205,18 +225,34 @@ static int start_runner(struct run *run, struct error *error)
 	run->runner_spec = run->spec;
 	job_add_files(&run->spec.volumes, &run->volumes);
 	run->runner_spec.volumes = run->volumes;
+	result = prepare_declared(run, &options, error);
 	run->runner.hear = hear_runner;
 	run->runner.argument = run;
-	result = member_begin(&run->runner, &options, NULL, 0, run->options->say, error);
+	if (result == 0)
+		result = member_begin(&run->runner, &options, NULL, 0, run->options->say, error);
 	if (result < 0)
 		return result;
 	run->checks.tree = run->runner.plan.tree;
 	for (size_t i = 0; i < run->runner.plan.messages.count; i++)
 		run->options->say(run->runner.plan.messages.items[i]);
+	return 0;
+}
+
+/* The runner itself: when the services of sbx.yaml are ready in R, as they would be where it runs without sbx. */
+static int start_command(struct run *run, struct error *error)
+{
+	struct attach_options command = {
+		.spec = &run->spec, .is_main = true, .no_terminal = true, .directory = run->spec.workdir
+	};
+	owned_list set = { 0 };
+	struct relay *relay = NULL;
+	int result;
+
 	fill_runner_environment(run, &set);
 	command.set = set;
 	result = attach_start(run->runner.launched.control_fd, &command, &relay, error);
 	relay_close(relay); /* it handed the caller's descriptors on, which is all there is to relay */
+	run->has_begun = result == 0;
 	return result;
 }
 
@@ -263,17 +299,30 @@ static int freeze(struct run *run, struct error *error)
 	return 0;
 }
 
+/* What the worlds start. */
+static int read_servers(const struct run *run, unsigned worker, struct servers **ret_servers, struct error *error)
+{
+	struct servers_source source = { .project = run->options->project,
+					 .events = &run->events,
+					 .worker = worker,
+					 .workers = run->options->workers };
+
+	return servers_read(&source, ret_servers, error);
+}
+
 /* What listens in R as its servers are up must be what the worlds will have. */
 static int check_runner(struct run *run, struct error *error)
 {
-	owned_listeners listeners = { 0 };
-	int result = listeners_of_world(&run->runner, &listeners, error);
+	struct servers *all = NULL;
+	int result = read_servers(run, 0, &all, error);
 
+	listeners_release(&run->listeners);
 	if (result == 0)
-		result = checks_listeners(&run->checks, &run->events, servers_list(run->servers), &listeners,
+		result = listeners_of_world(&run->runner, &run->listeners, error);
+	if (result == 0)
+		result = checks_listeners(&run->checks, &run->events, servers_list(all), &run->listeners,
 					  &run->runner.plan.environment, error);
-	if (result == 0)
-		servers_expect(run->servers, &listeners);
+	servers_free(all);
 	return result;
 }
 
@@ -317,7 +366,11 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 	if (result == 0)
 		result = run_directory_make(&run->directory, logs, &log_fd, error);
 	if (result == 0)
-		result = servers_enter(run->servers, log_fd, &slot->member, &options, &slot->servers, error);
+		result = read_servers(run, slot->index, &slot->list, error);
+	if (result == 0) {
+		servers_expect(slot->list, &run->listeners);
+		result = servers_enter(slot->list, log_fd, &slot->member, &options, &slot->servers, error);
+	}
 	if (result < 0)
 		return result;
 	options.log_directory = logs;
@@ -330,7 +383,9 @@ static void end_world(struct slot *slot)
 {
 	member_end(&slot->member);
 	servers_release_world(slot->servers);
+	servers_free(slot->list);
 	slot->servers = NULL;
+	slot->list = NULL;
 }
 
 static void take_harvest(struct run *run, const struct member *member, unsigned number)
@@ -342,14 +397,14 @@ static void take_harvest(struct run *run, const struct member *member, unsigned 
 }
 
 /* Whether what the tests of a world ask is gone: a service that ended, and did not leave its server behind. */
-static bool is_hurt(const struct run *run, const struct slot *slot, struct error *error)
+static bool is_hurt(const struct slot *slot, struct error *error)
 {
 	owned_listeners listeners = { 0 };
 
 	if (slot->member.state != MEMBER_READY || servers_trouble(slot->servers, error) == 0)
 		return false;
 	return listeners_of_world(&slot->member, &listeners, NULL) < 0 ||
-	       !servers_answer(run->servers, error->object, &listeners);
+	       !servers_answer(slot->list, error->object, &listeners);
 }
 
 /* Said when it happens: the tests that fail until the world is given back are explained by it. */
@@ -367,7 +422,7 @@ static void tell_trouble(const struct run *run, struct slot *slot)
 	if (slot->member.state == MEMBER_DEAD && slot->was_used) {
 		error = slot->member.error;
 		which = ADVICE_WORLD_DIED;
-	} else if (!is_hurt(run, slot, &error)) {
+	} else if (!is_hurt(slot, &error)) {
 		return;
 	}
 	slot->trouble_told = true;
@@ -406,9 +461,7 @@ static int prepare_world(struct run *run, struct slot *slot, unsigned after, str
 	case MEMBER_ABSENT:
 		break;
 	}
-	if (!run->servers)
-		result = servers_read(&run->events, &run->servers, error);
-	if (result == 0 && (!run->is_frozen || run->generation < after))
+	if (!run->is_frozen || run->generation < after)
 		result = check_runner(run, error);
 	if (result == 0 && (!run->is_frozen || run->generation < after))
 		result = freeze(run, error);
@@ -679,11 +732,22 @@ static void begin_stop(struct run *run, uint64_t grace_ms)
 	start_timer(run, MAX(grace_ms, UINT64_C(1)));
 }
 
+/* There is nobody yet to pass a signal to. */
+static void give_up_start(struct run *run, int number, const char *cause)
+{
+	(void)error_set(run->error, .number = number, .step = "start the services", .cause = cause);
+	fail(run);
+}
+
 static void hear_timer(struct run *run)
 {
 	uint64_t expirations;
 
 	(void)!read(run->timer_fd, &expirations, sizeof(expirations));
+	if (!run->has_begun) {
+		give_up_start(run, ETIMEDOUT, "the time of --timeout is over");
+		return;
+	}
 	if (run->is_stopping) {
 		signal_runner(run, SIGKILL);
 		return;
@@ -707,6 +771,10 @@ static void hear_signals(struct run *run)
 	struct signalfd_siginfo information;
 
 	while (read(run->signal_fd, &information, sizeof(information)) == (ssize_t)sizeof(information)) {
+		if (!run->has_begun) {
+			give_up_start(run, ECANCELED, "it was interrupted");
+			continue;
+		}
 		if (information.ssi_signo == SIGTSTP) {
 			pause_all(run);
 			continue;
@@ -777,6 +845,8 @@ static void step(struct run *run)
 			hear_world(run, run->slots[i]);
 	if (polled[2].revents)
 		member_hear(&run->runner, run->options->say);
+	if (run->runner.state == MEMBER_READY && !run->has_begun && !run->has_failed && start_command(run, run->error) < 0)
+		fail(run);
 	if (polled[3].revents)
 		accept_peers(run);
 	if (polled[1].revents)
@@ -893,7 +963,10 @@ static void release(struct run *run)
 	member_end(&run->runner);
 	evidence_cause_release(&run->red);
 	job_release_files(&run->volumes);
-	servers_free(run->servers);
+	servers_release_world(run->runner_services);
+	servers_free(run->declared);
+	fd_close(&run->runner_log_fd);
+	listeners_release(&run->listeners);
 	checks_release(&run->checks);
 	harvest_release(&run->harvest);
 	events_release(&run->events);
@@ -909,7 +982,7 @@ static void stop_runner(struct run *run)
 {
 	int ignored;
 
-	if (run->runner.state != MEMBER_READY)
+	if (run->runner.state != MEMBER_READY || !run->has_begun)
 		return;
 	if (!run->has_ended) {
 		signal_runner(run, run->spec.stop_signal);
@@ -941,6 +1014,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 			   .spec = *options->spec,
 			   .directory = RUN_DIRECTORY_NONE,
 			   .harvest = HARVEST_NONE,
+			   .runner_log_fd = -1,
 			   .signal_fd = -1,
 			   .timer_fd = -1,
 			   .error = error };

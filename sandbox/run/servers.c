@@ -5,10 +5,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/process.h"
+#include "sandbox/pool/declared.h"
 #include "sandbox/pool/probe.h"
 
 struct servers {
@@ -20,6 +22,35 @@ struct servers_world {
 	struct server_guest guest;
 	struct error trouble;
 };
+
+/* ---- ports ---- */
+
+size_t servers_ports(const struct readiness_options *ready, uint16_t ports[static SERVERS_PORTS_MAX])
+{
+	struct probe_target target = { 0 };
+	size_t count = 0;
+
+	if (ready->port)
+		ports[count++] = ready->port;
+	if (ready->url && probe_target_parse(ready->url, &target, NULL) == 0) {
+		ports[count++] = target.port;
+		probe_target_release(&target);
+	}
+	for (size_t i = 0; i < ready->further_port_count; i++)
+		ports[count++] = ready->further_ports[i];
+	return count;
+}
+
+static bool is_expected(const struct readiness_options *ready, uint16_t port)
+{
+	uint16_t ports[SERVERS_PORTS_MAX];
+	size_t count = servers_ports(ready, ports);
+
+	for (size_t i = 0; i < count; i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
 
 /* ---- reading ---- */
 
@@ -104,26 +135,83 @@ static void read_service(struct json_value value, struct json_value environment,
 		text_list_add(&service->after, servers->list.items[servers->list.count - 2].name);
 }
 
-int servers_read(const struct events *events, struct servers **ret_servers, struct error *error)
+/* Those of sbx.yaml stand before it: whether one of them has its name or its port. */
+static bool is_declared(const struct service_list *list, size_t declared, const struct service *service)
+{
+	uint16_t ports[SERVERS_PORTS_MAX];
+	size_t count = servers_ports(&service->ready, ports);
+
+	for (size_t i = 0; i < declared; i++) {
+		if (text_equal(list->items[i].name, service->name))
+			return true;
+		for (size_t j = 0; j < count; j++)
+			if (is_expected(&list->items[i].ready, ports[j]))
+				return true;
+	}
+	return false;
+}
+
+static void drop_last(struct service_list *list)
+{
+	struct service_list last = { .items = calloc(1, sizeof(*list->items)), .count = 1 };
+
+	if (!last.items)
+		abort();
+	last.items[0] = list->items[--list->count];
+	service_list_release(&last);
+}
+
+static int read_declared(const struct servers_source *source, struct servers *servers, struct error *error)
+{
+	struct declared_options options = { .project = source->project,
+					    .caller = environ,
+					    .worker = source->worker,
+					    .workers = source->workers,
+					    .shared = DECLARED_REFUSE_SHARED };
+	int result = source->project ? declared_services(&options, &servers->list, error) : 0;
+
+	for (size_t i = 0; i < servers->list.count; i++)
+		text_list_take(&servers->list.items[i].set,
+			       text_format(LISTENER_SERVICE_VARIABLE "=%s", servers->list.items[i].name));
+	return result;
+}
+
+static int read_told(const struct events *events, struct servers *servers, struct error *error)
+{
+	owned_json json = { 0 };
+	size_t declared = servers->list.count;
+	size_t number = 0;
+	struct json_value services;
+	int result = json_read(&json, events->config, strlen(events->config), error);
+
+	if (result < 0)
+		return result;
+	services = json_member(json_root(&json), "services");
+	for (struct json_value value = json_first(services); json_type(value) != JSON_MISSING; value = json_next(value)) {
+		size_t before = servers->list.count;
+
+		read_service(value, json_member(json_root(&json), "environment"), number++, servers);
+		if (servers->list.count > before &&
+		    is_declared(&servers->list, declared, &servers->list.items[before]))
+			drop_last(&servers->list);
+	}
+	return 0;
+}
+
+int servers_read(const struct servers_source *source, struct servers **ret_servers, struct error *error)
 {
 	struct servers *servers = calloc(1, sizeof(*servers));
-	owned_json json = { 0 };
-	size_t number = 0;
-	struct json_value root;
-	struct json_value services;
+	int result;
 
 	if (!servers)
 		abort();
-	if (events->config && json_read(&json, events->config, strlen(events->config), error) < 0) {
+	result = read_declared(source, servers, error);
+	if (result == 0 && source->events && source->events->config)
+		result = read_told(source->events, servers, error);
+	if (result < 0) {
 		servers_free(servers);
-		return -EBADMSG;
+		return result;
 	}
-	root = json_root(&json);
-	services = json_member(root, "services");
-	if (events->config)
-		for (struct json_value value = json_first(services); json_type(value) != JSON_MISSING;
-		     value = json_next(value))
-			read_service(value, json_member(root, "environment"), number++, servers);
 	*ret_servers = servers;
 	return 0;
 }
@@ -141,34 +229,7 @@ const struct service_list *servers_list(const struct servers *servers)
 	return &servers->list;
 }
 
-/* ---- further ports ---- */
-
-size_t servers_ports(const struct readiness_options *ready, uint16_t ports[static SERVERS_PORTS_MAX])
-{
-	struct probe_target target = { 0 };
-	size_t count = 0;
-
-	if (ready->port)
-		ports[count++] = ready->port;
-	if (ready->url && probe_target_parse(ready->url, &target, NULL) == 0) {
-		ports[count++] = target.port;
-		probe_target_release(&target);
-	}
-	for (size_t i = 0; i < ready->further_port_count; i++)
-		ports[count++] = ready->further_ports[i];
-	return count;
-}
-
-static bool is_expected(const struct readiness_options *ready, uint16_t port)
-{
-	uint16_t ports[SERVERS_PORTS_MAX];
-	size_t count = servers_ports(ready, ports);
-
-	for (size_t i = 0; i < count; i++)
-		if (ports[i] == port)
-			return true;
-	return false;
-}
+/* ---- what R has ---- */
 
 bool servers_answer(const struct servers *servers, const char *name, const struct listeners *world)
 {
@@ -208,7 +269,11 @@ void servers_expect(struct servers *servers, const struct listeners *runner)
 
 static void hear(void *argument, struct member *member, const struct reply *reply)
 {
-	struct servers_world *world = argument;
+	servers_hear(argument, member, reply);
+}
+
+void servers_hear(struct servers_world *world, struct member *member, const struct reply *reply)
+{
 	struct services_news news = services_news_unpack(reply->number);
 
 	if (reply->kind != REPLY_SERVICE)

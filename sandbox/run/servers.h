@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The servers under test of a run: what the runner's config says it starts (Playwright's webServer), as services that
- * each world starts for itself. */
+/* The servers under test of a run, as services that each world starts for itself: those of sbx.yaml, and those that the
+ * runner's config says it starts (Playwright's webServer). Where both have one of the same name or port, that of sbx.yaml
+ * is meant: it says how the worlds shall have it. */
 #ifndef SBX_RUN_SERVERS_H
 #define SBX_RUN_SERVERS_H
 
 #include "base/error.h"
 #include "sandbox/pool/member.h"
+#include "sandbox/pool/project.h"
 #include "sandbox/pool/services.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/listeners.h"
@@ -15,9 +17,15 @@ typedef void servers_say(const char *line);
 
 struct servers;
 
-/** Reads them from what the runner told. @ret_servers the caller's, servers_free()
- *  Errors: the runner hides them */
-int servers_read(const struct events *events, struct servers **ret_servers, struct error *error);
+struct servers_source {
+	const struct project *project; /* NULL: none */
+	const struct events *events;   /* what the runner told; NULL: only those of sbx.yaml, as R starts them */
+	unsigned worker;	       /* {worker} in sbx.yaml */
+	unsigned workers;	       /* {workers} */
+};
+
+/** Reads them. @ret_servers the caller's, servers_free()   Errors: of an env_file; one of sbx.yaml is `shared` */
+int servers_read(const struct servers_source *source, struct servers **ret_servers, struct error *error);
 void servers_free(struct servers *servers);
 /** Borrowed, until the next change. */
 const struct service_list *servers_list(const struct servers *servers);
@@ -31,7 +39,9 @@ void servers_expect(struct servers *servers, const struct listeners *runner);
 /* Those of one world, on their way. */
 struct servers_world;
 
-/** Fills options->guest for a world, and what `member` hears of it. @log_fd  a directory, borrowed; -1: none
+/** Takes what a member's PID 1 told about its services: changes the member's state. */
+void servers_hear(struct servers_world *world, struct member *member, const struct reply *reply);
+/** Fills options->guest for a world, and what `member` hears of it. @servers  borrowed as long as the world lives @log_fd  a directory, borrowed; -1: none
  *  @ret_world  the caller's, servers_release_world() after the member's end */
 int servers_enter(const struct servers *servers, int log_fd, struct member *member, struct member_options *options,
 		  struct servers_world **ret_world, struct error *error);

@@ -41,6 +41,9 @@ int verb_test(struct invocation *invocation, struct error *error)
 	/* The world of a red test is what its debugging begins with. */
 	if (!has_setting(&invocation->given, "keep") && !has_setting(&project.settings, "keep"))
 		invocation->spec.keep = KEEP_FAILED;
+	/* So that browsers believe they are online. */
+	if (!has_setting(&invocation->given, "net") && !has_setting(&project.settings, "net"))
+		invocation->spec.network = NETWORK_ONLINE;
 	options.workers = (unsigned)invocation->workers;
 	if (invocation->why) {
 		invocation->spec.keep = KEEP_NEVER;

@@ -442,6 +442,7 @@ static void start_payload(struct server *server, struct client *client, const st
 	const struct worker_plan *plan = server->world->plan;
 	const struct server_guest *guest = plan->guest;
 	const struct text_list nothing = { 0 };
+	const struct text_list *found = guest && guest->variables ? guest->variables(guest->argument) : &nothing;
 	owned_list world_environment = { 0 };
 	owned_list environment = { 0 };
 	owned_text directory = request->directory ? path_normal(plan->tree, request->directory) : NULL;
@@ -461,10 +462,15 @@ static void start_payload(struct server *server, struct client *client, const st
 		refuse(client, EBADMSG, "its descriptors do not fit");
 		return;
 	}
-	environment_apply(&plan->environment, guest && guest->variables ? guest->variables(guest->argument) : &nothing,
-			  &nothing, &world_environment);
-	environment_apply(client->header.flags & SPAWN_OWN_ENVIRONMENT ? &nothing : &world_environment, &request->set,
-			  &request->unset, &environment);
+	/* What this world's servers said of themselves is stronger than an environment of the command's own: a test runner
+	 * hands on what the same servers said in its world, another port maybe. */
+	if (client->header.flags & SPAWN_OWN_ENVIRONMENT) {
+		environment_apply(&nothing, &request->set, &request->unset, &world_environment);
+		environment_apply(&world_environment, found, &nothing, &environment);
+	} else {
+		environment_apply(&plan->environment, found, &nothing, &world_environment);
+		environment_apply(&world_environment, &request->set, &request->unset, &environment);
+	}
 	if (spawn_start(server->world, &spawn, &spawned, &error) < 0) {
 		reply_error(client, &error);
 		return;

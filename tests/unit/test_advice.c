@@ -95,7 +95,7 @@ static int look(struct fixture *fixture, const char *runner_json)
 	int result;
 
 	assert_int_equal(listeners_read(runner_json, strlen(runner_json), &runner, NULL), 0);
-	assert_int_equal(servers_read(&fixture->events, &servers, NULL), 0);
+	assert_int_equal(servers_read(&(struct servers_source){ .events = &fixture->events }, &servers, NULL), 0);
 	result = checks_listeners(&fixture->checks, &fixture->events, servers_list(servers), &runner,
 				  &fixture->environment, &fixture->error);
 	servers_free(servers);
@@ -459,7 +459,7 @@ static void test_servers_wait_for_each_port_that_the_runner_has(void **state)
 
 	assert_int_equal(tell(fixture, SHOP), 0);
 	assert_int_equal(listeners_read(json, strlen(json), &runner, NULL), 0);
-	assert_int_equal(servers_read(&fixture->events, &servers, NULL), 0);
+	assert_int_equal(servers_read(&(struct servers_source){ .events = &fixture->events }, &servers, NULL), 0);
 	servers_expect(servers, &runner);
 	servers_expect(servers, &runner);
 	assert_int_equal(servers_list(servers)->items[0].ready.further_port_count, 1);
