@@ -248,6 +248,60 @@ services:
 	assert_same 1 "$(grep -c terminated test-results/ticks)"
 }
 
+@test "first run: what sbx.yaml needs, put there, makes the suite run: in the runner's world and in each other" {
+	config 'globalSetup: "./global.js"'
+	echo "module.exports = async () => { if (await (await fetch('http://localhost:$port')).text() !== 'shop') throw new Error('no shop'); };" >global.js
+	cat >sbx.yaml <<-END
+		services:
+		  shop:
+		    command: ["node", "server.js", "$port"]
+		    environment: ["WHO={worker}/{workers}"]
+		    ready: { port: $port }
+	END
+	suite 0 -n 2
+	assert_has "$output" "2 passed"
+	# Instead of webServer's, where both would serve that port.
+	web_server "exit 1" "reuseExistingServer: true"
+	suite 0 -n 2
+	assert_has "$output" "2 passed"
+	sed -i 's/    ready/    shared: true\n    ready/' sbx.yaml
+	suite 125 -n 2
+	assert_has "$output" "sbx.yaml:2:3: cannot start the service 'shop': it is shared, and there is no place beside the workers that all of them reach"
+	# One that does not come up there ends the run before the runner.
+	printf '%s\n' 'services:' '  shop:' '    command: echo no disk; exit 3' "    ready: { port: $port }" >sbx.yaml
+	suite 125 -n 2
+	assert_has "$output" "cannot start the service 'shop': it ended with status 3 before it was ready"
+	assert_has "$output" "its last output: no disk"
+	[[ $output != *Running* ]]
+}
+
+@test "first run: what a server says of itself, each world's tests hear from their own" {
+	printf 'module.exports = { testDir: "tests", reporter: "list", webServer: { name: "api", command: "node any.js", wait: { stdout: /port (?<API_PORT>\\d+)/ } } };\n' >playwright.config.js
+	cat >any.js <<-'END'
+		const server = require('node:http').createServer((q, r) => r.end('shop')).listen(0, '127.0.0.1', () => console.log('port ' + server.address().port));
+	END
+	local ask='expect(await (await request.get("http://localhost:" + process.env.API_PORT)).text()).toBe("shop")'
+	spec a "$ask"
+	spec b "$ask"
+	suite 0 -n 2
+	assert_has "$output" "2 passed"
+}
+
+@test "first run: Ctrl-Z stops the runner and sbx, and both go on when the shell says so" {
+	local name="runner-$port" runner job
+	"$SBX" test -n 2 -- bash -c "exec -a '$name' sleep 100" >out 2>&1 3>&- &
+	job=$!
+	runs+=("$job")
+	wait_for pgrep -f "^$name" >/dev/null
+	runner=$(pgrep -f "^$name")
+	kill -TSTP "$job"
+	wait_for grep -q '^State:.T' "/proc/$job/status"
+	wait_for grep -q '^State:.T' "/proc/$runner/status"
+	kill -CONT "$job"
+	wait_for grep -q '^State:.S' "/proc/$runner/status"
+	wait_for grep -q '^State:.S' "/proc/$job/status"
+}
+
 @test "why: what a test leans on is found, or that it is real" {
 	printf 'module.exports = { testDir: "tests", reporter: "list", retries: 1 };\n' >playwright.config.js
 	spec a '' '' 'fs.writeFileSync("row", "")' '' 'fs.writeFileSync("dirt", "")'
