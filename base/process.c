@@ -34,6 +34,13 @@ pid_t process_clone(uint64_t flags, int *ret_pidfd)
 	return (pid_t)pid;
 }
 
+pid_t process_fork(void)
+{
+	pid_t pid = fork();
+
+	return pid < 0 ? -errno : pid;
+}
+
 pid_t process_spawn(int (*child)(void *), void *argument)
 {
 	enum { STACK_SIZE = 128 << 10 };

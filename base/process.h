@@ -13,6 +13,10 @@
  *  @return 0 in the child, the pid in the parent, or -errno */
 pid_t process_clone(uint64_t flags, int *ret_pidfd);
 
+/** fork(2): process_clone() without new namespaces, by a call that the filter of a world lets pass.
+ *  @return 0 in the child, the pid in the parent, or -errno */
+pid_t process_fork(void);
+
 /** vfork(2) with a stack of its own: runs `child(argument)` in this very memory while the caller waits, until the child
  *  execs or ends; saves the copy of the page tables (100 µs and more). The child must only make system calls and write
  *  what the caller may see; its return value becomes its exit status. All signals are blocked in the child at first.

@@ -50,6 +50,7 @@ enum state_part {
 	STATE_UPPERS, /* ID/: a writable layer on disk, claimed by a live worker; or the place of a run's seeds */
 	STATE_KEPT,   /* ID/: a kept worker */
 	STATE_RUNS,   /* ID/: logs and events of a test run or a pool, claimed while it lasts */
+	STATE_TIMES,  /* HASH: how long the items of a list took, for the order of the next run */
 	STATE_TRASH,  /* on the way to removal */
 	STATE_PARTS,
 };

@@ -62,7 +62,8 @@ void evidence_note(const struct evidence *evidence, const struct events_test *te
 	    is_kept(evidence, test->id))
 		return;
 	*cause = (struct evidence_cause){ .id = text_duplicate(test->id),
-					  .place = text_format("%s:%lld", file, (long long)test->line),
+					  .place = test->line > 0 ? text_format("%s:%lld", file, (long long)test->line)
+								  : text_duplicate(file),
 					  .title = text_duplicate(test->title) };
 }
 

@@ -23,7 +23,7 @@ enum {
 /* A red test whose world is to be kept. {0}: none. */
 struct evidence_cause {
 	char *id;
-	char *place; /* FILE:LINE, the file as below the tree */
+	char *place; /* FILE:LINE, the file as below the tree; or "item 3" */
 	char *title;
 };
 

@@ -13,6 +13,7 @@
  *	/run/sbx/hook.cjs, /run/sbx/reporter.cjs	hook_file(), read-only, side by side; no world but R has them
  *	NODE_OPTIONS		the caller's, and behind it " --require=/run/sbx/hook.cjs"
  *	SBX_LEASE		/run/sbx/sbx: the program that is started for a lease
+ *	PATH			/run/sbx, and behind it the caller's: `sbx lease` is this very sbx
  *	SBX_RUN_SOCKET		/run/sbx/run: a stream socket where section 3 is spoken
  *	SBX_WORKERS		N, where -n was given; else unset: the runner's own number, worlds are made lazily
  *	SBX_ARGUMENTS		a JSON array: more words for Playwright's command line
@@ -80,6 +81,11 @@
 #define SBX_RUN_HOOK_H
 
 #include <stddef.h>
+
+#include "sandbox/worker/annex.h"
+
+/* What NODE_OPTIONS has in R. */
+#define HOOK_OPTION "--require=" ANNEX_DIRECTORY "/hook.cjs"
 
 struct hook_file {
 	const char *name; /* below the directory that holds both */

@@ -11,10 +11,11 @@
 
 #include "base/fd.h"
 #include "base/path.h"
+#include "sandbox/run/hook.h"
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/attach.h"
 
-static int connect_to_run(int *ret_fd, struct error *error)
+int lease_connect(int *ret_fd, struct error *error)
 {
 	const char *path = getenv(LEASE_ENVIRONMENT_SOCKET);
 	owned_fd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -56,21 +57,58 @@ static int ask_for_world(int socket, const struct lease_options *options, struct
 	return fd_count == 1 ? 0 : error_set(error, .number = EPROTO, .step = "get a world");
 }
 
-/* All of the client's own, but for what leads back to the run. */
+/* "NAME=A:B" without the element B, whose separator is a blank or a colon. @return the caller's */
+static char *without_element(const char *entry, char separator, const char *element)
+{
+	const char *start = strchr(entry, '=') + 1;
+	owned_buffer kept = { 0 };
+	bool is_first = true;
+
+	text_buffer_add(&kept, entry, (size_t)(start - entry));
+	for (;;) {
+		size_t length = strcspn(start, (const char[]){ separator, '\0' });
+
+		if (length != strlen(element) || strncmp(start, element, length) != 0) {
+			if (!is_first)
+				text_buffer_add(&kept, &separator, 1);
+			text_buffer_add(&kept, start, length);
+			is_first = false;
+		}
+		if (start[length] == '\0')
+			return text_duplicate(kept.bytes);
+		start += length + 1;
+	}
+}
+
+/* All of the client's own, but for what leads back to the run, or to what only R has. */
 static void fill_environment(const struct lease_answer *answer, struct text_list *set)
 {
-	for (char **entry = environ; *entry; entry++)
-		if (!text_starts_with(*entry, LEASE_ENVIRONMENT_SOCKET "=") &&
-		    !text_starts_with(*entry, "SBX_LEASE=") && !text_starts_with(*entry, "SBX_WORKERS=") &&
-		    !text_starts_with(*entry, "SBX_WORKER="))
+	for (char **entry = environ; *entry; entry++) {
+		if (text_starts_with(*entry, LEASE_ENVIRONMENT_SOCKET "=") || text_starts_with(*entry, "SBX_LEASE=") ||
+		    text_starts_with(*entry, "SBX_WORKERS=") || text_starts_with(*entry, "SBX_WORKER="))
+			continue;
+		if (text_starts_with(*entry, "NODE_OPTIONS="))
+			text_list_take(set, without_element(*entry, ' ', HOOK_OPTION));
+		else if (text_starts_with(*entry, "PATH="))
+			text_list_take(set, without_element(*entry, ':', ANNEX_DIRECTORY));
+		else
 			text_list_add(set, *entry);
+	}
 	text_list_take(set, text_format("SBX_WORKER=%u", answer->worker));
 	text_list_take(set, text_format("SBX_WORKERS=%u", answer->workers));
 }
 
-static int run_in_world(int world_fd, const struct lease_answer *answer, const struct spec *spec, int *ret_exit_code,
-			int *ret_signal, struct error *error)
+static void tell(const struct lease_options *options, enum lease_event event, const struct lease_answer *answer,
+		 int wait_status)
 {
+	if (options->hear)
+		options->hear(options->argument, event, answer->worker, wait_status);
+}
+
+static int run_in_world(int world_fd, const struct lease_answer *answer, const struct lease_options *lease,
+			int *ret_exit_code, int *ret_signal, struct error *error)
+{
+	const struct spec *spec = lease->spec;
 	owned_list set = { 0 };
 	owned_text directory = NULL;
 	struct relay *relay = NULL;
@@ -83,6 +121,7 @@ static int run_in_world(int world_fd, const struct lease_answer *answer, const s
 	fill_environment(answer, &set);
 	options.set = set;
 	options.directory = directory;
+	tell(lease, LEASE_GRANTED, answer, 0);
 	result = attach_start(world_fd, &options, &relay, error);
 	if (result < 0)
 		return result;
@@ -93,6 +132,8 @@ static int run_in_world(int world_fd, const struct lease_answer *answer, const s
 	relay_close(relay);
 	if (result == 0 && WIFSIGNALED(ended.wait_status))
 		*ret_signal = WTERMSIG(ended.wait_status);
+	if (result == 0)
+		tell(lease, LEASE_ENDED, answer, ended.wait_status);
 	return result;
 }
 
@@ -101,13 +142,13 @@ int lease_run(const struct lease_options *options, int *ret_exit_code, int *ret_
 	struct lease_answer answer;
 	owned_fd socket = -1;
 	owned_fd world_fd = -1;
-	int result = connect_to_run(&socket, error);
+	int result = lease_connect(&socket, error);
 
 	*ret_exit_code = EXIT_SBX_FAILED;
 	*ret_signal = 0;
 	if (result == 0)
 		result = ask_for_world(socket, options, &answer, &world_fd, error);
 	if (result == 0)
-		result = run_in_world(world_fd, &answer, options->spec, ret_exit_code, ret_signal, error);
+		result = run_in_world(world_fd, &answer, options, ret_exit_code, ret_signal, error);
 	return result;
 }

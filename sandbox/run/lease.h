@@ -41,13 +41,24 @@ struct lease_answer {
 	struct error error;
 };
 
+enum lease_event {
+	LEASE_GRANTED, /* the command is about to start */
+	LEASE_ENDED,   /* it has ended, and nobody else has the world yet */
+};
+
 struct lease_options {
 	int slot;
 	unsigned after;
 	unsigned retry;
 	const char *project;	 /* NULL: none */
 	const struct spec *spec; /* payload, pass_fds */
+	/* May be NULL. @worker  the world's number   @wait_status  LEASE_ENDED: as wait(2) gives it */
+	void (*hear)(void *argument, enum lease_event event, unsigned worker, int wait_status);
+	void *argument;
 };
+
+/** Connects to the run's socket. @ret_fd the caller's   Errors: there is no run here */
+int lease_connect(int *ret_fd, struct error *error);
 
 /** Takes a lease, runs the command in it, and waits for its end.
  *  @ret_exit_code  its own, or 125 to 127   @ret_signal  which it died of, so that the caller can do the same; 0

@@ -167,9 +167,11 @@ static const char *environment_value(const struct text_list *environment, const 
 static void fill_runner_environment(const struct run *run, struct text_list *set)
 {
 	const char *options = environment_value(&run->runner.plan.environment, "NODE_OPTIONS");
+	const char *path = environment_value(&run->runner.plan.environment, "PATH");
 
-	text_list_take(set, text_format("NODE_OPTIONS=%s%s--require=" ANNEX_DIRECTORY "/hook.cjs",
-					options ? options : "", options && options[0] ? " " : ""));
+	text_list_take(set, text_format("NODE_OPTIONS=%s%s" HOOK_OPTION, options ? options : "",
+					options && options[0] ? " " : ""));
+	text_list_take(set, text_format("PATH=" ANNEX_DIRECTORY ":%s", path ? path : "/usr/local/bin:/usr/bin:/bin"));
 	text_list_add(set, "SBX_LEASE=" ANNEX_PROGRAM);
 	text_list_add(set, LEASE_ENVIRONMENT_SOCKET "=" ANNEX_SOCKET);
 	if (run->options->arguments) {

@@ -26,6 +26,9 @@ void invocation_release(struct invocation *invocation)
 	text_free(&invocation->worker_count);
 	text_free(&invocation->refill);
 	text_free(&invocation->why);
+	text_free(&invocation->items);
+	text_free(&invocation->junit);
+	text_list_release(&invocation->artifacts);
 	text_list_release(&invocation->filters);
 	text_list_release(&invocation->operands);
 	text_list_release(&invocation->notes);

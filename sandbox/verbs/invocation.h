@@ -58,6 +58,10 @@ struct invocation {
 	uint64_t retry;			   /* lease */
 	char *project;			   /* lease */
 	char *why;			   /* test: the title of a test that is asked about */
+	char *items;			   /* test: the command that lists them; NULL: the command is a runner */
+	uint64_t batch;			   /* test */
+	char *junit;			   /* test */
+	struct text_list artifacts;	   /* test */
 	struct text_list filters;	   /* KEY=VALUE */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */

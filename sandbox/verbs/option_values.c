@@ -703,6 +703,15 @@ int option_set_since(struct invocation *invocation, const struct option *option,
 	return 0;
 }
 
+int option_set_artifact(struct invocation *invocation, const struct option *option, const char *value,
+			struct error *error)
+{
+	if (value[0] == '\0')
+		return option_refuse_value(option, value, "it must not be empty", NULL, error);
+	text_list_add(&invocation->artifacts, value);
+	return 0;
+}
+
 int option_set_slot(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
 {
 	uint64_t slot;
