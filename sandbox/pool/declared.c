@@ -149,10 +149,12 @@ int declared_services(const struct declared_options *options, struct service_lis
 		if (is_left_out(options, declared))
 			continue;
 		if (declared->shared && options->shared == DECLARED_REFUSE_SHARED)
-			result = error_set(error, .number = ENOTSUP, .step = "start the service",
-					   .object = declared->name,
-					   .cause = "it is shared, and there is no place beside the workers that all of them reach",
-					   .remedy = "leave 'shared: true' out, or start it on the host and use --reach NAME=localhost:PORT");
+			result = error_set(
+				error, .number = ENOTSUP, .step = "start the service", .object = declared->name,
+				.cause =
+					"it is shared, and there is no place beside the workers that all of them reach",
+				.remedy = "leave 'shared: true' out, or start it on the host and use --reach "
+					  "NAME=localhost:PORT");
 		else
 			result = add_service(options, declared, ret_list, error);
 		if (result < 0)

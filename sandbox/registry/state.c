@@ -13,7 +13,7 @@
 
 static const char *const part_names[STATE_PARTS] = {
 	[STATE_RUN] = "run",   [STATE_UPPERS] = "uppers", [STATE_KEPT] = "kept",
-	[STATE_RUNS] = "runs", [STATE_TIMES] = "times", [STATE_TRASH] = "trash",
+	[STATE_RUNS] = "runs", [STATE_TIMES] = "times",	  [STATE_TRASH] = "trash",
 };
 
 static const char *absolute(const char *variable)

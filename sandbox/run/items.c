@@ -103,8 +103,10 @@ int items_plan_unpack(const char *packed, struct items_plan *ret_plan, struct er
 	root = json_root(&json);
 	(void)json_text(json_member(root, "junit"), &ret_plan->junit);
 	if (json_text(json_member(root, "list"), &ret_plan->list) < 0 ||
-	    unpack_number(root, "batch", &ret_plan->batch) < 0 || unpack_number(root, "workers", &ret_plan->workers) < 0 ||
-	    unpack_number(root, "shard", &ret_plan->shard) < 0 || unpack_number(root, "shards", &ret_plan->shards) < 0 ||
+	    unpack_number(root, "batch", &ret_plan->batch) < 0 ||
+	    unpack_number(root, "workers", &ret_plan->workers) < 0 ||
+	    unpack_number(root, "shard", &ret_plan->shard) < 0 ||
+	    unpack_number(root, "shards", &ret_plan->shards) < 0 ||
 	    json_list(json_member(root, "directories"), &ret_plan->directories) < 0 ||
 	    json_number(json_member(root, "times_fd"), &times_fd) < 0 || ret_plan->batch == 0 || ret_plan->workers == 0)
 		return error_set(error, .number = EBADMSG, .step = "read what is to be done", .object = packed,
@@ -516,10 +518,7 @@ static void tell_end(const struct items_state *state)
 	owned_buffer event = { 0 };
 
 	begin_event(&event, "end");
-	json_add_text(&event, "status",
-		      state->stopped_by  ? "interrupted"
-		      : state->worst > 0 ? "failed"
-					 : "passed");
+	json_add_text(&event, "status", state->stopped_by ? "interrupted" : state->worst > 0 ? "failed" : "passed");
 	send_event(state, &event);
 }
 

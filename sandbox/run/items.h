@@ -25,9 +25,9 @@ struct items_plan {
 	unsigned workers;
 	unsigned shard; /* this part of all items, from 1; 0: all of them */
 	unsigned shards;
-	char *junit;			   /* absolute; NULL: none is made */
-	struct text_list directories;	   /* absolute: where commands leave reports, for `junit` */
-	int times_fd;			   /* how long each item took last time: times.h; -1 */
+	char *junit;		      /* absolute; NULL: none is made */
+	struct text_list directories; /* absolute: where commands leave reports, for `junit` */
+	int times_fd;		      /* how long each item took last time: times.h; -1 */
 };
 
 void items_plan_init(struct items_plan *plan);

@@ -847,7 +847,8 @@ static void step(struct run *run)
 			hear_world(run, run->slots[i]);
 	if (polled[2].revents)
 		member_hear(&run->runner, run->options->say);
-	if (run->runner.state == MEMBER_READY && !run->has_begun && !run->has_failed && start_command(run, run->error) < 0)
+	if (run->runner.state == MEMBER_READY && !run->has_begun && !run->has_failed &&
+	    start_command(run, run->error) < 0)
 		fail(run);
 	if (polled[3].revents)
 		accept_peers(run);

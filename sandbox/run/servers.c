@@ -187,12 +187,12 @@ static int read_told(const struct events *events, struct servers *servers, struc
 	if (result < 0)
 		return result;
 	services = json_member(json_root(&json), "services");
-	for (struct json_value value = json_first(services); json_type(value) != JSON_MISSING; value = json_next(value)) {
+	for (struct json_value value = json_first(services); json_type(value) != JSON_MISSING;
+	     value = json_next(value)) {
 		size_t before = servers->list.count;
 
 		read_service(value, json_member(json_root(&json), "environment"), number++, servers);
-		if (servers->list.count > before &&
-		    is_declared(&servers->list, declared, &servers->list.items[before]))
+		if (servers->list.count > before && is_declared(&servers->list, declared, &servers->list.items[before]))
 			drop_last(&servers->list);
 	}
 	return 0;

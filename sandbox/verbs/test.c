@@ -41,9 +41,9 @@ static void add_artifacts(const struct invocation *invocation, const char *here,
 		owned_text path = path_normal(here, invocation->artifacts.items[i]);
 
 		/* What ends with a slash is a directory, even one that is not there yet. */
-		text_list_take(&project->artifacts,
-			       text_ends_with(invocation->artifacts.items[i], "/") ? text_format("%s/", path)
-										     : text_duplicate(path));
+		text_list_take(&project->artifacts, text_ends_with(invocation->artifacts.items[i], "/")
+							    ? text_format("%s/", path)
+							    : text_duplicate(path));
 	}
 }
 
@@ -80,8 +80,8 @@ static int prepare_items(struct invocation *invocation, const char *here, const 
 	plan->workers = (unsigned)invocation->workers;
 	plan->junit = invocation->junit ? path_normal(here, invocation->junit) : NULL;
 	for (size_t i = 0; i < project->artifacts.count; i++)
-		text_list_take(&plan->directories,
-			       path_normal(project->directory ? project->directory : tree, project->artifacts.items[i]));
+		text_list_take(&plan->directories, path_normal(project->directory ? project->directory : tree,
+							       project->artifacts.items[i]));
 	return items_prepare(&invocation->spec, tree, plan, error);
 }
 
