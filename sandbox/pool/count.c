@@ -172,10 +172,11 @@ static void add_process(void *argument, const char *pid)
 	owned_text path = text_format("/proc/%s/stat", pid);
 	owned_text text = NULL;
 	const char *after_name;
+	uint64_t number;
 	char state;
 	int parent;
 
-	if (fd_read_file(AT_FDCWD, path, 0, &text, NULL) < 0)
+	if (number_parse(pid, 1, INT32_MAX, &number) < 0 || fd_read_file(AT_FDCWD, path, 0, &text, NULL) < 0)
 		return;
 	/* The name in brackets may hold brackets: the last one ends it. */
 	after_name = strrchr(text, ')');
@@ -186,7 +187,7 @@ static void add_process(void *argument, const char *pid)
 	family->is_member = reallocarray(family->is_member, family->count + 1, sizeof(*family->is_member));
 	if (!family->pids || !family->parents || !family->is_member)
 		abort();
-	family->pids[family->count] = (pid_t)strtol(pid, NULL, 10);
+	family->pids[family->count] = (pid_t)number;
 	family->parents[family->count] = parent;
 	family->is_member[family->count++] = false;
 }

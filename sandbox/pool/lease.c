@@ -82,7 +82,8 @@ __attribute__((noreturn)) static void exec_refill(const struct pool *pool, int e
 	fill_refill_environment(pool, &environment);
 	(void)setsid();
 	if (null_fd < 0 || log_fd < 0 || dup2(null_fd, STDIN_FILENO) < 0 || dup2(null_fd, STDOUT_FILENO) < 0 ||
-	    dup2(log_fd, STDERR_FILENO) < 0 || (end_fd != REFILL_END_FD && dup2(end_fd, REFILL_END_FD) < 0) ||
+	    dup2(log_fd, STDERR_FILENO) < 0 ||
+	    (end_fd != REFILL_END_FD && dup3(end_fd, REFILL_END_FD, O_CLOEXEC) < 0) ||
 	    fcntl(REFILL_END_FD, F_SETFD, 0) < 0)
 		_exit(EXIT_SBX_FAILED);
 	(void)fd_close_others((const int[]){ 0, 1, 2, REFILL_END_FD }, 4);

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/macro.h"
+#include "base/number.h"
 
 void events_release(struct events *events)
 {
@@ -52,6 +53,7 @@ static void add_absolute(struct json_value list, struct text_list *target)
 static void take_hello(struct events *events, struct json_value root)
 {
 	owned_text asked = NULL;
+	uint64_t number;
 
 	events->has_hello = true;
 	replace_text(&events->runner, json_member(root, "runner"));
@@ -62,8 +64,9 @@ static void take_hello(struct events *events, struct json_value root)
 	(void)json_number(json_member(root, "pid"), &events->pid);
 	(void)json_bool(json_member(root, "alone"), &events->is_alone);
 	/* "50%" is not counted. */
-	if (json_text(json_member(root, "workersAsked"), &asked) == 0 && asked[strspn(asked, "0123456789")] == '\0')
-		events->workers_asked = strtol(asked, NULL, 10);
+	if (json_text(json_member(root, "workersAsked"), &asked) == 0 &&
+	    number_parse(asked, 1, UINT16_MAX, &number) == 0)
+		events->workers_asked = (int64_t)number;
 }
 
 static void take_config(struct events *events, struct json_value root)

@@ -175,7 +175,8 @@ static int hide_output(struct hidden_output *hidden, struct error *error)
 	hidden->fd = open(P_tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	for (int i = 0; i < 2; i++)
 		hidden->saved[i] = fcntl(i + 1, F_DUPFD_CLOEXEC, 3);
-	if (hidden->fd < 0 || dup2(hidden->fd, STDOUT_FILENO) < 0 || dup2(hidden->fd, STDERR_FILENO) < 0)
+	if (hidden->fd < 0 || dup3(hidden->fd, STDOUT_FILENO, O_CLOEXEC) < 0 ||
+	    dup3(hidden->fd, STDERR_FILENO, O_CLOEXEC) < 0)
 		return error_set(error, .number = errno, .step = "put the suite's output aside", .object = P_tmpdir);
 	return 0;
 }
@@ -184,7 +185,7 @@ static void show_output(struct hidden_output *hidden)
 {
 	for (int i = 0; i < 2; i++) {
 		if (hidden->saved[i] >= 0)
-			(void)dup2(hidden->saved[i], i + 1);
+			(void)dup3(hidden->saved[i], i + 1, O_CLOEXEC); /* handed on as a descriptor, never by exec */
 		fd_close(&hidden->saved[i]);
 	}
 }

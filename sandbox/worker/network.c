@@ -163,7 +163,7 @@ static void become_helper(const struct worker_plan *plan, int socket_fd)
 		_exit(EXIT_SBX_FAILED);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int number = 0; number <= 2; number++)
-		if (null_fd < 0 || (null_fd != number && number != socket_fd && dup2(null_fd, number) < 0))
+		if (null_fd < 0 || (null_fd != number && number != socket_fd && dup3(null_fd, number, O_CLOEXEC) < 0))
 			_exit(EXIT_SBX_FAILED);
 }
 
