@@ -25,7 +25,8 @@ setup() {
 teardown() {
 	local run
 	for run in "${runs[@]}"; do
-		kill "$run" 2>/dev/null && wait "$run"
+		# One that is stopped ends when it goes on.
+		kill "$run" 2>/dev/null && kill -CONT "$run" && wait "$run"
 	done
 	cd / || return 1
 	rm -rf "$tree" "$XDG_STATE_HOME"
