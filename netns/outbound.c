@@ -203,8 +203,11 @@ int outbound_ask(int socket, struct error *error)
 		return error_set(error, .number = -result, .step = STEP);
 	polled[0].fd = ready[0];
 	result = fd_send(socket, &ready[1], sizeof(ready[1]), (const int[]){ pidfd }, 1);
-	if (result == 0)
-		result = RETRY_EINTR(poll(polled, ARRAY_SIZE(polled), SECONDS_MAX * 1000)) < 0 ? -errno : 0;
+	if (result == 0) {
+		int count = RETRY_EINTR(poll(polled, ARRAY_SIZE(polled), SECONDS_MAX * 1000));
+
+		result = count < 0 ? -errno : 0;
+	}
 	(void)close(ready[0]);
 	(void)close(ready[1]);
 	if (result < 0)

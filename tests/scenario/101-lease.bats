@@ -35,13 +35,13 @@ load pools
 	wait_for grep -q taken taken
 	run_sbx 125 lease --wait-timeout 100ms -- true
 	assert_has "$output" "none was free in time"
-	"$SBX" lease -- echo second >second 3>&- 9>&- &
+	"$SBX" lease -- echo 2nd >second 3>&- 9>&- &
 	waiting=$!
 	# It queues behind this one, and times out there.
 	run_sbx 125 lease --wait-timeout 100ms -- true
 	exec 9>&-
 	wait "$waiting"
-	assert_same second "$(cat second)"
+	assert_same 2nd "$(cat second)"
 }
 
 @test "lease: SIGKILL of its holder frees the worker, and ends the command" {

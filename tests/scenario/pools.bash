@@ -15,6 +15,7 @@ up_detached() {
 	run --separate-stderr "$SBX" up -d "$@" 3>&-
 	printf '%s\n%s\n-> %s\n' "$output" "$stderr" "$status"
 	[[ $status -eq 0 ]] || return 1
+	# shellcheck disable=SC2034 # the tests' own
 	pool=$output
 }
 
