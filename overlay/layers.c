@@ -89,14 +89,11 @@ struct layer *layers_find(const struct layers *layers, const char *path)
 
 /* Whether mounts lie below this directory: cloning it alone is refused then, with the very test that overlayfs makes
  * for a lower directory (has_locked_children() in fs/namespace.c), at a tenth of the price of reading the mount list.
- * The clone is left there, over the directory itself, where the overlay covers it: to let go of it would be an unmount,
- * for which the kernel waits until every processor has noticed (namespace_unlock() in fs/namespace.c). */
+ */
 static bool has_mounts_below(int lower_fd)
 {
 	owned_fd clone = mount_clone(lower_fd, "", 0);
 
-	if (clone >= 0)
-		(void)mount_attach(clone, lower_fd);
 	return clone == -EINVAL;
 }
 
