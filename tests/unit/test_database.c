@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -38,6 +39,16 @@ struct place {
 	char *target; /* root/target */
 	char *before; /* picture of the source directory */
 };
+
+/* A writer must not outlive a test that is killed: it would go on for ever. */
+static pid_t fork_bound(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
+}
 
 static char *at(const struct place *place, const char *name)
 {
@@ -65,7 +76,7 @@ static int set_up(void **state)
 
 static void remove_tree(const char *path)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 
 	if (pid == 0) {
 		execlp("rm", "rm", "-rf", "--", path, (char *)NULL);
@@ -157,7 +168,7 @@ static char *picture(const char *directory)
 	const size_t size = 1 << 16;
 	char *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	char *text;
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 
 	if (pid == 0) {
 		text_copy(shared, size, take_picture(directory));
@@ -236,7 +247,7 @@ static const char accounts[] = "CREATE TABLE account(id INTEGER PRIMARY KEY, amo
 static void in_child(void (*body)(const char *path), const char *path)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = fork_bound();
 
 	if (pid == 0) {
 		body(path);
@@ -279,7 +290,7 @@ static struct app app_start(const char *path, const char *sql)
 
 	assert_int_equal(fd_pipe(ready, 0), 0);
 	assert_int_equal(fd_pipe(stop, 0), 0);
-	app.pid = fork();
+	app.pid = fork_bound();
 	if (app.pid == 0) {
 		close(stop[1]);
 		(void)child_open(path, sql);
@@ -375,7 +386,7 @@ static struct outcome snapshot(const struct place *place, struct database_snapsh
 	pid_t pid;
 
 	assert_ptr_not_equal(shared, MAP_FAILED);
-	pid = fork();
+	pid = fork_bound();
 	if (pid == 0) {
 		request.target_fd = mounts == WRITABLE ? open(place->target, O_PATH | O_DIRECTORY | O_CLOEXEC)
 						       : enter_read_only(place->target);
@@ -709,7 +720,7 @@ static void copy_while_writing(struct place *place, const char *mode, unsigned c
 
 	app_make(path, mode, accounts);
 	for (size_t i = 0; i < ARRAY_SIZE(writers); i++) {
-		writers[i] = fork();
+		writers[i] = fork_bound();
 		if (writers[i] == 0)
 			transfer_for_ever(path);
 	}
@@ -778,7 +789,7 @@ static void crash_and_recover(const char *path)
 {
 	for (;;) {
 		sqlite3 *database;
-		pid_t pid = fork();
+		pid_t pid = fork_bound();
 
 		if (pid == 0)
 			change_half(path);
@@ -798,7 +809,7 @@ static void copy_a_hundred_times(struct place *place, const char *mode, void (*w
 	int status;
 
 	app_make(path, mode, accounts);
-	pid = fork();
+	pid = fork_bound();
 	if (pid == 0) {
 		(void)setpgid(0, 0);
 		writer(path);
@@ -880,7 +891,7 @@ static void a_wal_that_appears_while_the_files_are_copied_starts_the_copy_again(
 		 "CREATE TABLE large(id INTEGER PRIMARY KEY, amount INTEGER, bytes BLOB);"
 		 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)"
 		 " INSERT INTO large SELECT i, 100, zeroblob(4000) FROM n");
-	pid = fork();
+	pid = fork_bound();
 	if (pid == 0)
 		come_rarely(path);
 	/* Until it has met what it is for; 2,000 copies without that mean that it never will. */
@@ -937,7 +948,7 @@ static void a_lock_held_for_a_moment_is_waited_for(void **state)
 	pid_t pid;
 
 	app_make(path, "delete", accounts);
-	pid = fork();
+	pid = fork_bound();
 	if (pid == 0) {
 		hold_for_300_ms(path);
 		_exit(0);
@@ -1340,7 +1351,7 @@ static void a_full_target_names_the_flag_that_gives_room(void **state)
 
 		app_make(path, modes[i], accounts);
 		app_make(path, modes[i], "CREATE TABLE big AS SELECT randomblob(1000000) AS b FROM account LIMIT 3");
-		pid = fork();
+		pid = fork_bound();
 		if (pid == 0) {
 			struct database_snapshot_request request = { .source = path, .target_name = "copy.db" };
 			struct database_report report;
