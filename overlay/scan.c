@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/descent.h"
+#include "base/fd.h"
 #include "base/path.h"
 
 enum { ENTRIES_PER_LOOK = 64 }; /* at the clock */
@@ -138,10 +139,13 @@ int scan_tree(int tree_fd, const struct scan_options *options, scan_callback *ca
 }
 
 struct first_finding {
-	const struct layer *layer;
+	const char *directory;
 	char *path;
 	struct stat status;
 };
+
+/* What a user does not notice. */
+enum { EXPLAIN_MS_MAX = 200 };
 
 static int take_first(void *data, const struct scan_finding *finding)
 {
@@ -149,8 +153,8 @@ static int take_first(void *data, const struct scan_finding *finding)
 
 	if (finding->trouble != SCAN_FOREIGN_OWNER)
 		return 0;
-	first->path = text_equal(finding->path, ".") ? text_duplicate(first->layer->path)
-						     : path_join(first->layer->path, finding->path);
+	first->path = text_equal(finding->path, ".") ? text_duplicate(first->directory)
+						     : path_join(first->directory, finding->path);
 	first->status = *finding->status;
 	return 1;
 }
@@ -168,31 +172,23 @@ static void write_note(const struct first_finding *first, struct error *note)
 				  "'sbx doctor --tree' lists all");
 }
 
-int scan_explain_foreign(const struct layers *layers, uid_t uid, gid_t gid, uint64_t time_ms_max, struct error *note)
+int scan_explain_foreign(const struct layers *layers, const char *tree, uid_t uid, gid_t gid, struct error *note)
 {
-	uint64_t end_ms = now_ms() + time_ms_max;
-	/* First what is near, in all layers, then what the time allows. */
-	static const unsigned depths[] = { 1, 0 };
+	const struct layer *layer = layers_find(layers, tree);
+	struct first_finding first = { .directory = tree };
+	const struct scan_options options = { .uid = uid, .gid = gid, .depth_max = 1, .time_ms_max = EXPLAIN_MS_MAX };
+	const char *relative;
+	owned_fd tree_fd = -1;
 
-	for (size_t pass = 0; pass < sizeof(depths) / sizeof(depths[0]); pass++) {
-		for (size_t i = 0; i < layers->count; i++) {
-			const struct layer *layer = &layers->items[i];
-			uint64_t start_ms = now_ms();
-			struct first_finding first = { .layer = layer };
-			struct scan_options options = { .uid = uid, .gid = gid, .depth_max = depths[pass] };
-
-			if (layer->kind != LAYER_OVERLAY || layer->lower_fd < 0)
-				continue;
-			if (start_ms >= end_ms)
-				return 0;
-			options.time_ms_max = end_ms - start_ms;
-			(void)scan_tree(layer->lower_fd, &options, take_first, &first, NULL, NULL);
-			if (!first.path)
-				continue;
-			write_note(&first, note);
-			text_free(&first.path);
-			return 1;
-		}
-	}
-	return 0;
+	if (!layer || layer->kind != LAYER_OVERLAY || layer->lower_fd < 0)
+		return 0;
+	relative = path_below(tree, layer->path);
+	tree_fd = openat(layer->lower_fd, relative[0] ? relative : ".", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (tree_fd >= 0)
+		(void)scan_tree(tree_fd, &options, take_first, &first, NULL, NULL);
+	if (!first.path)
+		return 0;
+	write_note(&first, note);
+	text_free(&first.path);
+	return 1;
 }

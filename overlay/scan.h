@@ -59,12 +59,13 @@ typedef int scan_callback(void *data, const struct scan_finding *finding);
 int scan_tree(int tree_fd, const struct scan_options *options, scan_callback *callback, void *data,
 	      struct scan_result *ret_result, struct error *error);
 
-/** After a command failed: whether one of its layers shows files that it could not have changed (EOVERFLOW, "Value too
- * large for defined data type"), which the kernel's message says nobody. First the names in the layers' roots, then
- * what can be seen in the time left. In PID 1 or a fork of it, or on the host.
- *  @time_ms_max  in all; 200 is what a user does not notice
- *  @note         number EOVERFLOW, object: the first such path, cause, remedy; untouched where there is none
+/** After a command failed: whether its tree, or a name right in it, belongs to somebody whom the worker does not know, so
+ * that changing it fails with EOVERFLOW ("Value too large for defined data type"), which programs report as anything.
+ * Only so near, and not in HOME: what lies deeper seldom is why, and a note that is wrong as a rule is read by nobody.
+ * In PID 1 or a fork of it, or on the host.
+ *  @tree  absolute, canonical
+ *  @note  number EOVERFLOW, object: the first such path, cause, remedy; untouched where there is none
  *  @return 1 filled, 0 nothing found */
-int scan_explain_foreign(const struct layers *layers, uid_t uid, gid_t gid, uint64_t time_ms_max, struct error *note);
+int scan_explain_foreign(const struct layers *layers, const char *tree, uid_t uid, gid_t gid, struct error *note);
 
 #endif

@@ -46,7 +46,6 @@
 #include "sandbox/worker/terminal.h"
 
 enum {
-	EXPLAIN_MS_MAX = 200, /* what a user does not notice */
 	CLIENTS_MAX = 512,
 	FIXED_SLOTS = 3, /* signals, listener, timer */
 	SLOTS_PER_CLIENT = 2,
@@ -243,8 +242,8 @@ static void explain_failure(const struct server *server, struct client *client, 
 
 	if (!WIFEXITED(status) || WEXITSTATUS(status) == 0)
 		return;
-	if (scan_explain_foreign(&server->world->layers, identity->inner_uid, identity->inner_gid, EXPLAIN_MS_MAX,
-				 &message.error) > 0)
+	if (scan_explain_foreign(&server->world->layers, server->world->plan->tree, identity->inner_uid,
+				 identity->inner_gid, &message.error) > 0)
 		reply(client, &message, -1);
 }
 

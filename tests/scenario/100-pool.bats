@@ -144,7 +144,7 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	echo 'services: { mail: { command: sleep 1, shared: true } }' >sbx.yaml
 	run_sbx 125 up -d
 	assert_has "$output" "'mail'"
-	assert_has "$output" "sbx test"
+	assert_has "$output" "--reach NAME=localhost:PORT"
 }
 
 @test "up: when all services end by themselves, the highest status is the exit status" {

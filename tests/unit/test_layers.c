@@ -232,9 +232,9 @@ static void test_a_failure_is_explained_by_the_first_foreign_file(void **state)
 	struct layers layers;
 
 	assert_int_equal(prepare(place, &layers, false), 0);
-	assert_int_equal(scan_explain_foreign(&layers, geteuid(), getegid(), 200, &note), 0);
+	assert_int_equal(scan_explain_foreign(&layers, layers.items[0].path, geteuid(), getegid(), &note), 0);
 	assert_int_equal(note.number, 0);
-	assert_int_equal(scan_explain_foreign(&layers, geteuid() + 1, getegid(), 200, &note), 1);
+	assert_int_equal(scan_explain_foreign(&layers, layers.items[0].path, geteuid() + 1, getegid(), &note), 1);
 	assert_int_equal(note.number, EOVERFLOW);
 	assert_string_equal(note.object, layers.items[0].path);
 	assert_non_null(strstr(note.remedy, "--copy"));
