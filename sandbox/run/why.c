@@ -270,24 +270,29 @@ static int narrow(const struct why_options *options, const struct place *subject
 
 	for (unsigned run = 0; to - from > 1 && run < RUNS_MAX; run++) {
 		size_t middle = from + (to - from) / 2;
-		owned_text line = text_format("%zu tests could be it: trying %zu of them", to - from, middle - from);
+		owned_text line = text_format("%zu tests could be it: trying %zu of them", to - from,
+					      ok ? middle - from : to - middle);
+		bool is_of_first_half;
 		bool is_so = false;
 		int result;
 
 		options->say(line);
-		/* The later half first: what a test leans on is near it as a rule. */
-		result = try_after(options, subject, before, middle, to, &is_so, error);
-		if (result == 0 && is_so == ok) {
-			from = middle;
-			continue;
+		/* A row that is needed was made by the first that could; one that is met, left by the last. */
+		result = try_after(options, subject, before, ok ? from : middle, ok ? middle : to, &is_so, error);
+		is_of_first_half = ok;
+		if (result == 0 && is_so != ok) {
+			result = try_after(options, subject, before, ok ? middle : from, ok ? to : middle, &is_so,
+					   error);
+			is_of_first_half = !ok;
 		}
-		if (result == 0)
-			result = try_after(options, subject, before, from, middle, &is_so, error);
 		if (result < 0)
 			return result;
 		if (is_so != ok)
 			break; /* some of both halves together */
-		to = middle;
+		if (is_of_first_half)
+			to = middle;
+		else
+			from = middle;
 	}
 	*ret_from = from;
 	*ret_to = to;
