@@ -34,6 +34,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/process.h"
+#include "sandbox/run/junit.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/times.h"
 #include "sandbox/worker/annex.h"
@@ -43,6 +44,7 @@ enum {
 	LABEL_SIZE = 256,
 	TITLE_SIZE = 4096,
 	READ_SIZE = 64 << 10,
+	REPORTED_SIZE = 64 << 10, /* of a failed command's output, in the report: its end */
 };
 
 #define ITEM   "{}"
@@ -340,6 +342,8 @@ struct batch {
 	uint64_t ms;
 	bool has_ended;
 	bool is_ok;
+	char *failure; /* for the report: how it failed, and the end of what it printed; NULL */
+	struct text_buffer output;
 };
 
 /* What a child tells of its command; in memory that both have. */
@@ -380,6 +384,8 @@ struct items_state {
 	int worst;
 	unsigned ok_count;
 	uint64_t worlds[WORKERS_MAX / 64]; /* used ones, bits */
+	struct timespec begun;		   /* CLOCK_REALTIME: older reports are of another run */
+	launch_say *say;
 	bool has_groups;		   /* a job of GitHub Actions: its log folds what lies between two marks */
 };
 
@@ -713,6 +719,18 @@ static void show_sum(const struct items_state *state, uint64_t ms)
 
 /* ---- all of them ---- */
 
+static void note_failure(const struct running *running, int status)
+{
+	struct batch *batch = running->batch;
+	size_t size = MIN(running->output.length, (size_t)REPORTED_SIZE);
+	owned_buffer how = { 0 };
+
+	describe_end(running->told, status, &how);
+	batch->failure = text_duplicate(how.bytes);
+	if (size > 0)
+		text_buffer_add(&batch->output, running->output.bytes + running->output.length - size, size);
+}
+
 static void end_command(struct items_state *state, struct running *running, int child_status)
 {
 	const struct told *told = running->told;
@@ -731,6 +749,8 @@ static void end_command(struct items_state *state, struct running *running, int 
 	state->worst = MAX(state->worst, process_exit_code(status));
 	if (told->has_world && told->worker < WORKERS_MAX)
 		state->worlds[told->worker / 64] |= UINT64_C(1) << (told->worker % 64);
+	if (state->plan->junit && !batch->is_ok)
+		note_failure(running, status);
 	show(state, running, status);
 	text_buffer_release(&running->output);
 	running->output = (struct text_buffer){ 0 };
@@ -815,6 +835,7 @@ static int prepare(struct items_state *state, struct error *error)
 	unsigned workers = state->plan->workers;
 	const char *actions = getenv("GITHUB_ACTIONS");
 
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &state->begun);
 	state->has_groups = actions && text_equal(actions, "true");
 	state->running = calloc(workers, sizeof(*state->running));
 	state->told_size = workers * sizeof(*state->told);
@@ -851,6 +872,39 @@ static void write_times(const struct items_state *state)
 	free(ms);
 }
 
+static int write_report(const struct items_state *state, struct error *error)
+{
+	struct junit_options options = { .path = state->plan->junit,
+					 .directories = &state->plan->directories,
+					 .since = state->begun,
+					 .say = state->say };
+	struct junit_case *cases = calloc(state->count + 1, sizeof(*cases));
+	owned_list names = { 0 };
+	int result;
+
+	if (!cases)
+		abort();
+	for (size_t i = 0; i < state->count; i++) {
+		const struct batch *batch = &state->batches[i];
+		char name[TITLE_SIZE];
+
+		if (!batch->has_ended)
+			continue;
+		name_batch(batch, name, sizeof(name));
+		text_list_add(&names, name);
+		cases[options.case_count++] = (struct junit_case){ .name = names.items[names.count - 1],
+								   .ms = batch->ms,
+								   .is_ok = batch->is_ok,
+								   .message = batch->failure,
+								   .output = batch->output.bytes,
+								   .output_size = batch->output.length };
+	}
+	options.cases = cases;
+	result = junit_write(&options, error);
+	free(cases);
+	return result;
+}
+
 static int run_all(struct items_state *state, struct error *error)
 {
 	uint64_t begun_ms = now_ms();
@@ -866,13 +920,19 @@ static int run_all(struct items_state *state, struct error *error)
 		return result;
 	show_sum(state, now_ms() - begun_ms);
 	write_times(state);
+	if (state->plan->junit)
+		result = write_report(state, error);
 	tell_end(state);
-	return 0;
+	return result;
 }
 
 static void release(struct items_state *state)
 {
 	text_list_release(&state->items);
+	for (size_t i = 0; i < state->count; i++) {
+		text_free(&state->batches[i].failure);
+		text_buffer_release(&state->batches[i].output);
+	}
 	free(state->batches);
 	for (unsigned i = 0; state->running && i < state->plan->workers; i++) {
 		fd_close(&state->running[i].out_fd);
@@ -885,9 +945,12 @@ static void release(struct items_state *state)
 	fd_close(&state->signal_fd);
 }
 
-int items_run(const struct items_plan *plan, const struct text_list *command, int *ret_exit_code, struct error *error)
+int items_run(const struct items_plan *plan, const struct text_list *command, launch_say *say, int *ret_exit_code,
+	      struct error *error)
 {
-	struct items_state state = { .plan = plan, .command = command, .events_fd = -1, .signal_fd = -1 };
+	struct items_state state = {
+		.plan = plan, .command = command, .say = say, .events_fd = -1, .signal_fd = -1
+	};
 	int result = lease_connect(&state.events_fd, error);
 
 	if (plan->times_fd >= 0)

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/worker/launch.h"
 #include "sandbox/worker/spec.h"
 
 enum {
@@ -46,7 +47,8 @@ int items_prepare(struct spec *spec, const char *tree, struct items_plan *plan, 
 /** The runner, in R. Prints what commands print, each whole, and a line for each.
  *  @command  with {} and {#}   @ret_exit_code  the worst one, or 128 + signal
  *  Errors: the list cannot be had, or is empty */
-int items_run(const struct items_plan *plan, const struct text_list *command, int *ret_exit_code, struct error *error);
+int items_run(const struct items_plan *plan, const struct text_list *command, launch_say *say, int *ret_exit_code,
+	      struct error *error);
 
 /* ---- its parts, for the tests ---- */
 
