@@ -194,8 +194,9 @@ int xml_next(struct xml *xml, struct xml_token *ret_token)
 			size_t start = xml->offset + strlen("<![CDATA[");
 			size_t end = find(xml, start, "]]>");
 
-			return xml->depth == 0 || end == SIZE_MAX ? -EBADMSG
-								  : take_text(xml, start, end, end + 3, true, ret_token);
+			return xml->depth == 0 || end == SIZE_MAX
+				       ? -EBADMSG
+				       : take_text(xml, start, end, end + 3, true, ret_token);
 		} else if (starts_with(xml, "<?")) {
 			result = skip_to(xml, 2, "?>");
 		} else if (starts_with(xml, "<!DOCTYPE")) {

@@ -24,8 +24,8 @@ struct xml_token {
 	enum xml_kind kind;
 	const char *name; /* XML_OPEN, XML_CLOSE: not terminated */
 	size_t name_length;
-	size_t start; /* in the text, of the tag or the piece */
-	size_t end;   /* behind it */
+	size_t start;	/* in the text, of the tag or the piece */
+	size_t end;	/* behind it */
 	unsigned depth; /* 1: the root's own tags */
 	bool is_raw;	/* XML_TEXT: CDATA, nothing in it is escaped */
 };

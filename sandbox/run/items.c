@@ -386,7 +386,7 @@ struct items_state {
 	uint64_t worlds[WORKERS_MAX / 64]; /* used ones, bits */
 	struct timespec begun;		   /* CLOCK_REALTIME: older reports are of another run */
 	launch_say *say;
-	bool has_groups;		   /* a job of GitHub Actions: its log folds what lies between two marks */
+	bool has_groups; /* a job of GitHub Actions: its log folds what lies between two marks */
 };
 
 static int compare_batches(const void *a, const void *b)
@@ -948,9 +948,7 @@ static void release(struct items_state *state)
 int items_run(const struct items_plan *plan, const struct text_list *command, launch_say *say, int *ret_exit_code,
 	      struct error *error)
 {
-	struct items_state state = {
-		.plan = plan, .command = command, .say = say, .events_fd = -1, .signal_fd = -1
-	};
+	struct items_state state = { .plan = plan, .command = command, .say = say, .events_fd = -1, .signal_fd = -1 };
 	int result = lease_connect(&state.events_fd, error);
 
 	if (plan->times_fd >= 0)

@@ -40,9 +40,9 @@ struct junit_case {
 };
 
 struct junit_options {
-	const char *path;	      /* of the report, absolute; its directory is made where it is missing */
+	const char *path;		     /* of the report, absolute; its directory is made where it is missing */
 	const struct text_list *directories; /* absolute: where to look for files */
-	struct timespec since;	      /* CLOCK_REALTIME: older files are of another run */
+	struct timespec since;		     /* CLOCK_REALTIME: older files are of another run */
 	const struct junit_case *cases;
 	size_t case_count;
 	launch_say *say;

@@ -43,7 +43,8 @@ static void test_xml_is_read_tag_by_tag(void **state)
 	static const char *const pairs[][2] = {
 		{ "<a/>", "<a></a>" },
 		{ "\xef\xbb\xbf<?xml version='1.0'?><!DOCTYPE a SYSTEM 'x'>\n<!-- <b> --><a>1</a>\n", "<a>1</a>" },
-		{ "<a y='2' x = \"1&lt;&#65;&#x42;&no;&\" >&amp;<![CDATA[<&amp;>]]></a>", "<a x=1<AB&no;&>&<&amp;></a>" },
+		{ "<a y='2' x = \"1&lt;&#65;&#x42;&no;&\" >&amp;<![CDATA[<&amp;>]]></a>",
+		  "<a x=1<AB&no;&>&<&amp;></a>" },
 		{ "<n:a x='>'><b x=''/></n:a>", "<a x=>><b x=></b></a>" },
 		{ "<a z='x=\"3\"'></a >", "<a></a>" },
 	};
@@ -60,8 +61,22 @@ static void test_xml_is_read_tag_by_tag(void **state)
 static void test_what_is_no_whole_document_is_refused(void **state)
 {
 	static const char *const others[] = {
-		"", "text", "<a>", "<a></b>", "</a>", "<a><b></a></b>", "<a/><b/>", "<a x='<'/>", "<a", "<a>&</a", "<!-- ",
-		"<a><![CDATA[</a>", "<![CDATA[x]]><a/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "< a/>", "<a></a x>",
+		"",
+		"text",
+		"<a>",
+		"<a></b>",
+		"</a>",
+		"<a><b></a></b>",
+		"<a/><b/>",
+		"<a x='<'/>",
+		"<a",
+		"<a>&</a",
+		"<!-- ",
+		"<a><![CDATA[</a>",
+		"<![CDATA[x]]><a/>",
+		"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
+		"< a/>",
+		"<a></a x>",
 	};
 
 	(void)state;
@@ -105,12 +120,13 @@ static void assert_report(const char *text, int wanted, const char *report, stru
 static void test_junit_goes_in_suite_by_suite(void **state)
 {
 	(void)state;
-	assert_report("<?xml version='1.0'?><testsuites name='x'><properties/><testsuite name='a'><testcase/></testsuite>"
-		      "<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite></testsuites>",
-		      1,
-		      "<testsuite name='a'><testcase/></testsuite>\n"
-		      "<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite>\n",
-		      (struct junit_sum){ .tests = 2, .failures = 1 });
+	assert_report(
+		"<?xml version='1.0'?><testsuites name='x'><properties/><testsuite name='a'><testcase/></testsuite>"
+		"<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite></testsuites>",
+		1,
+		"<testsuite name='a'><testcase/></testsuite>\n"
+		"<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite>\n",
+		(struct junit_sum){ .tests = 2, .failures = 1 });
 	assert_report("<testsuite><testcase><skipped/></testcase><testcase><error/></testcase></testsuite>", 1,
 		      "<testsuite><testcase><skipped/></testcase><testcase><error/></testcase></testsuite>\n",
 		      (struct junit_sum){ .tests = 2, .skipped = 1, .errors = 1 });
@@ -128,12 +144,14 @@ static void test_trx_is_translated(void **state)
 		"<UnitTestResult testId='2' testName='Cart' outcome='Failed'><Output><StdOut>said</StdOut><ErrorInfo>"
 		"<Message>1 &lt; 2</Message><StackTrace>at x</StackTrace></ErrorInfo></Output></UnitTestResult>"
 		"<UnitTestResult testId='3' testName='Later' outcome='NotExecuted'/>"
-		"</Results><TestDefinitions><UnitTest name='Shop' id='1'><TestMethod className='N.Shop' name='Shop'/></UnitTest>"
+		"</Results><TestDefinitions><UnitTest name='Shop' id='1'><TestMethod className='N.Shop' "
+		"name='Shop'/></UnitTest>"
 		"<UnitTest id='2'><TestMethod className='N.Cart'/></UnitTest></TestDefinitions></TestRun>",
 		1,
 		"<testsuite name=\"run\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\">\n"
 		"<testcase name=\"Shop(&lt;1&gt;)\" classname=\"N.Shop\" time=\"62.500\"></testcase>\n"
-		"<testcase name=\"Cart\" classname=\"N.Cart\" time=\"0.000\"><failure message=\"1 &lt; 2\">at x</failure>"
+		"<testcase name=\"Cart\" classname=\"N.Cart\" time=\"0.000\"><failure message=\"1 &lt; 2\">at "
+		"x</failure>"
 		"<system-out>said</system-out></testcase>\n"
 		"<testcase name=\"Later\" classname=\"\" time=\"0.000\"><skipped/></testcase>\n"
 		"</testsuite>\n",
