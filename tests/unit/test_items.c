@@ -68,9 +68,12 @@ static void assert_command(const char *command, const char *items, unsigned numb
 	owned_text command_copy = text_duplicate(command);
 	owned_text items_copy = text_duplicate(items);
 
-	for (char *word = strtok(command_copy, "|"); word; word = strtok(NULL, "|"))
+	char *rest = command_copy;
+
+	for (char *word = strsep(&rest, "|"); word; word = strsep(&rest, "|"))
 		text_list_add(&words, word);
-	for (char *word = strtok(items_copy, "|"); word; word = strtok(NULL, "|"))
+	rest = items_copy;
+	for (char *word = strsep(&rest, "|"); word; word = strsep(&rest, "|"))
 		text_list_add(&list, word);
 	items_fill_command(&words, list.items, list.count, number, &filled);
 	assert_list(&filled, wanted);
