@@ -388,7 +388,6 @@ static void hear_signals(struct up *up)
 
 static void hear_timer(struct up *up)
 {
-	owned_text cause = NULL;
 	uint64_t expirations;
 
 	(void)!read(up->timer_fd, &expirations, sizeof(expirations));
