@@ -47,6 +47,7 @@
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/attach.h"
+#include "sandbox/worker/spawn.h"
 
 enum {
 	SLOTS_MAX = 256,
@@ -1052,6 +1053,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	evidence_tell(&run.evidence);
 	evidence_release(&run.evidence);
 	if (result < 0)
-		*ret_exit_code = EXIT_SBX_FAILED;
+		/* A runner that does not exist, or cannot be executed, has a status of its own. */
+		*ret_exit_code = spawn_exit_code(error);
 	return result;
 }

@@ -130,5 +130,5 @@ int verb_test(struct invocation *invocation, struct error *error)
 	if (!has_setting(&invocation->given, "net") && !has_setting(&project.settings, "net"))
 		invocation->spec.network = NETWORK_ONLINE;
 	result = run(invocation, &project, &exit_code, error);
-	return result < 0 ? result : exit_code;
+	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
 }

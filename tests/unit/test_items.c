@@ -132,8 +132,8 @@ static void test_plan_arrives_as_it_was(void **state)
 static void test_plan_of_something_else_is_refused(void **state)
 {
 	static const char *const others[] = { "", "{}", "[]", "{\"list\":\"ls\",\"batch\":0,\"workers\":1}",
-					      "{\"list\":\"ls\",\"batch\":1,\"workers\":0,\"shard\":0,\"shards\":0,"
-					      "\"directories\":[],\"times_fd\":-1}" };
+					      ("{\"list\":\"ls\",\"batch\":1,\"workers\":0,\"shard\":0,\"shards\":0,"
+					       "\"directories\":[],\"times_fd\":-1}") };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
