@@ -31,10 +31,10 @@ static int confine(void)
 	return result < 0 ? result : capabilities_drop_all(NULL);
 }
 
-__attribute__((noreturn)) static void be_forwarder(const struct port *port)
+__attribute__((noreturn)) static void be_forwarder(const struct port *port, int ready_fd)
 {
 	struct forward forward = publish_forward(&port->rule, port->listener_fd);
-	const int kept[] = { 0, 1, 2, port->listener_fd };
+	const int kept[] = { 0, 1, 2, port->listener_fd, ready_fd };
 	sigset_t none;
 
 	/* Not of the caller's group: Ctrl-C asks the command to end, and it may have answers to give. */
@@ -43,19 +43,33 @@ __attribute__((noreturn)) static void be_forwarder(const struct port *port)
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	forward_prepare();
-	if (confine() < 0)
+	if (confine() < 0 || write(ready_fd, "r", 1) != 1)
 		_exit(1);
+	(void)close(ready_fd);
 	forward_run(&forward, 1, -1);
 }
 
+/* Returns when it is confined, and so will serve: nothing that it does until then can take long. */
 static int start(struct port *port)
 {
-	pid_t pid = process_clone(0, NULL);
+	int ready[2];
+	int result = fd_pipe(ready, 0);
+	char byte;
+	pid_t pid;
 
+	if (result < 0)
+		return result;
+	pid = process_clone(0, NULL);
 	if (pid == 0)
-		be_forwarder(port);
+		be_forwarder(port, ready[1]);
+	(void)close(ready[1]);
 	port->forwarder = pid > 0 ? pid : 0;
-	return pid < 0 ? (int)pid : 0;
+	if (pid < 0)
+		result = (int)pid;
+	else if (RETRY_EINTR(read(ready[0], &byte, 1)) != 1)
+		result = -ECHILD;
+	(void)close(ready[0]);
+	return result;
 }
 
 static void release(struct port *port)
@@ -102,8 +116,9 @@ int ports_add(struct ports *ports, const struct publish_rule *rule, int listener
 	port.listener_fd = fd_take(&fd);
 	result = start(&port);
 	if (result < 0) {
-		fd_close(&port.listener_fd);
-		return error_set(error, .number = -result, .step = "start the forwarder of port", .object = text);
+		release(&port);
+		return error_set(error, .number = -result, .step = "start the forwarder of port", .object = text,
+				 .cause = result == -ECHILD ? "it ended while it was being confined" : NULL);
 	}
 	ports->items[ports->count++] = port;
 	return 0;
@@ -170,8 +185,9 @@ bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on)
 		 * given up, and so is its socket: a connection that is refused says more than one that waits. */
 		if (!was_killed && ++port->failures >= FAILURES_MAX)
 			fd_close(&port->listener_fd);
-		if (goes_on && port->listener_fd >= 0 && start(port) < 0)
-			fd_close(&port->listener_fd);
+		/* One that was killed meanwhile is a child that ends, as this one did. */
+		if (goes_on && port->listener_fd >= 0)
+			(void)start(port);
 		return true;
 	}
 	return false;
