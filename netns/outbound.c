@@ -91,28 +91,13 @@ __attribute__((noreturn)) static void execute(int world, int ready_fd, int compl
 	char user[64];
 	char network[64];
 	char said[64];
-	char *const arguments[] = { (char *)"pasta",
-				    (char *)"--foreground",
-				    (char *)"--quiet",
-				    (char *)"--config-net",
-				    (char *)"--no-map-gw",
-				    (char *)"-t",
-				    (char *)"none",
-				    (char *)"-u",
-				    (char *)"none",
-				    (char *)"-T",
-				    (char *)"none",
-				    (char *)"-U",
-				    (char *)"none",
-				    (char *)"--dns-forward",
-				    (char *)OUTBOUND_DNS,
-				    (char *)"--pid",
-				    said,
-				    (char *)"--userns",
-				    user,
-				    (char *)"--netns",
-				    network,
-				    NULL };
+	char *const arguments[] = { (char *)"pasta", (char *)"--foreground", (char *)"--quiet", (char *)"--config-net",
+				    (char *)"--no-map-gw", (char *)"-t", (char *)"none", (char *)"-u", (char *)"none",
+				    (char *)"-T", (char *)"none", (char *)"-U", (char *)"none", (char *)"--dns-forward",
+				    (char *)OUTBOUND_DNS, (char *)"--pid", said, (char *)"--userns", user,
+				    (char *)"--netns", network,
+				    /* Root it would leave for nobody, who may not look at root's world. */
+				    geteuid() == 0 ? (char *)"--runas" : NULL, (char *)"0:0", NULL };
 
 	(void)snprintf(user, sizeof(user), "/proc/%d/ns/user", world);
 	(void)snprintf(network, sizeof(network), "/proc/%d/ns/net", world);

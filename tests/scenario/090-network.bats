@@ -223,8 +223,9 @@ is_dead() {
 outside() {
 	[[ -r /dev/net/tun && -w /dev/net/tun ]] || skip "/dev/net/tun may not be used by everybody here"
 	command -v pasta >/dev/null || skip "pasta (package passt) is missing"
-	timeout 60 unshare -n -m ${UNSHARE_USER-$([[ $(id -u) -eq 0 ]] || echo --map-current-user --keep-caps)} \
-		bash "$BATS_TEST_DIRNAME/outside" "$@"
+	local user=()
+	[[ $(id -u) -eq 0 ]] || user=(--map-current-user --keep-caps)
+	timeout 60 unshare -n -m "${user[@]}" bash "$BATS_TEST_DIRNAME/outside" "$@"
 }
 
 @test "--net outbound: out by pasta with names; not to the host's loopback; gone with the world" {

@@ -49,11 +49,16 @@ static void try_descriptors(pid_t pid)
 
 	for (int number = 0; pidfd >= 0 && number < 64; number++) {
 		char name[32];
+		char path[64];
+		char target[64];
 
 		if (syscall(SYS_pidfd_getfd, pidfd, number, 0) >= 0)
 			got(pid, "a descriptor by pidfd_getfd");
 		(void)snprintf(name, sizeof(name), "fd/%d", number);
 		try_file(pid, name, O_RDONLY);
+		(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+		if (readlink(path, target, sizeof(target)) > 0)
+			got(pid, "the name of a descriptor");
 		(void)snprintf(name, sizeof(name), "fdinfo/%d", number);
 		try_file(pid, name, O_RDONLY);
 	}
@@ -80,7 +85,6 @@ static void try_all(pid_t pid)
 		got(pid, "its limits by prlimit64");
 	try_file(pid, "mem", O_RDWR);
 	try_file(pid, "mem", O_RDONLY);
-	try_file(pid, "fd", O_RDONLY | O_DIRECTORY);
 	try_file(pid, "root", O_PATH);
 	try_file(pid, "cwd", O_PATH);
 	try_file(pid, "ns/net", O_RDONLY);
