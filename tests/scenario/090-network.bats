@@ -228,22 +228,6 @@ outside() {
 	timeout 60 unshare -n -m "${user[@]}" bash "$BATS_TEST_DIRNAME/outside" "$@"
 }
 
-@test "--net outbound: out by pasta with names; not to the host's loopback; gone with the world" {
-	cp "$TOOLS/traffic" .
-	run outside "$SBX" run --net outbound -- bash -c '
-		./traffic keep 198.51.100.7 8000 3 100000 >/dev/null && echo way out
-		getent ahostsv4 any.name.test | head -1
-		for place in "127.0.0.1 8001" "198.51.100.1 8001" "198.51.100.7 8001" "169.254.1.1 8001"; do
-			timeout 3 ./traffic keep $place 1 1 2>/dev/null && echo "reached $place"
-		done
-		true'
-	echo "$output"
-	[[ $status -eq 0 ]]
-	assert_has "$output" "way out"
-	assert_has "$output" "198.51.100.7"
-	[[ $output != *reached* && $output != *"pasta is left"* ]]
-}
-
 @test "--net outbound: without pasta exit 125 names the package; --dns needs it" {
 	mkdir empty
 	run env PATH="$PWD/empty" "$SBX" run --net outbound -- true
@@ -287,24 +271,6 @@ open_worker() {
 	read -r line <"$XDG_STATE_HOME/open"
 	port=${line#http://127.0.0.1:}
 	port=${port%% *}
-}
-
-@test "sbx open: a live worker's ports for as long as it runs, those that come later too" {
-	cp "$TOOLS/traffic" .
-	serve api ::1
-	open_worker api
-	assert_has "$line" "leads to its port 5555, of ./traffic"
-	traffic echo 127.0.0.1 "$port" 1 1000
-	"$SBX" exec api ./traffic serve 127.0.0.1 6666 >/dev/null 2>&1 3>&- &
-	servers+=("$!")
-	wait_for grep -q 'port 6666' "$XDG_STATE_HOME/open"
-	traffic echo 127.0.0.1 "$(published api 6666)" 1 1000
-	kill -TERM "$opener"
-	wait "$opener"
-	run_sbx 0 port api
-	assert_same "" "$output"
-	run traffic echo 127.0.0.1 "$port" 1 1
-	assert_has "$output" "Connection refused"
 }
 
 @test "sbx open: a kept worker's command is started again, with its files, and ends with Ctrl-C" {
