@@ -890,6 +890,8 @@ int up_refill(const struct up_options *options, struct pool *pool, struct error 
 		result = take_signals(&up, &before, error);
 	if (result == 0)
 		result = refill(&up, &places, error);
+	/* What those left that are made anew. */
+	(void)collect_dead(&places, COLLECT_REMOVE, NULL, NULL);
 	release(&up);
 	state_paths_release(&places);
 	return result;
@@ -956,5 +958,7 @@ int down_run(const struct state_paths *places, struct pool *pool, uint64_t grace
 		result = remove_listing(places, pool, i, error);
 	remove_queues(places, pool);
 	free(fds);
+	/* Its layers on disk: nobody was left to remove them. What cannot be removed now the next command tries. */
+	(void)collect_dead(places, COLLECT_REMOVE, NULL, NULL);
 	return result < 0 ? result : pool_remove(pool, error);
 }

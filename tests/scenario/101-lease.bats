@@ -94,7 +94,8 @@ load pools
 @test "lease: a service that has died makes the next lease wait for a new worker" {
 	echo 'services: { web: { command: "python3 -m http.server 5555", ready: { port: 5555 } } }' >sbx.yaml
 	up_detached -n 1
-	run "$SBX" lease -- sh -c 'touch old; pkill -KILL -f http.server'
+	# Until PID 1 has reaped it, and so knows.
+	run_sbx 0 lease -- sh -c 'touch old; pkill -KILL -f "http[.]server"; while pgrep -f "http[.]server" >/dev/null; do :; done'
 	run_sbx 0 lease -- python3 -c 'import os, urllib.request
 urllib.request.urlopen("http://localhost:5555/"); assert not os.path.exists("old")'
 }

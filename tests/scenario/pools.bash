@@ -41,5 +41,5 @@ print(next(w['pid'] for w in json.load(sys.stdin) if w['name'].endswith('$1')))"
 assert_nothing_left() {
 	run_sbx 0 ps -q
 	assert_same "" "$output"
-	assert_same "" "$(find "$XDG_STATE_HOME/sbx/runs" "$XDG_STATE_HOME/sbx/run" "$XDG_STATE_HOME/sbx/trash" -mindepth 1 2>/dev/null)"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/runs" "$XDG_STATE_HOME/sbx/run" "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/trash" -mindepth 1 2>/dev/null)"
 }
