@@ -60,7 +60,8 @@ void evidence_keep(struct evidence *evidence, const struct member *member, const
 		   struct evidence_cause *cause);
 
 /** At the run's end: keeps a world as it is, where all are asked for (--keep), or where the runner failed and never
- *  said which test. @has_failed  the runner, without having told of any test */
+ *  said which test. @has_failed  the runner, one that tells of no tests, and not
+ *  since it was told to end */
 void evidence_keep_last(struct evidence *evidence, const struct member *member, const char *log_directory,
 			bool has_failed);
 

@@ -892,7 +892,8 @@ static int check_isolation(const struct run *run, struct error *error)
 /* What is to be kept of the worlds as they are when the runner has ended. */
 static void keep_last(struct run *run)
 {
-	bool has_failed = process_exit_code(run->status) != 0 && run->events.tests_ended == 0;
+	bool is_told_to_end = run->is_interrupted || (run->is_stopping && !run->timed_out);
+	bool has_failed = process_exit_code(run->status) != 0 && !run->events.has_config && !is_told_to_end;
 
 	for (unsigned i = 0; i < run->slot_count; i++) {
 		struct slot *slot = run->slots[i];

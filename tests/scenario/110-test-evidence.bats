@@ -203,7 +203,7 @@ nothing_else() {
 	end_suite 143
 	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	rm -rf test-results
-	start_suite -n 2 --timeout 8
+	start_suite -n 2 --timeout 15
 	end_suite 124
 	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	nothing_else ""
@@ -302,6 +302,16 @@ nothing_else() {
 	shell=$(said '^  sbx shell')
 	assert_same left "$(echo 'cat left' | SHELL=/bin/sh bash -c "$shell")"
 	run_sbx 0 rm --all
+	# Told to end it has not failed.
+	"$SBX" test -n 2 -- sh -c '"$SBX_LEASE" lease -- sh -c "echo begun; sleep 600"' \
+		>"$XDG_STATE_HOME/out" 2>"$XDG_STATE_HOME/err" </dev/null 3>&- &
+	suite=$!
+	runs+=("$suite")
+	wait_for grep -q begun "$XDG_STATE_HOME/out"
+	kill -TERM "$suite"
+	end_suite 143
+	run_sbx 0 ps -aq
+	assert_same "" "$output"
 	sed -i s/60000/10/ tests/wait.slow.js
 	run_sbx 0 test -n 2 --keep -- npx playwright test -c slow.config.js
 	assert_has "$output" "kept: the end of the run"
