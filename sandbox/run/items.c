@@ -177,25 +177,40 @@ static void take_lines(const char *text, size_t size, struct text_list *items)
 	}
 }
 
+/* Where there are arrays, all else is talk: a greeting before them, the reset of a colour behind. @return how many */
+static size_t take_array_lines(const char *text, size_t size, struct text_list *ret_items)
+{
+	size_t arrays = 0;
+
+	while (size > 0) {
+		const char *end = memchr(text, '\n', size);
+		size_t taken = end ? (size_t)(end - text) + 1 : size;
+		owned_json json = { 0 };
+
+		if (text[0] == '[' && json_read(&json, text, taken, NULL) == 0)
+			arrays += json_list(json_root(&json), ret_items) == 0;
+		text += taken;
+		size -= taken;
+	}
+	return arrays;
+}
+
 int items_parse(const char *text, size_t size, struct text_list *ret_items, struct error *error)
 {
 	owned_json json = { 0 };
 	size_t blank = 0;
+	int result = 0;
 
 	while (blank < size && strchr(" \t\r\n", text[blank]) && text[blank] != '\0')
 		blank++;
-	if (blank < size && text[blank] == '[' && json_read(&json, text, size, NULL) == 0) {
-		int result = take_array(json_root(&json), ret_items, error);
-
-		if (result < 0)
-			return result;
-	} else {
+	if (blank < size && text[blank] == '[' && json_read(&json, text, size, NULL) == 0)
+		result = take_array(json_root(&json), ret_items, error);
+	else if (take_array_lines(text, size, ret_items) == 0)
 		take_lines(text, size, ret_items);
-	}
-	if (ret_items->count > ITEMS_MAX)
+	if (result == 0 && ret_items->count > ITEMS_MAX)
 		return error_set(error, .number = E2BIG, .step = "take the list apart",
 				 .cause = "more than a million items");
-	return 0;
+	return result;
 }
 
 static int read_to_end(int fd, struct text_buffer *ret_text)

@@ -163,8 +163,9 @@ static void test_advice_is_golden(void **state)
 				       "  sbx test -n A --items 'dotnet B -list classes/json' -- dotnet B -class {}\n\n"
 				       "for others:\n\n"
 				       "  sbx test -n A --items 'dotnet vstest B --ListFullyQualifiedTests "
-				       "--ListTestsTargetPath:/dev/stdout' -- "
-				       "dotnet vstest B '--TestCaseFilter:FullyQualifiedName={}'\n" },
+				       "--ListTestsTargetPath:/tmp/tests >&2; "
+				       "sed \"s/[.][^.]*$//\" /tmp/tests | sort -u' -- "
+				       "dotnet vstest B '--TestCaseFilter:FullyQualifiedName~{}.'\n" },
 	};
 
 	(void)state;

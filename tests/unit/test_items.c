@@ -44,6 +44,7 @@ static void test_items_are_lines_or_a_json_array(void **state)
 	assert_items("[\"A.B\", \"C\\nD\"]\n", "A.B|C\nD");
 	assert_items(" \n[]\n", "");
 	/* A name in brackets is a name. */
+	assert_items("Welcome!\n[\"A\", \"B\"]\n[\"C\"]\n\x1b[0m", "A|B|C");
 	assert_items("[slow] a\n[fast] b\n", "[slow] a|[fast] b");
 }
 
