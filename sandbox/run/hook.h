@@ -16,6 +16,7 @@
  *	PATH			/run/sbx, and behind it the caller's: `sbx lease` is this very sbx
  *	SBX_RUN_SOCKET		/run/sbx/run: a stream socket where section 3 is spoken
  *	SBX_WORKERS		N, where -n was given; else unset: the runner's own number, worlds are made lazily
+ *	SBX_SHARD		I/N, for the runner's own --shard
  *	SBX_ARGUMENTS		a JSON array: more words for Playwright's command line
  *	SBX_UNIT		`file` for --reset file and --fresh file: each group of tests gets a process, so a lease, of
  *its own

@@ -72,8 +72,8 @@ char *items_plan_pack(const struct items_plan *plan)
 	json_add_text(&packed, "list", plan->list);
 	json_add_number(&packed, "batch", plan->batch);
 	json_add_number(&packed, "workers", plan->workers);
-	json_add_number(&packed, "shard", plan->shard);
-	json_add_number(&packed, "shards", plan->shards);
+	json_add_number(&packed, "shard", plan->shard.index);
+	json_add_number(&packed, "shards", plan->shard.count);
 	json_add_text(&packed, "junit", plan->junit);
 	json_add_list(&packed, "directories", &plan->directories);
 	json_add_number(&packed, "times_fd", plan->times_fd);
@@ -107,10 +107,12 @@ int items_plan_unpack(const char *packed, struct items_plan *ret_plan, struct er
 	if (json_text(json_member(root, "list"), &ret_plan->list) < 0 ||
 	    unpack_number(root, "batch", &ret_plan->batch) < 0 ||
 	    unpack_number(root, "workers", &ret_plan->workers) < 0 ||
-	    unpack_number(root, "shard", &ret_plan->shard) < 0 ||
-	    unpack_number(root, "shards", &ret_plan->shards) < 0 ||
+	    unpack_number(root, "shard", &ret_plan->shard.index) < 0 ||
+	    unpack_number(root, "shards", &ret_plan->shard.count) < 0 ||
 	    json_list(json_member(root, "directories"), &ret_plan->directories) < 0 ||
-	    json_number(json_member(root, "times_fd"), &times_fd) < 0 || ret_plan->batch == 0 || ret_plan->workers == 0)
+	    json_number(json_member(root, "times_fd"), &times_fd) < 0 || ret_plan->batch == 0 ||
+	    ret_plan->shard.index > ret_plan->shard.count ||
+	    (ret_plan->shard.count > 0 && ret_plan->shard.index == 0) || ret_plan->workers == 0)
 		return error_set(error, .number = EBADMSG, .step = "read what is to be done", .object = packed,
 				 .cause = "it is not what sbx test makes of --items");
 	ret_plan->workers = MIN(ret_plan->workers, (unsigned)WORKERS_MAX);
@@ -263,14 +265,14 @@ static int run_list(const char *list, struct text_buffer *ret_text, struct error
 	return error_set(error, .number = ECHILD, .step = "list the items", .object = list, .cause = cause);
 }
 
-/* Every `shards`th. */
+/* Every so many, so that neighbours, which are alike as a rule, are not all in one. */
 static void take_shard(const struct items_plan *plan, struct text_list *items)
 {
 	struct text_list own = { 0 };
 
-	if (plan->shard == 0)
+	if (plan->shard.count == 0)
 		return;
-	for (size_t i = plan->shard - 1; i < items->count; i += plan->shards)
+	for (size_t i = plan->shard.index - 1; i < items->count; i += plan->shard.count)
 		text_list_add(&own, items->items[i]);
 	text_list_release(items);
 	*items = own;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sandbox/run/shard.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/spec.h"
 
@@ -24,8 +25,7 @@ struct items_plan {
 	char *list; /* a command for the shell; prints lines, or a JSON array of texts */
 	unsigned batch;
 	unsigned workers;
-	unsigned shard; /* this part of all items, from 1; 0: all of them */
-	unsigned shards;
+	struct shard shard;	      /* this part of all items; SHARD_NONE */
 	char *junit;		      /* absolute; NULL: none is made */
 	struct text_list directories; /* absolute: where commands leave reports, for `junit` */
 	int times_fd;		      /* how long each item took last time: times.h; -1 */

@@ -85,7 +85,8 @@ static void fill_environment(const struct lease_answer *answer, struct text_list
 {
 	for (char **entry = environ; *entry; entry++) {
 		if (text_starts_with(*entry, LEASE_ENVIRONMENT_SOCKET "=") || text_starts_with(*entry, "SBX_LEASE=") ||
-		    text_starts_with(*entry, "SBX_WORKERS=") || text_starts_with(*entry, "SBX_WORKER="))
+		    text_starts_with(*entry, "SBX_WORKERS=") || text_starts_with(*entry, "SBX_WORKER=") ||
+		    text_starts_with(*entry, "SBX_SHARD="))
 			continue;
 		if (text_starts_with(*entry, "NODE_OPTIONS="))
 			text_list_take(set, without_element(*entry, ' ', HOOK_OPTION));

@@ -181,6 +181,9 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 		json_add_list(&words, NULL, run->options->arguments);
 		text_list_take(set, text_format("SBX_ARGUMENTS=%s", words.bytes));
 	}
+	if (run->options->shard.count > 0)
+		text_list_take(set, text_format("SBX_SHARD=%u/%u", run->options->shard.index,
+						run->options->shard.count));
 	if (run->options->workers > 0)
 		text_list_take(set, text_format("SBX_WORKERS=%u", run->options->workers));
 	/* Its server would block the end, on a port of R that no browser reaches. */
@@ -879,6 +882,11 @@ static int check_isolation(const struct run *run, struct error *error)
 	if (run->events.refusal)
 		return error_set(error, .number = ENOTSUP, .step = "spread the tests over worlds",
 				 .cause = run->events.refusal, .remedy = run->events.refusal_remedy);
+	if (run->options->shard.count > 0 && process_exit_code(run->status) == 0 &&
+	    !shard_is_taken(&run->options->shard, &run->events.arguments))
+		return error_set(error, .number = ENOTSUP, .step = "run a shard of the tests",
+				 .cause = "no runner took --shard, so each machine would have run all of them",
+				 .remedy = "sbx test --shard is for Playwright, Jest, Vitest and --items");
 	if (run->options->workers == 1 || run->events.is_alone || used > 0 || run->events.hosted_begun > 0 ||
 	    process_exit_code(run->status) != 0)
 		return 0;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "sandbox/pool/project.h"
 #include "sandbox/run/events.h"
+#include "sandbox/run/shard.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/spec.h"
 
@@ -18,6 +19,7 @@ struct run_options {
 				  * worlds are kept */
 	const struct project *project; /* borrowed: its artifacts */
 	unsigned workers;	       /* -n; 0: the runner's own number */
+	struct shard shard;	       /* for the runner's own --shard; SHARD_NONE */
 	launch_say *say;
 	/* For one who runs a suite to find something out (why.h). */
 	const struct text_list *arguments; /* more words for the runner's command line, through the hook; NULL: none */

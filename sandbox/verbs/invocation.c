@@ -27,6 +27,7 @@ void invocation_release(struct invocation *invocation)
 	text_free(&invocation->refill);
 	text_free(&invocation->why);
 	text_free(&invocation->items);
+	text_free(&invocation->shard);
 	text_free(&invocation->junit);
 	text_list_release(&invocation->artifacts);
 	text_list_release(&invocation->filters);

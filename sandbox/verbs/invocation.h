@@ -60,6 +60,7 @@ struct invocation {
 	char *why;			   /* test: the title of a test that is asked about */
 	char *items;			   /* test: the command that lists them; NULL: the command is a runner */
 	uint64_t batch;			   /* test */
+	char *shard;			   /* test: I/N or auto; NULL: all tests */
 	char *junit;			   /* test */
 	struct text_list artifacts;	   /* test */
 	struct text_list filters;	   /* KEY=VALUE */

@@ -85,17 +85,30 @@ static int prepare_items(struct invocation *invocation, const char *here, const 
 	return items_prepare(&invocation->spec, tree, plan, error);
 }
 
+static int choose_shard(const struct invocation *invocation, struct shard *ret_shard, struct error *error)
+{
+	if (!invocation->shard)
+		return 0;
+	return text_equal(invocation->shard, "auto") ? shard_find(environ, ret_shard, error)
+						     : shard_parse(invocation->shard, ret_shard, error);
+}
+
 static int run(struct invocation *invocation, struct project *project, int *ret_exit_code, struct error *error)
 {
 	struct run_options options = { .spec = &invocation->spec, .project = project, .say = say_line };
 	owned_text here = getcwd(NULL, 0);
 	struct items_plan plan;
-	int result = 0;
+	struct shard shard = SHARD_NONE;
+	int result = choose_shard(invocation, &shard, error);
 
+	if (result < 0)
+		return result;
 	if (!here)
 		return error_set(error, .number = errno, .step = "find the current directory");
 	items_plan_init(&plan);
 	add_artifacts(invocation, here, project);
+	/* A list of items is cut by its own runner, whatever LIST calls. */
+	*(invocation->items ? &plan.shard : &options.shard) = shard;
 	if (invocation->items)
 		result = prepare_items(invocation, here, project, &plan, error);
 	options.workers = (unsigned)invocation->workers;

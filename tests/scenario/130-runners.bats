@@ -201,3 +201,37 @@ worlds() {
 	assert_same 130 "$got"
 	assert_has "$(<out)" "0 ok, 2 not ok, 4 not run"
 }
+
+# ---- --shard ----
+
+# shard_titles: the items that ran, sorted.
+shard_titles() {
+	sed -n 's/^ok [0-9]* - \([^ ]*\) .*/\1/p' <<<"$output" | sort | xargs
+}
+
+@test "shard: parts of a list are the whole, by the line or by what runs the job" {
+	run_sbx 0 test -n 2 --shard 1/2 --items "$(list 5)" -- true {}
+	assert_same "item-1 item-3 item-5" "$(shard_titles)"
+	CI_NODE_INDEX=2 CI_NODE_TOTAL=2 run_sbx 0 test -n 2 --shard auto --items "$(list 5)" -- true {}
+	assert_same "item-2 item-4" "$(shard_titles)"
+	# More machines than items: nothing to do is no failure.
+	run_sbx 0 test -n 2 --shard 4/9 --items "$(list 2)" -- true {}
+	assert_same "" "$(shard_titles)"
+}
+
+@test "shard: Jest and Vitest get their own option" {
+	export NO_COLOR=1
+	run_sbx 0 test -n 2 --shard 1/2 -- npx jest jest
+	assert_has "$output" "Tests:       2 passed, 2 total"
+	run_sbx 0 test -n 2 --shard 2/2 -- npx vitest run --pool=forks --dir vitest
+	assert_has "$output" "Tests  2 passed (2)"
+}
+
+@test "shard: refused where nothing tells one, where the command has its own, where no runner takes it" {
+	run_sbx 125 test --shard auto -- npx jest jest
+	assert_has "$output" "nothing here tells one: no SBX_SHARD, GitLab,"
+	run_sbx 125 test -n 2 --shard 1/2 -- npx jest jest --shard=1/3
+	assert_has "$output" "the command has a --shard of its own"
+	run_sbx 125 test -n 2 --shard 1/2 -- sbx lease -- true
+	assert_has "$output" "no runner took --shard, so each machine would have run all of them"
+}

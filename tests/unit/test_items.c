@@ -112,8 +112,8 @@ static void test_plan_arrives_as_it_was(void **state)
 	plan.list = text_duplicate("ls \"t\"/*.t\n\xff");
 	plan.batch = 7;
 	plan.workers = 3;
-	plan.shard = 2;
-	plan.shards = 5;
+	plan.shard.index = 2;
+	plan.shard.count = 5;
 	plan.times_fd = 9;
 	text_list_add(&plan.directories, "/a b");
 	packed = items_plan_pack(&plan);
@@ -121,8 +121,8 @@ static void test_plan_arrives_as_it_was(void **state)
 	assert_string_equal(read.list, plan.list);
 	assert_int_equal(read.batch, 7);
 	assert_int_equal(read.workers, 3);
-	assert_int_equal(read.shard, 2);
-	assert_int_equal(read.shards, 5);
+	assert_int_equal(read.shard.index, 2);
+	assert_int_equal(read.shard.count, 5);
 	assert_int_equal(read.times_fd, 9);
 	assert_null(read.junit);
 	assert_list(&read.directories, "/a b");

@@ -40,6 +40,7 @@ function install() {
 	if (!runner)
 		return;
 	runner.prepare(runner);
+	addShard(runner);
 	send({ type: 'hello', version: 1, runner: runner.name, runnerVersion: runner.version, pid: process.pid,
 	       argv: process.argv, workersAsked: runner.workersAsked ?? null, added: runner.added, alone: isAlone(runner) });
 	if (runner.name === 'playwright')
@@ -119,6 +120,17 @@ function isAlone(runner) {
 function addArgument(runner, position, text) {
 	process.argv.splice(position, 0, text);
 	runner.added.push(text);
+}
+
+/* A part of all tests, in each runner's own words, which are the same in all three. */
+function addShard(runner) {
+	const shard = process.env.SBX_SHARD;
+
+	if (!shard)
+		return;
+	if (hasOption(runner.arguments, '--shard'))
+		refuse(`the command has a --shard of its own, beside sbx test --shard (${shard})`, 'leave one of the two out');
+	addArgument(runner, { playwright: 3, jest: 2, vitest: 2 + runner.arguments.length }[runner.name], `--shard=${shard}`);
 }
 
 function preparePlaywright(runner) {
@@ -265,7 +277,7 @@ function worldEnvironment(environment) {
 	const result = { ...(environment ?? process.env) };
 	const ours = `--require=${__filename}`;
 
-	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_ARGUMENTS'])
+	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_ARGUMENTS', 'SBX_SHARD'])
 		delete result[name];
 	if (result.PW_TEST_REPORTER === process.env.PW_TEST_REPORTER && 'PW_TEST_REPORTER' in result) {
 		delete result.PW_TEST_REPORTER;
