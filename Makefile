@@ -100,6 +100,7 @@ make sanitize         unit tests and a few scenarios under AddressSanitizer, UBS
 make fuzz-replay      the fuzzers' corpora under the sanitizers
 make fuzz FUZZ=json SECONDS=60   look for more with libFuzzer
 make reproducible     build in two directories, compare every byte
+make test-playwright  a small suite under sbx test with several versions of Playwright
 make test-kernels     the core scenarios in boots of Debian's packaged kernels, under qemu
 make bench            sbx beside the kernel's floor and its peers
 make install          program, manual page, completions

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2154 # set by the helpers
 # The small suite of tests/runners/playwright under sbx test, as it stands, with the Playwright in $RUNNERS/node_modules:
-# scripts/test-playwright runs this for each version.
-load ../scenario/workers
+# scripts/test-playwright runs this for each version, beside the helpers of the scenarios.
+load workers
 
 setup() {
 	tree=$(mktemp -d "$BATS_TMPDIR/tree.XXXXXX")
@@ -13,7 +13,7 @@ setup() {
 	export runs=()
 	cd "$tree" || return 1
 	mkdir records
-	cp -r "$BATS_TEST_DIRNAME/playwright/." .
+	cp -r "$BATS_TEST_DIRNAME/../runners/playwright/." .
 	ln -s "$RUNNERS/node_modules" node_modules
 }
 
@@ -38,7 +38,6 @@ records() {
 	assert_has "$output" "using 4 workers"
 	assert_has "$output" "10 passed"
 	assert_has "$output" "3 flaky"
-	assert_has "$output" "localhost:4444 of the host is in use and was *not* reused"
 	# Each test in the world of its parallel index, all four used; setup and teardown in the runner's.
 	assert_same "" "$(records '.project == "main" and .SBX_WORKER != .TEST_PARALLEL_INDEX')"
 	assert_same 4 "$(records '.project == "main" and (.title | startswith("together"))' | jq -r .SBX_WORKER | sort -u | wc -l)"
