@@ -182,8 +182,8 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 		text_list_take(set, text_format("SBX_ARGUMENTS=%s", words.bytes));
 	}
 	if (run->options->shard.count > 0)
-		text_list_take(set, text_format("SBX_SHARD=%u/%u", run->options->shard.index,
-						run->options->shard.count));
+		text_list_take(set,
+			       text_format("SBX_SHARD=%u/%u", run->options->shard.index, run->options->shard.count));
 	if (run->options->workers > 0)
 		text_list_take(set, text_format("SBX_WORKERS=%u", run->options->workers));
 	/* Its server would block the end, on a port of R that no browser reaches. */

@@ -30,10 +30,11 @@ static void assert_found(unsigned index, unsigned count, const char *environment
 {
 	owned_list list = { 0 };
 	owned_text copy = text_duplicate(environment);
+	char *rest = NULL;
 	struct shard shard = SHARD_NONE;
 	struct error error = { 0 };
 
-	for (char *entry = strtok(copy, " "); entry; entry = strtok(NULL, " "))
+	for (char *entry = strtok_r(copy, " ", &rest); entry; entry = strtok_r(NULL, " ", &rest))
 		text_list_add(&list, entry);
 	assert_int_equal(shard_find(list.items, &shard, &error), 0);
 	assert_int_equal(shard.index, index);
@@ -44,10 +45,11 @@ static void assert_not_found(const char *environment, int number, const char *ob
 {
 	owned_list list = { 0 };
 	owned_text copy = text_duplicate(environment);
+	char *rest = NULL;
 	struct shard shard = SHARD_NONE;
 	struct error error = { 0 };
 
-	for (char *entry = strtok(copy, " "); entry; entry = strtok(NULL, " "))
+	for (char *entry = strtok_r(copy, " ", &rest); entry; entry = strtok_r(NULL, " ", &rest))
 		text_list_add(&list, entry);
 	assert_int_equal(shard_find(list.items, &shard, &error), -number);
 	assert_string_equal(error.object, object);
