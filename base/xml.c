@@ -232,6 +232,20 @@ static bool is_character(uint32_t code)
 		code != 0xffff);
 }
 
+bool xml_is_text(const char *text, size_t size)
+{
+	while (size > 0) {
+		uint32_t code = 0;
+		size_t length = utf8_decode(text, size, &code);
+
+		if (length == 0 || !is_character(code))
+			return false;
+		text += length;
+		size -= length;
+	}
+	return true;
+}
+
 /* "#38" or "#x26". @return 0: it is none */
 static uint32_t number_of(const char *name, size_t length)
 {

@@ -12,7 +12,6 @@
 
 #include "base/fd.h"
 #include "base/path.h"
-#include "base/utf8.h"
 #include "base/xml.h"
 
 /* ---- JUnit: as it is ---- */
@@ -32,13 +31,16 @@ static int add_suites(struct xml *xml, struct xml_token token, unsigned suites_d
 		      struct junit_sum *sum)
 {
 	size_t start = 0;
+	bool is_inside = false;
 	int result = 1;
 
 	for (; result > 0; result = xml_next(xml, &token)) {
-		count_token(&token, sum);
+		if (is_inside)
+			count_token(&token, sum);
 		if (token.depth != suites_depth || !xml_is(&token, "testsuite"))
 			continue;
-		if (token.kind == XML_OPEN) {
+		is_inside = token.kind == XML_OPEN;
+		if (is_inside) {
 			start = token.start;
 			continue;
 		}
@@ -256,18 +258,6 @@ static int add_trx(const char *text, size_t size, const char *name, struct text_
 
 /* ---- one report ---- */
 
-static bool is_utf8(const char *text, size_t size)
-{
-	uint32_t code;
-
-	for (size_t length; size > 0; text += length, size -= length) {
-		length = utf8_decode(text, size, &code);
-		if (length == 0)
-			return false;
-	}
-	return true;
-}
-
 static int add_junit(struct xml *xml, const struct xml_token *root, struct text_buffer *out, struct junit_sum *sum)
 {
 	owned_buffer suites = { 0 };
@@ -294,7 +284,7 @@ int junit_add_report(const char *text, size_t size, struct text_buffer *out, str
 	if (!xml_is(&root, "testsuites") && !xml_is(&root, "testsuite") && !xml_is(&root, "TestRun"))
 		return 0;
 	/* It goes on in a file that says it is. */
-	if (!is_utf8(text, size))
+	if (!xml_is_text(text, size))
 		return -EBADMSG;
 	if (xml_is(&root, "TestRun")) {
 		owned_text name = xml_attribute(&xml, &root, "name");
@@ -349,7 +339,7 @@ static void say_unread(const struct junit_options *options, const char *path, in
 
 	text_escape(shown, sizeof(shown), path);
 	line = text_format("report not merged: %s: %s", shown,
-			   number == EBADMSG ? "it is not whole, or not UTF-8" : strerror(number));
+			   number == EBADMSG ? "it is not whole, or holds what XML cannot" : strerror(number));
 	options->say(line);
 }
 

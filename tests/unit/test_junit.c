@@ -120,19 +120,20 @@ static void assert_report(const char *text, int wanted, const char *report, stru
 static void test_junit_goes_in_suite_by_suite(void **state)
 {
 	(void)state;
-	assert_report(
-		"<?xml version='1.0'?><testsuites name='x'><properties/><testsuite name='a'><testcase/></testsuite>"
-		"<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite></testsuites>",
-		1,
-		"<testsuite name='a'><testcase/></testsuite>\n"
-		"<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite>\n",
-		(struct junit_sum){ .tests = 2, .failures = 1 });
+	assert_report("<?xml version='1.0'?><testsuites name='x'><properties/><testcase/><testsuite "
+		      "name='a'><testcase/></testsuite>"
+		      "<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite></testsuites>",
+		      1,
+		      "<testsuite name='a'><testcase/></testsuite>\n"
+		      "<testsuite><testsuite><testcase><failure/></testcase></testsuite></testsuite>\n",
+		      (struct junit_sum){ .tests = 2, .failures = 1 });
 	assert_report("<testsuite><testcase><skipped/></testcase><testcase><error/></testcase></testsuite>", 1,
 		      "<testsuite><testcase><skipped/></testcase><testcase><error/></testcase></testsuite>\n",
 		      (struct junit_sum){ .tests = 2, .skipped = 1, .errors = 1 });
 	assert_report("<project><testsuite/></project>", 0, "", (struct junit_sum){ 0 });
 	assert_report("<testsuite><testcase></testsuite>", -EBADMSG, "", (struct junit_sum){ 0 });
 	assert_report("<testsuite name='\xff'/>", -EBADMSG, "", (struct junit_sum){ 0 });
+	assert_report("<testsuite name='\x1b[0m'/>", -EBADMSG, "", (struct junit_sum){ 0 });
 }
 
 static void test_trx_is_translated(void **state)
