@@ -83,6 +83,7 @@ struct slot {
 	unsigned index;
 	unsigned generation; /* of the freeze it stems from */
 	struct peer *holder;
+	bool is_promised; /* to one who waits; for the time of advance() */
 	unsigned leases;
 	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
 	bool was_used;		   /* its present world: has been leased */
@@ -507,16 +508,23 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	slot->leases++;
 }
 
+/* One that no other is to have, a ready one first: so that as many worlds start at once as there are who wait. */
 static struct slot *choose_slot(struct run *run, const struct peer *peer)
 {
 	unsigned count = run->options->workers ? MIN(run->options->workers, (unsigned)SLOTS_MAX) : SLOTS_MAX;
 
 	if (peer->request.slot >= 0)
 		return get_slot(run, (unsigned)peer->request.slot % count);
+	for (unsigned i = 0; i < MIN(count, run->slot_count); i++) {
+		struct slot *slot = get_slot(run, i);
+
+		if (!slot->holder && !slot->is_promised && slot->member.state == MEMBER_READY)
+			return slot;
+	}
 	for (unsigned i = 0; i < count; i++) {
 		struct slot *slot = get_slot(run, i);
 
-		if (!slot->holder)
+		if (!slot->holder && !slot->is_promised)
 			return slot;
 	}
 	return NULL;
@@ -525,6 +533,9 @@ static struct slot *choose_slot(struct run *run, const struct peer *peer)
 /* Grants what can be granted, the longest waiting first, and does what the others wait for. */
 static void advance(struct run *run)
 {
+	for (unsigned i = 0; i < run->slot_count; i++)
+		if (run->slots[i])
+			run->slots[i]->is_promised = false;
 	for (size_t i = 0; i < run->peer_count && !run->has_failed; i++) {
 		struct peer *peer = run->peers[i];
 		struct slot *slot;
@@ -535,6 +546,7 @@ static void advance(struct run *run)
 		slot = choose_slot(run, peer);
 		if (!slot)
 			continue;
+		slot->is_promised = true;
 		result = prepare_world(run, slot, peer->request.after, run->error);
 		if (result > 0)
 			grant_lease(run, peer, slot);

@@ -20,10 +20,6 @@ list() {
 	echo "seq -f item-%g $1"
 }
 
-# worlds: how many were used, as the last line of the items says.
-worlds() {
-	sed -n 's/.* in \([0-9]*\) worlds\?, .*/\1/p' <<<"$output"
-}
 
 @test "runners: the same without sbx is red, two at once on one port and one file" {
 	run sh -c 'ls t/*.t | xargs -P 6 -n 1 prove'
@@ -87,10 +83,10 @@ worlds() {
 
 @test "items: prove, ctest by their own lists" {
 	run_sbx 0 test -n 4 --items 'ls t/*.t' -- prove {}
-	assert_has "$output" "6 ok, 0 not ok in 4 worlds"
+	assert_has "$output" "6 ok, 0 not ok"
 	run_sbx 0 test -n 4 --items 'cmake -S . -B build >&2; ctest --test-dir build -N | sed -n "s/^ *Test *#[0-9]*: //p"' -- \
 		ctest --test-dir build -R '^{}$'
-	assert_has "$output" "8 ok, 0 not ok in 4 worlds"
+	assert_has "$output" "8 ok, 0 not ok"
 	assert_has "$output" "- shop.eight (w"
 }
 
@@ -98,7 +94,7 @@ worlds() {
 	ln -s "$RUNNERS/xunit" app
 	run_sbx 0 test -n 4 --artifacts results/ --junit all.xml --items 'dotnet app/Fixed.dll -list classes/json' -- \
 		dotnet app/Fixed.dll -class {} -trx 'results/{#}.trx'
-	assert_has "$output" "4 ok, 0 not ok in 4 worlds"
+	assert_has "$output" "4 ok, 0 not ok"
 	assert_same "1.trx 2.trx 3.trx 4.trx" "$(cd results && echo *)"
 	assert_has "$(<all.xml)" '<testsuites tests="8" failures="0" errors="0" skipped="0">'
 	assert_has "$(<all.xml)" 'classname="Fixed.Tests.TwoTests"'
@@ -109,7 +105,7 @@ worlds() {
 	run_sbx 0 test -n 2 --artifacts results/ --junit all.xml --items 'dotnet vstest app/Fixed.dll --ListFullyQualifiedTests \
 		--ListTestsTargetPath:/tmp/tests >&2; sed "s/[.][^.]*$//" /tmp/tests | sort -u | head -n 2' -- \
 		dotnet vstest app/Fixed.dll '--TestCaseFilter:FullyQualifiedName~{}.' '--logger:trx;LogFileName={#}.trx' --ResultsDirectory:results
-	assert_has "$output" "2 ok, 0 not ok in 2 worlds"
+	assert_has "$output" "2 ok, 0 not ok"
 	assert_has "$(<all.xml)" '<testsuites tests="4" failures="0" errors="0" skipped="0">'
 	assert_has "$(<all.xml)" 'HasPortAndFile(note: &quot;a (b) &amp; c&quot;)'
 }
@@ -121,16 +117,29 @@ worlds() {
 		/^end/ && $2 != name || /^(ok|not ok)/ && !index($0, "- " name " (w") { print "mixed: " $0 }' <<<"$output")"
 	grep -qE '^not ok 5 - item-5 \(w[0-3], 0\.[0-9]{2} s, status 3\)$' <<<"$output"
 	assert_same 7 "$(grep -cE '^ok [0-9]+ - item-[0-9] \(w[0-3], [0-9]+\.[0-9]{2} s\)$' <<<"$output")"
-	assert_has "$output" "7 ok, 1 not ok in 4 worlds"
+	assert_has "$output" "7 ok, 1 not ok"
 }
 
 @test "items: the list's work is in each world, a world's own is not in another, and nothing is on the host" {
-	run_sbx 0 test -n 2 --items "echo built >by-list; $(list 2)" -- \
-		sh -c 'cat by-list; mkdir alone && echo $SBX_WORKER of $SBX_WORKERS >alone/file; cat alone/file' sh {}
+	mkdir met
+	run_sbx 0 test -n 2 -v "$PWD/met:/mnt:rw" --items "echo built >by-list; $(list 2)" -- sh -c 'cat by-list; mkdir alone
+		echo $SBX_WORKER of $SBX_WORKERS >alone/file; touch /mnt/$1; until [ -e /mnt/item-1 -a -e /mnt/item-2 ]; do sleep 0.02; done
+		cat alone/file' sh {}
+	assert_has "$output" "2 ok, 0 not ok in 2 worlds"
 	assert_same 2 "$(grep -c '^built$' <<<"$output")"
 	assert_has "$output" "0 of 2"
 	assert_has "$output" "1 of 2"
 	[[ ! -e by-list && ! -e alone ]]
+}
+
+@test "items: worlds start at once, with the services of sbx.yaml" {
+	# Each world's server waits until those of all three have begun; the runner's own does not.
+	mkdir met
+	printf '%s\n' 'services:' '  web:' '    command: |' '      [ -z "$SBX_WORKER" ] || touch /mnt/$SBX_WORKER' \
+		'      until [ -z "$SBX_WORKER" ] || [ $(ls /mnt | wc -l) -eq 3 ]; do sleep 0.02; done' \
+		'      exec python3 -m http.server 4444 --bind 127.0.0.1' '    ready: {port: 4444, timeout: 30}' >sbx.yaml
+	run_sbx 0 test -n 3 -v "$PWD/met:/mnt:rw" --items "$(list 3)" -- curl -sf 'http://localhost:4444/sbx.yaml?{}'
+	assert_has "$output" "3 ok, 0 not ok"
 }
 
 @test "items: a batch is one command, and {#} its number" {
