@@ -41,9 +41,11 @@ pid_t process_fork(void)
 	return pid < 0 ? -errno : pid;
 }
 
-pid_t process_spawn(int (*child)(void *), void *argument)
+enum { STACK_SIZE = 128 << 10 };
+
+/* A child that runs on a stack of its own in this memory. */
+static pid_t clone_on_stack(int (*child)(void *), void *argument, int flags, void **ret_stack)
 {
-	enum { STACK_SIZE = 128 << 10 };
 	char *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	sigset_t all;
 	sigset_t before;
@@ -55,11 +57,64 @@ pid_t process_spawn(int (*child)(void *), void *argument)
 	/* A handler of the caller's must not run in the child, on memory that both share. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	pid = clone(child, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, argument);
+	pid = clone(child, stack + STACK_SIZE, CLONE_VM | flags | SIGCHLD, argument);
 	number = errno;
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	(void)munmap(stack, STACK_SIZE);
+	*ret_stack = stack;
 	return pid < 0 ? -number : pid;
+}
+
+pid_t process_spawn(int (*child)(void *), void *argument)
+{
+	void *stack = NULL;
+	pid_t pid = clone_on_stack(child, argument, CLONE_VFORK, &stack);
+
+	if (stack)
+		(void)munmap(stack, STACK_SIZE);
+	return pid;
+}
+
+/* AddressSanitizer keeps notes of the stack for each thread, which two processes that share one's memory would spoil:
+ * there the child runs first. */
+#if defined(__SANITIZE_ADDRESS__)
+#define STACK_HAS_NOTES 1
+#elif defined(__has_feature)
+#define STACK_HAS_NOTES __has_feature(address_sanitizer)
+#else
+#define STACK_HAS_NOTES 0
+#endif
+#if STACK_HAS_NOTES
+enum { BESIDE_FLAGS = CLONE_FILES | CLONE_VFORK };
+#else
+enum { BESIDE_FLAGS = CLONE_FILES };
+#endif
+
+int process_start_beside(int (*child)(void *), void *argument, struct process_beside *ret_beside)
+{
+	void *stack = NULL;
+	pid_t pid = clone_on_stack(child, argument, BESIDE_FLAGS, &stack);
+
+	if (pid < 0) {
+		if (stack)
+			(void)munmap(stack, STACK_SIZE);
+		return pid;
+	}
+	*ret_beside = (struct process_beside){ .pid = pid, .stack = stack };
+	return 0;
+}
+
+int process_end_beside(struct process_beside *beside, int *ret_status)
+{
+	int result;
+
+	if (beside->pid == 0)
+		return 0;
+	result = process_wait(beside->pid, ret_status);
+	/* While it runs it needs the stack. */
+	if (result == 0)
+		(void)munmap(beside->stack, STACK_SIZE);
+	*beside = (struct process_beside){ 0 };
+	return result;
 }
 
 int process_wait(pid_t pid, int *ret_status)

@@ -23,6 +23,22 @@ pid_t process_fork(void);
  *  @return the pid or -errno */
 pid_t process_spawn(int (*child)(void *), void *argument);
 
+/* A child beside its caller. */
+struct process_beside {
+	pid_t pid; /* 0: none */
+	void *stack;
+};
+
+/** Runs `child(argument)` in this very memory and with these very descriptors, as a thread would, while the caller goes
+ *  on; unlike a thread it may have namespaces of its own. The child must only make system calls and write what the
+ *  caller does not touch before process_end_beside(); its return value becomes its exit status, not 0 for an error.
+ *  `errno` is the caller's, too. All signals are blocked in the child.
+ *  @return 0 or -errno */
+int process_start_beside(int (*child)(void *), void *argument, struct process_beside *ret_beside);
+
+/** Waits for its end. Takes none and a second call: 0, and `ret_status` stays. @return 0 or -errno */
+int process_end_beside(struct process_beside *beside, int *ret_status);
+
 /** waitpid(2) over signals. @return 0 or -errno */
 int process_wait(pid_t pid, int *ret_status);
 

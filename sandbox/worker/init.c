@@ -109,10 +109,20 @@ static int stage_leave_keyring(struct world *world, struct error *error)
 	return 0;
 }
 
-static int stage_bring_up_loopback(struct world *world, struct error *error)
+/* Long before it is needed: it takes as long as most of the stages between. */
+static int stage_start_network(struct world *world, struct error *error)
 {
-	int result = world->plan->spec->network == NETWORK_HOST ? 1 : loopback_bring_up(error);
+	return world->plan->spec->network == NETWORK_HOST ? 0 : netns_maker_start(&world->network, error);
+}
 
+static int stage_enter_network(struct world *world, struct error *error)
+{
+	int result;
+
+	if (world->plan->spec->network == NETWORK_HOST)
+		return 0;
+	result = netns_maker_enter(&world->network, error);
+	/* By the fresh /proc, since the host's is read-only by now. */
 	return result == 0 ? loopback_allow_low_ports(error) : result;
 }
 
@@ -175,11 +185,9 @@ static const struct stage {
 } stages[] = {
 	{ "hold the lifeline", stage_hold_lifeline },
 	{ "write the id maps", stage_write_maps },
+	{ "start on the network", stage_start_network },
 	{ "forbid nested user namespaces", stage_forbid_namespaces },
 	{ "leave the caller's keyring", stage_leave_keyring },
-	{ "bring up loopback", stage_bring_up_loopback },
-	{ "add the stub link", stage_add_stub_link },
-	{ "open the ways out", stage_open_ways },
 	{ "take the volumes", rootfs_take_volumes },
 	{ "take the display", stage_take_display },
 	{ "open the layers", rootfs_open_layers },
@@ -188,10 +196,14 @@ static const struct stage {
 	{ "fill the layers", rootfs_fill_layers },
 	{ "mount the devices", rootfs_mount_devices },
 	{ "mount a fresh /proc", rootfs_mount_proc },
-	{ "mount a fresh /sys", rootfs_mount_sys },
 	{ "mount the private directories", rootfs_mount_private },
 	{ "mount the layers", rootfs_mount_layers },
 	{ "write the files of /etc", rootfs_write_etc },
+	{ "enter the network", stage_enter_network },
+	{ "add the stub link", stage_add_stub_link },
+	{ "open the ways out", stage_open_ways },
+	{ "protect /proc", rootfs_protect_proc },
+	{ "mount a fresh /sys", rootfs_mount_sys },
 	{ "attach the volumes", rootfs_attach_volumes },
 	{ "show the display", stage_show_display },
 	{ "attach the grafts", annex_attach_grafts },
@@ -238,6 +250,8 @@ static void take_stage(struct world *world, const struct stage *stage)
 	int64_t start_ns = world->plan->spec->verbose ? now_ns() : 0;
 
 	if (stage->run(world, &reply.error) < 0) {
+		/* What went wrong with the network went wrong before, or of the same cause, and is told in its place. */
+		(void)netns_maker_wait(&world->network, &reply.error);
 		reply.kind = REPLY_FAILED;
 		tell(world, &reply);
 		_exit(EXIT_SBX_FAILED);
@@ -252,7 +266,7 @@ static void take_stage(struct world *world, const struct stage *stage)
 
 void init_run(const struct worker_plan *plan)
 {
-	struct world world = { .plan = plan, .scratch_fd = -1, .annex_socket_fd = -1 };
+	struct world world = { .plan = plan, .network = NETNS_MAKER_NONE, .scratch_fd = -1, .annex_socket_fd = -1 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
 		take_stage(&world, &stages[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How it works: sbx looks everything up, on the host (plan.c: nothing of the world can change it then), lists the
- * worker (listing.c), clones PID 1 with all namespaces at once, and asks it for the command. PID 1 builds the world
+ * worker (listing.c), clones PID 1 with its namespaces, and asks it for the command. PID 1 builds the world
  * (init.c) and then answers (server.c). They share one socket; what ends first ends the other. sbx returns when the
  * kernel has reaped PID 1, and so everything in its PID namespace. */
 #include "sandbox/worker/launch.h"
@@ -28,12 +28,8 @@
 
 /* ---- one world ---- */
 
-static uint64_t namespace_flags(const struct spec *spec)
-{
-	uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
-
-	return spec->network == NETWORK_HOST ? flags : flags | CLONE_NEWNET;
-}
+/* The network namespace is missing: PID 1 has it made while it mounts (netns/maker.h). */
+enum { NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP };
 
 int launch_begin(struct worker_plan *plan, struct launched *ret_launched, struct error *error)
 {
@@ -45,7 +41,7 @@ int launch_begin(struct worker_plan *plan, struct launched *ret_launched, struct
 		launch_end(&launched);
 		return result;
 	}
-	launched.pid = process_clone(namespace_flags(plan->spec), &launched.pidfd);
+	launched.pid = process_clone(NAMESPACES, &launched.pidfd);
 	if (launched.pid == 0)
 		init_run(plan);
 	if (launched.pid < 0) {

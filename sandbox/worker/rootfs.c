@@ -684,8 +684,18 @@ int rootfs_mount_devices(struct world *world, struct error *error)
 	return 0;
 }
 
-static int protect_proc(struct error *error)
+int rootfs_mount_proc(struct world *world, struct error *error)
 {
+	(void)world;
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
+		return error_set(error, .number = errno, .step = "mount a fresh /proc", .object = "/proc");
+	return 0;
+}
+
+int rootfs_protect_proc(struct world *world, struct error *error)
+{
+	if (world->plan->identity.uid != 0)
+		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(proc_read_only); i++) {
 		char path[64];
 		int result;
@@ -710,13 +720,6 @@ static int protect_proc(struct error *error)
 			return error_set(error, .number = errno, .step = "hide the kernel's secrets", .object = path);
 	}
 	return 0;
-}
-
-int rootfs_mount_proc(struct world *world, struct error *error)
-{
-	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL) < 0)
-		return error_set(error, .number = errno, .step = "mount a fresh /proc", .object = "/proc");
-	return world->plan->identity.uid == 0 ? protect_proc(error) : 0;
 }
 
 int rootfs_mount_sys(struct world *world, struct error *error)

@@ -22,6 +22,7 @@ int rootfs_mount_scratch(struct world *world, struct error *error);
 int rootfs_fill_layers(struct world *world, struct error *error);
 int rootfs_mount_devices(struct world *world, struct error *error);
 int rootfs_mount_proc(struct world *world, struct error *error);
+int rootfs_protect_proc(struct world *world, struct error *error); /* its settings must be written before */
 int rootfs_mount_sys(struct world *world, struct error *error);
 int rootfs_mount_private(struct world *world, struct error *error);
 int rootfs_mount_layers(struct world *world, struct error *error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One world: what the host side prepares (the plan), and what PID 1 holds once it stands.
  *
- * Who exists: sbx (the owner, on the host) clones PID 1 with all namespaces; PID 1 is the same program image, never
+ * Who exists: sbx (the owner, on the host) clones PID 1 with its namespaces; PID 1 is the same program image, never
  * execs, and starts every process of the world through spawn.c. The plan is filled before clone, where memory may be
  * taken and files looked up; PID 1 has its own copy of it (clone3 without CLONE_VM) and only acts on it. */
 #ifndef SBX_WORKER_WORLD_H
@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "netns/maker.h"
 #include "netns/publish.h"
 #include "netns/reach.h"
 #include "overlay/layers.h"
@@ -137,7 +138,8 @@ struct world_volume {
 /* PID 1's side. */
 struct world {
 	const struct worker_plan *plan;
-	const char *scratch; /* where the scratch is mounted until it gets covered */
+	struct netns_maker network; /* until it is entered */
+	const char *scratch;	    /* where the scratch is mounted until it gets covered */
 	int scratch_fd;
 	struct layers layers;
 	int annex_socket_fd; /* listening, to be handed to the owner; -1: none */

@@ -4,8 +4,9 @@
  *
  *   each_syscall MODE FIRST STEP SBX ARGUMENT…      FIRST + k * STEP are the system calls at which it happens
  *
- * Who is counted: `owner` is sbx itself, `init` its PID 1, `payload` the child of that until it executes.
- *   kill-owner, kill-init, kill-payload   SIGKILL to the one that is counted, before its call
+ * Who is counted: `owner` is sbx itself, `init` its PID 1, `payload` the child of that until it executes, `network` the
+ * one that makes the network namespace beside it.
+ *   kill-owner, kill-init, kill-network …  SIGKILL to the one that is counted, before its call
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
@@ -43,8 +44,8 @@ enum {
 	RUN_MS_MAX = 20000, /* a run that nothing happened to, on a busy machine */
 };
 
-enum role { ROLE_UNKNOWN, ROLE_OWNER, ROLE_INIT, ROLE_PAYLOAD, ROLE_OTHER };
-static const char *const role_names[] = { "?", "owner", "init", "payload", "other" };
+enum role { ROLE_UNKNOWN, ROLE_OWNER, ROLE_INIT, ROLE_NETWORK, ROLE_PAYLOAD, ROLE_OTHER };
+static const char *const role_names[] = { "?", "owner", "init", "network", "payload", "other" };
 
 enum fault { FAULT_KILL, FAULT_ORPHAN, FAULT_ERROR };
 
@@ -125,10 +126,13 @@ static struct tracee *find_role(struct point *point, enum role role)
 	return NULL;
 }
 
-static enum role role_of_child(struct point *point, enum role parent)
+static enum role role_of_child(struct point *point, enum role parent, int event)
 {
 	if (parent == ROLE_OWNER && !find_role(point, ROLE_INIT))
 		return ROLE_INIT;
+	/* PID 1 waits for nobody but a payload to begin: base/process.h. */
+	if (parent == ROLE_INIT && !point->has_payload && event != PTRACE_EVENT_VFORK)
+		return ROLE_NETWORK;
 	if (parent == ROLE_INIT && !point->has_payload) {
 		point->has_payload = true;
 		return ROLE_PAYLOAD;
@@ -237,14 +241,14 @@ static void system_call_stop(struct point *point, struct tracee *tracee)
 
 /* ---- stops ---- */
 
-static void child_event(struct point *point, const struct tracee *tracee)
+static void child_event(struct point *point, const struct tracee *tracee, int event)
 {
 	unsigned long message = 0;
 	struct tracee *child;
 
 	if (ptrace(PTRACE_GETEVENTMSG, tracee->pid, 0, &message) == 0) {
 		child = find_or_add(point, (pid_t)message);
-		child->role = role_of_child(point, tracee->role);
+		child->role = role_of_child(point, tracee->role, event);
 		if (child->had_first_stop)
 			resume(point, child, 0);
 	}
@@ -265,7 +269,7 @@ static void event_stop(struct point *point, struct tracee *tracee, int event)
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_VFORK:
 	case PTRACE_EVENT_CLONE:
-		child_event(point, tracee);
+		child_event(point, tracee, event);
 		return;
 	case PTRACE_EVENT_EXEC:
 		if (tracee->role == ROLE_OWNER)

@@ -87,6 +87,15 @@ at_each_call() {
 	done
 }
 
+@test "P4, P7: what makes the network is held, killed or fails at each of its system calls" {
+	step=1
+	at_each_call orphan-network
+	at_each_call kill-network
+	for number in EPERM EINVAL ENOMEM; do
+		at_each_call $number-network
+	done
+}
+
 @test "P4: four workers at once, killed at random: nothing of any is left" {
 	local -a pids
 	RANDOM=$seed

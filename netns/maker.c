@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "netns/maker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "netns/loopback.h"
+
+/* In the helper: it shares memory and descriptors with its caller, but neither namespaces nor credentials. `errno` is
+ * shared, too. It is written by a call that fails only, and then there will be no world that could be misled by it. */
+static int make(void *argument)
+{
+	struct netns_maker *maker = argument;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return error_set(&maker->error, .number = errno, .step = "create the namespaces", .object = "net");
+	if (loopback_bring_up(&maker->error) < 0)
+		return EXIT_SBX_FAILED;
+	maker->network_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (maker->network_fd < 0)
+		return error_set(&maker->error, .number = errno, .step = "open the network namespace");
+	return 0;
+}
+
+int netns_maker_start(struct netns_maker *maker, struct error *error)
+{
+	int result = process_start_beside(make, maker, &maker->helper);
+
+	return result < 0 ? error_set(error, .number = -result, .step = "start a process") : 0;
+}
+
+int netns_maker_wait(struct netns_maker *maker, struct error *error)
+{
+	int status = 0;
+	int result = process_end_beside(&maker->helper, &status);
+
+	if (result == 0 && maker->error.number > 0) {
+		*error = maker->error;
+		return -error->number;
+	}
+	if (result < 0 || status != 0)
+		return error_set(error, .number = result < 0 ? -result : ECHILD, .step = "create the namespaces",
+				 .object = "net",
+				 .cause = WIFSIGNALED(status) ? "the process that makes it was killed" : NULL);
+	return 0;
+}
+
+int netns_maker_enter(struct netns_maker *maker, struct error *error)
+{
+	int result = netns_maker_wait(maker, error);
+
+	if (result < 0)
+		return result;
+	if (setns(maker->network_fd, CLONE_NEWNET) < 0)
+		return error_set(error, .number = errno, .step = "enter the network namespace");
+	fd_close(&maker->network_fd);
+	return 0;
+}
