@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/securebits.h>
 #include <sys/capability.h>
+#include <sys/prctl.h>
 
 /* exec gives uid 0 nothing, changes of uid neither give nor take, the ambient set stays empty, KEEP_CAPS stays off; and
  * none of this can be changed again. */
@@ -36,7 +37,8 @@ int capabilities_drop_all(struct error *error)
 
 	if (result < 0)
 		return result;
-	if (cap_reset_ambient() < 0)
+	/* By itself, since libcap's cap_reset_ambient() first asks for each of them. */
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return error_set(error, .number = errno, .step = "empty the ambient set of capabilities");
 	/* Before CAP_SETPCAP goes with the rest. */
 	if (cap_set_secbits(SECURE_BITS) < 0)
