@@ -241,6 +241,10 @@ int launch_run(const struct spec *spec, launch_say *say, struct launch_result *r
 	}
 	if (result < 0)
 		probe_explain(error);
+	/* PID 1 is ending, which takes the kernel a while: meanwhile the lock goes, but not while a directory on disk is
+	 * protected by it. */
+	else if (run.plan.upper_fd < 0)
+		listing_close(&run.listing);
 	launch_end(&run.launched);
 	relay_close(run.relay);
 	status_ended(&run.status, ret_result, result < 0 ? error : NULL);
