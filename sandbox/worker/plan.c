@@ -96,13 +96,13 @@ static int plan_hidden(struct worker_plan *plan, struct error *error)
 	const char *const *stores = secrets_hidden_paths(&count);
 
 	for (size_t i = 0; i < count && plan->home; i++) {
-		owned_text path = path_join(plan->home, stores[i]);
+		char *path = path_join(plan->home, stores[i]);
 
+		text_list_take(&plan->hidden, path);
 		if (path_is_below(plan->tree, path))
 			return error_set(error, .number = EACCES, .step = "use the tree", .object = plan->tree,
 					 .cause = "it lies in a store of credentials, which is hidden in every world",
 					 .remedy = "name another directory with -C DIR");
-		text_list_add(&plan->hidden, path);
 	}
 	return 0;
 }
