@@ -26,6 +26,18 @@ static const char header_magic[16] = "SQLite format 3"; /* with its NUL: https:/
 
 static const char *const sidecars[] = { "-journal", "-wal", "-shm" };
 
+bool database_owns_file(const char *database, const char *path)
+{
+	size_t length = strlen(database);
+
+	if (strncmp(path, database, length) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++)
+		if (text_equal(path + length, sidecars[i]))
+			return true;
+	return path[length] == '\0';
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec now;

@@ -60,6 +60,9 @@ int database_locate(const char *path, const char *step, int *ret_directory, char
  *  in this process: base/sqlite.h. @directory_fd borrowed, O_PATH will do */
 bool database_has_header(int directory_fd, const char *name);
 
+/** Whether `path` names the database or what SQLite keeps beside it: -journal, -wal, -shm. Names only. */
+bool database_owns_file(const char *database, const char *path);
+
 struct database_snapshot_request {
 	const char *source;	  /* a path; symbolic links are followed, database_resolve() */
 	int target_fd;		  /* directory that gets the copy, borrowed, O_PATH will do; nobody else writes there */

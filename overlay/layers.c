@@ -20,6 +20,7 @@
 #include "base/path.h"
 #include "base/tree.h"
 #include "overlay/copy.h"
+#include "overlay/database.h"
 #include "overlay/format.h"
 #include "overlay/mountinfo.h"
 
@@ -27,6 +28,7 @@ enum {
 	SPLIT_ENTRIES_MAX = 4096,
 	SPLIT_FILE_BYTES_MAX = 64 << 20, /* all files of one split directory together: copied at each start */
 	SPLIT_HOME_DEPTH_MAX = 3,	 /* .local/share/NAME: below it only what is at the mount is read-only */
+	NAMES_MAX = 1024,		 /* read of a directory; of a longer one nothing is known */
 	HIDE_DEPTH_MAX = 8,		 /* symlinks followed from one hidden path */
 };
 
@@ -72,7 +74,6 @@ void layers_close(struct layers *layers)
 	free(layers->items);
 	text_list_release(&layers->hidden);
 	text_list_release(&layers->outside);
-	text_list_release(&layers->skip);
 	*layers = (struct layers){ 0 };
 }
 
@@ -103,6 +104,14 @@ static bool list_has(const struct text_list *list, const char *text)
 		if (text_equal(list->items[i], text))
 			return true;
 	return false;
+}
+
+bool layers_skips(const struct layers_skip *skip, const char *path)
+{
+	for (size_t i = 0; skip->databases && i < skip->databases->count; i++)
+		if (database_owns_file(skip->databases->items[i], path))
+			return true;
+	return skip->paths && list_has(skip->paths, path);
 }
 
 /* Whether an overlay of this directory is what it needs, and why it cannot be one. */
@@ -184,7 +193,7 @@ static int split_entry(struct split *split, const char *directory, int lower_fd,
 	owned_fd entry_fd = -1;
 	struct stat status;
 
-	if (list_has(&split->layers->skip, path) || is_requested(split, path))
+	if (layers_skips(&split->layers->skip, path) || is_requested(split, path))
 		return 0;
 	entry_fd = openat(lower_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (entry_fd < 0 || fstat(entry_fd, &status) < 0)
@@ -300,8 +309,8 @@ static int compare_requests(const void *a, const void *b)
 	return order ? order : (int)one->purpose - (int)other->purpose;
 }
 
-int layers_open(struct layers *layers, const struct layer_request *requests, size_t count, const struct text_list *skip,
-		struct error *error)
+int layers_open(struct layers *layers, const struct layer_request *requests, size_t count,
+		const struct layers_skip *skip, struct error *error)
 {
 	const struct layer_request **sorted = calloc(count + 1, sizeof(*sorted));
 	int result = 0;
@@ -309,9 +318,7 @@ int layers_open(struct layers *layers, const struct layer_request *requests, siz
 	if (!sorted)
 		abort();
 
-	*layers = (struct layers){ 0 };
-	for (size_t i = 0; i < skip->count; i++)
-		text_list_add(&layers->skip, skip->items[i]);
+	*layers = (struct layers){ .skip = *skip };
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = &requests[i];
 	qsort(sorted, count, sizeof(*sorted), compare_requests);
@@ -360,7 +367,7 @@ static int take_frame_entry(void *data, const struct tree_entry *entry, struct e
 		return TREE_TAKE;
 	path = path_join(frame->layer->path, entry->path);
 	layer = layers_find(frame->layers, path);
-	if (list_has(&frame->layers->skip, path) || (layer && text_equal(layer->path, path)))
+	if (layers_skips(&frame->layers->skip, path) || (layer && text_equal(layer->path, path)))
 		return TREE_SKIP;
 	if (S_ISLNK(entry->status->st_mode) || S_ISFIFO(entry->status->st_mode))
 		return TREE_TAKE;
@@ -737,11 +744,71 @@ static int error_hide(int number, const char *path, struct error *error)
 	return error_set(error, .number = number, .step = "hide the credentials", .object = path);
 }
 
+static const char *const listed_directories[] = {
+	[LISTED_ROOT] = ".", [LISTED_CONFIG] = ".config", [LISTED_SHARE] = ".local/share"
+};
+
+/* FNV-1a, as an index into the bits. */
+static unsigned hash_name(const char *name, size_t length)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (unsigned char)name[i]) * 16777619u;
+	return (hash ^ hash >> 16) & (64 * 64 - 1);
+}
+
+static void read_names(const struct layer *layer, const char *path, struct layer_names *names)
+{
+	owned_fd fd = path_open(layer->lower_fd, path, O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+	size_t left = NAMES_MAX;
+	const struct dirent *entry = NULL;
+
+	names->is_read = true;
+	/* It is not there, and no symlink was met on the way. */
+	names->is_whole = fd == -ENOENT;
+	if (!directory)
+		return;
+	fd = -1; /* closedir's now */
+	errno = 0;
+	while (left-- > 0 && (entry = readdir(directory)) != NULL) {
+		unsigned bit = hash_name(entry->d_name, strlen(entry->d_name));
+
+		names->bits[bit / 64] |= UINT64_C(1) << bit % 64;
+	}
+	names->is_whole = !entry && errno == 0;
+	(void)closedir(directory);
+}
+
+/* Whether a glance says so. A start asks for some 140 names, of which hardly any exist: a directory read once is
+ * cheaper than a look at each. Only where overlayfs takes the directory, which it does if names mean what they spell
+ * (no folding of case, ovl_dentry_weird() in fs/overlayfs/util.c). */
+static bool is_surely_absent(struct layer *layer, const char *path)
+{
+	enum layer_listed listed = LISTED_ROOT;
+	struct layer_names *names;
+	unsigned bit;
+
+	if (layer->kind != LAYER_OVERLAY)
+		return false;
+	for (enum layer_listed i = LISTED_CONFIG; i < LISTED_COUNT; i++)
+		if (path_is_below(path, listed_directories[i]) && path_below(path, listed_directories[i])[0] != '\0') {
+			path = path_below(path, listed_directories[i]);
+			listed = i;
+		}
+	names = &layer->names[listed];
+	if (!names->is_read)
+		read_names(layer, listed_directories[listed], names);
+	bit = hash_name(path, strcspn(path, "/"));
+	return names->is_whole && !(names->bits[bit / 64] & UINT64_C(1) << bit % 64);
+}
+
 /* Follows one path by hand: where a component is a symlink, that link is hidden and the path it stood for comes next.
  */
 static int hide_one(struct layers *layers, const char *path, char **ret_next, struct error *error)
 {
-	const struct layer *layer = layers_find(layers, path);
+	struct layer *layer = layers_find(layers, path);
 	const char *rest;
 
 	if (!layer || layer->kind == LAYER_BIND) {
@@ -751,6 +818,8 @@ static int hide_one(struct layers *layers, const char *path, char **ret_next, st
 	if (layer->lower_fd < 0 || text_equal(path, layer->path))
 		return 0;
 	rest = path_below(path, layer->path);
+	if (is_surely_absent(layer, rest))
+		return 0;
 	for (const char *end = rest;; end++) {
 		owned_text relative = NULL;
 		owned_text partial = NULL;

@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -36,6 +37,16 @@ enum layer_purpose {
 	LAYER_FOR_OTHER, /* a database's directory, -v …:O: not split, an error names the mount */
 };
 
+/* Which names a directory may hold: what is not in here is not there. */
+struct layer_names {
+	bool is_read;
+	bool is_whole; /* else nothing is known */
+	uint64_t bits[64];
+};
+
+/* The directories that most of the hidden paths lie in. */
+enum layer_listed { LISTED_ROOT, LISTED_CONFIG, LISTED_SHARE, LISTED_COUNT };
+
 struct layer {
 	enum layer_kind kind;
 	char *path;   /* absolute, canonical: where the worker sees it */
@@ -45,15 +56,25 @@ struct layer {
 	int seed_fd;  /* its directory in the seed, O_PATH; -1: none */
 	/* The seed's directory is a lower layer of the mount. Else what it holds is in the writable one, too. */
 	bool is_stacked;
+	struct layer_names names[LISTED_COUNT];
 	bool is_file;	  /* LAYER_BIND of a file */
 	bool takes_files; /* the frame of a split directory in which files are the worker's own copies */
 };
 
+/* What a split leaves out: credentials, and databases with what lies beside them. Borrowed until layers_close(); NULL:
+ * none. Not copied, since no more than one start in many needs them. */
+struct layers_skip {
+	const struct text_list *paths; /* absolute */
+	const struct text_list *databases;
+};
+
+bool layers_skips(const struct layers_skip *skip, const char *path);
+
 struct layers {
 	struct layer *items; /* parents before what lies in them */
 	size_t count;
-	bool is_split;		 /* some directory had to be split: said in `inspect` */
-	struct text_list skip;	 /* paths that a split leaves out */
+	bool is_split; /* some directory had to be split: said in `inspect` */
+	struct layers_skip skip;
 	struct text_list hidden; /* paths hidden by layers_hide(), absolute: diff and seeds skip them */
 	/* What layers_hide() met that no writable layer holds: shown by the root or read-only, to be covered. */
 	struct text_list outside;
@@ -68,10 +89,9 @@ struct layer_request {
 
 /** Opens the layers for the paths asked for. A path that lies below another on the same file system becomes a part of
  * it.
- *  @skip    absolute paths whose entries a split leaves out (credentials, databases); may be empty
  *  Errors: EINVAL naming the mount that lies below and the remedy. To be closed with layers_close() in any case. */
-int layers_open(struct layers *layers, const struct layer_request *requests, size_t count, const struct text_list *skip,
-		struct error *error);
+int layers_open(struct layers *layers, const struct layer_request *requests, size_t count,
+		const struct layers_skip *skip, struct error *error);
 void layers_close(struct layers *layers);
 
 enum seed_use {

@@ -378,7 +378,7 @@ static int step_overlay(struct probed_world *probed, struct error *error)
 	struct layer_request request = { .path = "/run/probe/merged", .purpose = LAYER_FOR_OTHER };
 	owned_text path = path_join(probed->world.scratch, "probe/lower");
 	owned_fd base_fd = -1;
-	struct text_list none = { 0 };
+	const struct layers_skip none = { 0 };
 	int result = 0;
 
 	if (probed->is_on_disk)

@@ -188,18 +188,6 @@ int rootfs_take_volumes(struct world *world, struct error *error)
 
 static const char *const database_sidecars[] = { "-journal", "-wal", "-shm" };
 
-/* What must not be copied into a writable layer as a plain file. */
-static void list_left_out(const struct worker_plan *plan, struct text_list *ret)
-{
-	for (size_t i = 0; i < plan->hidden.count; i++)
-		text_list_add(ret, plan->hidden.items[i]);
-	for (size_t i = 0; i < plan->databases.count; i++) {
-		text_list_add(ret, plan->databases.items[i]);
-		for (size_t j = 0; j < ARRAY_SIZE(database_sidecars); j++)
-			text_list_take(ret, text_format("%s%s", plan->databases.items[i], database_sidecars[j]));
-	}
-}
-
 /* What the layers start from, by its path: the plan's descriptors belong to the host's mount namespace. A kept worker
  * has what it started from beside its layers. */
 static int take_seed(struct world *world, struct error *error)
@@ -234,7 +222,7 @@ int rootfs_open_layers(struct world *world, struct error *error)
 	struct layer_request *requests =
 		calloc(plan->databases.count + plan->spec->volumes.count + 2, sizeof(*requests));
 	owned_list directories = { 0 };
-	owned_list left_out = { 0 };
+	const struct layers_skip skip = { .paths = &plan->hidden, .databases = &plan->databases };
 	size_t count = 0;
 	int result;
 
@@ -261,8 +249,7 @@ int rootfs_open_layers(struct world *world, struct error *error)
 		else if (plan->spec->volumes.items[i].kind == VOLUME_COPY)
 			requests[count++] = (struct layer_request){ .path = volume->target, .purpose = LAYER_FOR_COPY };
 	}
-	list_left_out(plan, &left_out);
-	result = layers_open(&world->layers, requests, count, &left_out, error);
+	result = layers_open(&world->layers, requests, count, &skip, error);
 	free(requests);
 	return result < 0 ? result : take_seed(world, error);
 }
@@ -361,7 +348,7 @@ static int explain_space(const struct world *world, struct error *error)
 
 /* Leaves out credentials and what is copied as a database. */
 struct copying {
-	const struct text_list *left_out;
+	const struct layers_skip *left_out;
 	const char *path; /* of the directory that is copied */
 };
 
@@ -371,18 +358,14 @@ static int take_copied_entry(void *data, const struct tree_entry *entry, struct 
 	owned_text path = path_join(copying->path, entry->path);
 
 	(void)error;
-	for (size_t i = 0; i < copying->left_out->count; i++)
-		if (text_equal(copying->left_out->items[i], path))
-			return TREE_SKIP;
-	return TREE_TAKE;
+	return layers_skips(copying->left_out, path) ? TREE_SKIP : TREE_TAKE;
 }
 
 /* --copy: the directory as files of the writable layer's own, so that nothing of it is looked up below. */
-static int fill_copy(struct world *world, const struct world_volume *volume, const struct text_list *left_out,
-		     struct error *error)
+static int fill_copy(struct world *world, const struct world_volume *volume, struct error *error)
 {
 	const struct layer *layer = layers_find(&world->layers, volume->target);
-	struct copying copying = { .left_out = left_out, .path = volume->target };
+	struct copying copying = { .left_out = &world->layers.skip, .path = volume->target };
 	const struct tree_copy_options options = { .cross_mounts = true,
 						   .keep_setid = true,
 						   .skip_devices = true,
@@ -420,13 +403,11 @@ static int fill_copy(struct world *world, const struct world_volume *volume, con
 static int fill_copies(struct world *world, struct error *error)
 {
 	const struct volume_list *volumes = &world->plan->spec->volumes;
-	owned_list left_out = { 0 };
 	int result = 0;
 
-	list_left_out(world->plan, &left_out);
 	for (size_t i = 0; i < volumes->count && result == 0; i++)
 		if (volumes->items[i].kind == VOLUME_COPY)
-			result = fill_copy(world, &world->volumes[i], &left_out, error);
+			result = fill_copy(world, &world->volumes[i], error);
 	return result;
 }
 
@@ -617,8 +598,6 @@ static int cover_outside(struct world *world, struct error *error)
 			return error_set(error, .number = target_fd < 0 ? -target_fd : errno,
 					 .step = "hide the credentials", .object = outside->items[i]);
 		empty_fd = S_ISDIR(status.st_mode)
-/* They are put together where the scratch holds /dev, which for that becomes a mount, and is moved over the host's: one
- * call each, where a detached clone would take five. */
 				   ? open_scratch(world, "empty", O_PATH | O_DIRECTORY)
 				   : openat(world->scratch_fd, "etc/empty", O_RDONLY | O_CREAT | O_CLOEXEC, 0000);
 		result = empty_fd < 0 ? -errno : mount_bind(empty_fd, target_fd, MOUNT_READ_ONLY | MOUNT_NO_SUID);
@@ -626,25 +605,20 @@ static int cover_outside(struct world *world, struct error *error)
 			return error_set(error, .number = -result, .step = "hide the credentials",
 					 .object = outside->items[i]);
 	}
-	(void)snprintf(place, sizeof(place), "%s/dev", world->scratch);
-	if (mount(place, place, NULL, MS_BIND, NULL) < 0)
-		return error_set(error, .number = errno, .step = "mount /dev", .object = "/dev");
 	return 0;
 }
 
 int rootfs_mount_layers(struct world *world, struct error *error)
 {
 	int result = layers_mount(&world->layers, error);
-		(void)snprintf(path, sizeof(path), "/dev/%s", devices[i]);
-		(void)snprintf(target, sizeof(target), "%s/%s", place, devices[i]);
-		if (mount(path, target, NULL, MS_BIND, NULL) < 0)
-			return error_set(error, .number = errno, .step = "attach the device", .object = path);
 
 	return result < 0 ? result : cover_outside(world, error);
 }
 
 /* ---- /dev, /proc, /sys ---- */
 
+/* They are put together where the scratch holds /dev, which for that becomes a mount, and is moved over the host's: one
+ * call each, where a detached clone would take five. */
 int rootfs_mount_devices(struct world *world, struct error *error)
 {
 	owned_fd dev_fd = open_scratch(world, "dev", O_RDONLY | O_DIRECTORY);
@@ -652,12 +626,19 @@ int rootfs_mount_devices(struct world *world, struct error *error)
 
 	if (dev_fd < 0)
 		return error_set(error, .number = -dev_fd, .step = "open the scratch", .object = "dev");
+	(void)snprintf(place, sizeof(place), "%s/dev", world->scratch);
+	if (mount(place, place, NULL, MS_BIND, NULL) < 0)
+		return error_set(error, .number = errno, .step = "mount /dev", .object = "/dev");
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
 		char target[96];
 		char path[32];
 
 		if (mknodat(dev_fd, devices[i], S_IFREG | 0600, 0) < 0)
 			return error_set(error, .number = errno, .step = "make the device", .object = devices[i]);
+		(void)snprintf(path, sizeof(path), "/dev/%s", devices[i]);
+		(void)snprintf(target, sizeof(target), "%s/%s", place, devices[i]);
+		if (mount(path, target, NULL, MS_BIND, NULL) < 0)
+			return error_set(error, .number = errno, .step = "attach the device", .object = path);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(device_links); i++)
 		if (symlinkat(device_links[i].target, dev_fd, device_links[i].name) < 0)

@@ -2,6 +2,7 @@
 /* Layers as directories, without mounts: entered again, split frames left out; and the scan of a tree. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,7 +65,12 @@ static int tear_down(void **state)
 	struct place *place = *state;
 	owned_text parent = path_parent(place->root);
 	owned_fd parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	owned_text tree = path_join(place->root, "tree");
+	owned_text home = path_join(place->root, "home");
 
+	/* What layers_open() leaves over its directories. */
+	while (umount2(tree, 0) == 0 || umount2(home, 0) == 0)
+		;
 	assert_int_equal(tree_remove(parent_fd, path_name(place->root), NULL), 0);
 	close(place->fd);
 	free(place->root);
@@ -79,7 +86,7 @@ static int prepare(struct place *place, struct layers *layers, bool with_home)
 	owned_fd base = openat(place->fd, "base", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const struct layer_request requests[] = { { .path = tree, .purpose = LAYER_FOR_TREE },
 						  { .path = home, .purpose = LAYER_FOR_HOME } };
-	const struct text_list none = { 0 };
+	const struct layers_skip none = { 0 };
 
 	assert_int_equal(layers_open(layers, requests, with_home ? 2 : 1, &none, &place->error), 0);
 	return layers_prepare(layers, base, &place->error);
@@ -162,6 +169,72 @@ static void test_what_lies_in_no_layer_is_left_to_be_covered(void **state)
 	assert_int_equal(layers_hide(&layers, link, &place->error), 1);
 	assert_int_equal(layers.outside.count, 1);
 	assert_string_equal(layers.outside.items[0], target);
+	layers_close(&layers);
+}
+
+static int hide(struct place *place, struct layers *layers, const char *name)
+{
+	owned_text path = path_join(place->root, name);
+
+	return layers_hide(layers, path, &place->error);
+}
+
+static void test_hiding_finds_what_is_there_and_nothing_else(void **state)
+{
+	static const char *const there[] = { "home/.ssh/id", "home/.config/gh/hosts.yml",
+					     "home/.local/share/keyrings/k" };
+	struct place *place = *state;
+	struct layers layers;
+
+	for (size_t i = 0; i < ARRAY_SIZE(there); i++)
+		write_file(place->root, there[i], "key");
+	assert_int_equal(prepare(place, &layers, true), 0);
+	assert_int_equal(hide(place, &layers, "home/.ssh"), 1);
+	assert_int_equal(hide(place, &layers, "home/.config/gh"), 1);
+	assert_int_equal(hide(place, &layers, "home/.local/share/keyrings"), 1);
+	assert_int_equal(hide(place, &layers, "home/.gnupg"), 0);
+	assert_int_equal(hide(place, &layers, "home/.config/hub"), 0);
+	assert_int_equal(hide(place, &layers, "home/.local/share/gopass"), 0);
+	assert_int_equal(hide(place, &layers, "home/.configuration/gh"), 0);
+	assert_int_equal(layers.hidden.count, 3);
+	layers_close(&layers);
+}
+
+static void test_hiding_finds_what_lies_among_more_names_than_are_read(void **state)
+{
+	struct place *place = *state;
+	owned_fd home = openat(place->fd, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct layers layers;
+
+	for (unsigned i = 0; i < 1500; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), ".file-%u", i);
+		assert_int_equal(mknodat(home, name, S_IFREG | 0600, 0), 0);
+	}
+	assert_int_equal(prepare(place, &layers, true), 0);
+	for (unsigned i = 0; i < 1500; i++) {
+		char name[24];
+
+		(void)snprintf(name, sizeof(name), "home/.file-%u", i);
+		assert_int_equal(hide(place, &layers, name), 1);
+	}
+	layers_close(&layers);
+}
+
+static void test_hiding_follows_a_directory_that_is_a_link(void **state)
+{
+	struct place *place = *state;
+	struct layers layers;
+
+	write_file(place->root, "home/settings/gh/hosts.yml", "key");
+	assert_int_equal(symlinkat("settings", place->fd, "home/.config"), 0);
+	assert_int_equal(prepare(place, &layers, true), 0);
+	/* The link itself goes, whatever it leads to. */
+	assert_int_equal(hide(place, &layers, "home/.config/hub"), 1);
+	assert_int_equal(layers.hidden.count, 1);
+	assert_int_equal(hide(place, &layers, "home/.config/gh"), 1);
+	assert_int_equal(layers.hidden.count, 3);
 	layers_close(&layers);
 }
 
@@ -250,10 +323,16 @@ int main(void)
 		TEST(test_work_directories_are_removed_and_nothing_else),
 		TEST(test_hiding_below_what_a_kept_worker_replaced_is_no_error),
 		TEST(test_what_lies_in_no_layer_is_left_to_be_covered),
+		TEST(test_hiding_finds_what_is_there_and_nothing_else),
+		TEST(test_hiding_finds_what_lies_among_more_names_than_are_read),
+		TEST(test_hiding_follows_a_directory_that_is_a_link),
 		TEST(test_scan_finds_owners_that_are_not_mapped),
 		TEST(test_scan_finds_directories_that_cannot_be_read),
 		TEST(test_a_failure_is_explained_by_the_first_foreign_file),
 	};
 
+	/* Layers are made in a mount namespace of their own; without the right to it they mount nothing. */
+	if (geteuid() == 0 && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0))
+		return 1;
 	return cmocka_run_group_tests_name("layers", tests, NULL, NULL);
 }

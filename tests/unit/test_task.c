@@ -169,7 +169,7 @@ static void enter_world(struct stage *stage, const struct place *place, enum wor
 	struct layer_request request = { .path = place->home, .purpose = LAYER_FOR_HOME };
 	owned_text scratch = path_join(place->base, "scratch");
 	owned_text ssh = path_join(place->home, ".ssh");
-	owned_list skip = { 0 };
+	const struct layers_skip skip = { 0 };
 	struct error error = { 0 };
 	int base_fd;
 
