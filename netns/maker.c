@@ -16,7 +16,7 @@ static int make(void *argument)
 	struct netns_maker *maker = argument;
 
 	if (unshare(CLONE_NEWNET) < 0)
-		return error_set(&maker->error, .number = errno, .step = "create the namespaces", .object = "net");
+		return error_set(&maker->error, .number = errno, .step = "create the namespaces");
 	if (loopback_bring_up(&maker->error) < 0)
 		return EXIT_SBX_FAILED;
 	maker->network_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -43,7 +43,6 @@ int netns_maker_wait(struct netns_maker *maker, struct error *error)
 	}
 	if (result < 0 || status != 0)
 		return error_set(error, .number = result < 0 ? -result : ECHILD, .step = "create the namespaces",
-				 .object = "net",
 				 .cause = WIFSIGNALED(status) ? "the process that makes it was killed" : NULL);
 	return 0;
 }
