@@ -176,6 +176,8 @@ static int start(struct run *run, struct error *error)
 	result = attach_start(run->launched.control_fd, &options, &run->relay, error);
 	if (result == 0)
 		result = launch_wait_ready(&run->launched, run->say, &run->status.degraded, error);
+	if (result == 0)
+		result = relay_take_signals(run->relay, error);
 	if (result < 0)
 		return result;
 	status_phase(&run->status, "command");

@@ -115,6 +115,7 @@ struct relay {
 	int signal_fd;
 	int timer_fd;
 	sigset_t taken_signals;
+	sigset_t mask_before;
 	uint64_t timeout_at_ms; /* CLOCK_BOOTTIME; 0: none */
 	uint64_t kill_at_ms;
 	uint64_t give_up_at_ms;
@@ -258,13 +259,20 @@ void relay_get_stdio(const struct relay *relay, struct relay_stdio *ret_stdio)
 	*ret_stdio = stdio;
 }
 
+static void leave_signals(struct relay *relay)
+{
+	if (relay->signal_fd >= 0)
+		(void)sigprocmask(SIG_SETMASK, &relay->mask_before, NULL);
+	fd_close(&relay->signal_fd);
+}
+
 void relay_close(struct relay *relay)
 {
 	if (!relay)
 		return;
 	terminal_close(&relay->terminal);
 	fd_close(&relay->master_fd);
-	fd_close(&relay->signal_fd);
+	leave_signals(relay);
 	fd_close(&relay->timer_fd);
 	free(relay->keys.bytes);
 	free(relay->screen.bytes);
@@ -492,13 +500,15 @@ static void hear_signals(struct relay *relay)
 }
 
 /* What is forwarded or handled: all that has a meaning from outside, but for what was ignored when we began. */
-static int take_signals(struct relay *relay, sigset_t *ret_before, struct error *error)
+int relay_take_signals(struct relay *relay, struct error *error)
 {
 	static const int heard[] = { SIGHUP,	SIGINT,	 SIGQUIT, SIGTERM, SIGUSR1,  SIGUSR2, SIGALRM,
 				     SIGVTALRM, SIGPROF, SIGIO,	  SIGPWR,  SIGWINCH, SIGTSTP, SIGCONT };
 	sigset_t *taken = &relay->taken_signals;
 	struct sigaction action;
 
+	if (relay->signal_fd >= 0)
+		return 0;
 	sigemptyset(taken);
 	for (size_t i = 0; i < ARRAY_SIZE(heard); i++)
 		if (sigaction(heard[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
@@ -509,7 +519,7 @@ static int take_signals(struct relay *relay, sigset_t *ret_before, struct error 
 	relay->signal_fd = signalfd(-1, taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (relay->signal_fd < 0)
 		return error_set(error, .number = errno, .step = "listen for signals");
-	(void)sigprocmask(SIG_BLOCK, taken, ret_before);
+	(void)sigprocmask(SIG_BLOCK, taken, &relay->mask_before);
 	return 0;
 }
 
@@ -882,7 +892,6 @@ int relay_run(struct relay *relay, int control_fd, int pidfd, struct relay_resul
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct sigaction pipe_action;
-	sigset_t before;
 	int result;
 
 	relay->control_fd = control_fd;
@@ -895,7 +904,7 @@ int relay_run(struct relay *relay, int control_fd, int pidfd, struct relay_resul
 	relay->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (relay->timer_fd < 0)
 		return error_set(error, .number = errno, .step = "make a timer");
-	result = take_signals(relay, &before, error);
+	result = relay_take_signals(relay, error);
 	if (result < 0)
 		return result;
 	(void)sigaction(SIGPIPE, &ignore, &pipe_action);
@@ -906,7 +915,7 @@ int relay_run(struct relay *relay, int control_fd, int pidfd, struct relay_resul
 	if (relay->options.log)
 		relay->result.log_number = relay->options.log->number;
 	(void)sigaction(SIGPIPE, &pipe_action, NULL);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	leave_signals(relay);
 	*ret_result = relay->result;
 	return result;
 }
