@@ -90,11 +90,15 @@ struct layer *layers_find(const struct layers *layers, const char *path)
 
 /* Whether mounts lie below this directory: cloning it alone is refused then, with the very test that overlayfs makes
  * for a lower directory (has_locked_children() in fs/namespace.c), at a tenth of the price of reading the mount list.
- */
-static bool has_mounts_below(int lower_fd)
+ * In a world the clone is left there, over the directory itself, where the overlay covers it: to let go of it is an
+ * unmount, for which the kernel waits until every processor has noticed (namespace_unlock() in fs/namespace.c), those
+ * included that are busy with the network namespace. */
+static bool has_mounts_below(const struct layers *layers, int lower_fd)
 {
 	owned_fd clone = mount_clone(lower_fd, "", 0);
 
+	if (clone >= 0 && layers->made == LAYERS_IN_A_WORLD)
+		(void)mount_attach(clone, lower_fd);
 	return clone == -EINVAL;
 }
 
@@ -171,7 +175,7 @@ static int split_directory_entry(struct split *split, const char *path, int entr
 	bool is_home = split->request->purpose == LAYER_FOR_HOME;
 	bool can_go_on = is_home ? depth < SPLIT_HOME_DEPTH_MAX : has_requests_below(split, path);
 
-	if (!is_writable || !has_mounts_below(entry_fd)) {
+	if (!is_writable || !has_mounts_below(split->layers, entry_fd)) {
 		add_layer(split->layers, is_writable ? LAYER_OVERLAY : LAYER_BIND, path, entry_fd);
 		return 0;
 	}
@@ -292,7 +296,7 @@ static int open_request(struct layers *layers, const struct layer_request *reque
 		add_layer(layers, LAYER_PLAIN, request->path, -1);
 		return 0;
 	}
-	if (has_mounts_below(lower_fd))
+	if (has_mounts_below(layers, lower_fd))
 		return split_request(layers, request, fd_take(&lower_fd), requests, count, error);
 	add_layer(layers, LAYER_OVERLAY, request->path, fd_take(&lower_fd));
 	return 0;
@@ -310,7 +314,7 @@ static int compare_requests(const void *a, const void *b)
 }
 
 int layers_open(struct layers *layers, const struct layer_request *requests, size_t count,
-		const struct layers_skip *skip, struct error *error)
+		const struct layers_skip *skip, enum layers_place_of_making made, struct error *error)
 {
 	const struct layer_request **sorted = calloc(count + 1, sizeof(*sorted));
 	int result = 0;
@@ -318,7 +322,7 @@ int layers_open(struct layers *layers, const struct layer_request *requests, siz
 	if (!sorted)
 		abort();
 
-	*layers = (struct layers){ .skip = *skip };
+	*layers = (struct layers){ .skip = *skip, .made = made };
 	for (size_t i = 0; i < count; i++)
 		sorted[i] = &requests[i];
 	qsort(sorted, count, sizeof(*sorted), compare_requests);

@@ -68,6 +68,11 @@ struct layers_skip {
 	const struct text_list *databases;
 };
 
+enum layers_place_of_making {
+	LAYERS_SOMEWHERE,  /* nothing is left mounted before layers_mount() */
+	LAYERS_IN_A_WORLD, /* in a mount namespace that ends with the layers: what would only cost time to undo stays */
+};
+
 bool layers_skips(const struct layers_skip *skip, const char *path);
 
 struct layers {
@@ -75,6 +80,7 @@ struct layers {
 	size_t count;
 	bool is_split; /* some directory had to be split: said in `inspect` */
 	struct layers_skip skip;
+	enum layers_place_of_making made;
 	struct text_list hidden; /* paths hidden by layers_hide(), absolute: diff and seeds skip them */
 	/* What layers_hide() met that no writable layer holds: shown by the root or read-only, to be covered. */
 	struct text_list outside;
@@ -89,9 +95,10 @@ struct layer_request {
 
 /** Opens the layers for the paths asked for. A path that lies below another on the same file system becomes a part of
  * it.
+ *  @made  LAYERS_IN_A_WORLD: the caller's mount namespace is changed
  *  Errors: EINVAL naming the mount that lies below and the remedy. To be closed with layers_close() in any case. */
 int layers_open(struct layers *layers, const struct layer_request *requests, size_t count,
-		const struct layers_skip *skip, struct error *error);
+		const struct layers_skip *skip, enum layers_place_of_making made, struct error *error);
 void layers_close(struct layers *layers);
 
 enum seed_use {

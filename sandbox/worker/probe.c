@@ -391,7 +391,7 @@ static int step_overlay(struct probed_world *probed, struct error *error)
 		return result;
 	request.path = path;
 	base_fd = openat(scratch_fd, "probe/upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	result = layers_open(&layers, &request, 1, &none, error);
+	result = layers_open(&layers, &request, 1, &none, LAYERS_SOMEWHERE, error);
 	if (result == 0)
 		result = layers_prepare(&layers, base_fd, error);
 	if (result == 0)

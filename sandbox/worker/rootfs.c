@@ -249,7 +249,7 @@ int rootfs_open_layers(struct world *world, struct error *error)
 		else if (plan->spec->volumes.items[i].kind == VOLUME_COPY)
 			requests[count++] = (struct layer_request){ .path = volume->target, .purpose = LAYER_FOR_COPY };
 	}
-	result = layers_open(&world->layers, requests, count, &skip, error);
+	result = layers_open(&world->layers, requests, count, &skip, LAYERS_IN_A_WORLD, error);
 	free(requests);
 	return result < 0 ? result : take_seed(world, error);
 }

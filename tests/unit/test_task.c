@@ -181,7 +181,7 @@ static void enter_world(struct stage *stage, const struct place *place, enum wor
 	stage->world.plan = &stage->plan;
 	EXPECT(mount_restrict(AT_FDCWD, "/", MOUNT_RECURSIVE | MOUNT_READ_ONLY | MOUNT_PRIVATE) == 0);
 	EXPECT(mount("scratch", scratch, "tmpfs", 0, "mode=0755") == 0);
-	if (layers_open(&stage->world.layers, &request, 1, &skip, &error) < 0) {
+	if (layers_open(&stage->world.layers, &request, 1, &skip, LAYERS_SOMEWHERE, &error) < 0) {
 		explain(&error);
 		_exit(INSIDE_FAILED);
 	}
