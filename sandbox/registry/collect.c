@@ -48,7 +48,7 @@ static void collect_locks(struct collection *collection, const struct state_path
 	struct error error;
 
 	state_open_runtimes(paths, &runtimes);
-	if (!is_done(collection, lock_list(runtimes.fds, runtimes.count, &list, &error), &error))
+	if (!is_done(collection, lock_list_names(runtimes.fds, runtimes.count, &list, &error), &error))
 		return;
 	for (size_t i = 0; i < list.count; i++) {
 		const struct lock_entry *entry = &list.items[i];

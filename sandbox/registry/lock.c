@@ -350,7 +350,7 @@ static int read_row(struct scan *scan, int fd, struct worker_row *ret_row)
 	return -EBADMSG;
 }
 
-/* @return 1: added, 0: gone meanwhile, or -errno */
+/* @scan  NULL: without the row   @return 1: added, 0: gone meanwhile, or -errno */
 static int read_entry(struct scan *scan, int directory_fd, const char *file, struct lock_entry *entry)
 {
 	owned_fd fd = openat(directory_fd, file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -360,7 +360,7 @@ static int read_entry(struct scan *scan, int directory_fd, const char *file, str
 	if (fd < 0)
 		return errno == ENOENT || errno == ELOOP || errno == ENXIO ? 0 : -errno;
 	entry->is_live = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-	result = read_row(scan, fd, &entry->row);
+	result = scan ? read_row(scan, fd, &entry->row) : -ENODATA;
 	if (result == -ENOMEM)
 		return result;
 	entry->has_row = result == 0;
@@ -449,13 +449,13 @@ static int compare_entries(const void *a, const void *b)
 	return strcmp(one->name, other->name);
 }
 
-int lock_list(const int *directory_fds, size_t directory_count, struct lock_list *ret_list, struct error *error)
+static int list_directories(struct scan *scan, const int *directory_fds, size_t directory_count,
+			    struct lock_list *ret_list, struct error *error)
 {
 	owned_lock_list list = { 0 };
-	owned_scan scan = { 0 };
 
 	for (size_t i = 0; i < directory_count; i++) {
-		int result = list_directory(&scan, directory_fds[i], i, &list);
+		int result = list_directory(scan, directory_fds[i], i, &list);
 
 		if (result < 0)
 			return error_set(error, .number = -result, .step = "list the lock files");
@@ -465,6 +465,18 @@ int lock_list(const int *directory_fds, size_t directory_count, struct lock_list
 	*ret_list = list;
 	list = (struct lock_list){ 0 };
 	return 0;
+}
+
+int lock_list(const int *directory_fds, size_t directory_count, struct lock_list *ret_list, struct error *error)
+{
+	owned_scan scan = { 0 };
+
+	return list_directories(&scan, directory_fds, directory_count, ret_list, error);
+}
+
+int lock_list_names(const int *directory_fds, size_t directory_count, struct lock_list *ret_list, struct error *error)
+{
+	return list_directories(NULL, directory_fds, directory_count, ret_list, error);
 }
 
 void lock_list_release(struct lock_list *list)
