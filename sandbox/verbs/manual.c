@@ -17,8 +17,8 @@ static void add_plain(const char *words, struct text_buffer *text)
 		const char *plain;
 		const char *roff;
 	} special[] = {
-		{ "\\", "\\e" },  { "-", "\\-" },   { "'", "\\(aq" },  { "`", "\\(ga" },
-		{ "^", "\\(ha" }, { "~", "\\(ti" }, { "\"", "\\(dq" }, { "…", "\\&..." },
+		{ "\\", "\\e" },  { "-", "\\-" },    { "'", "\\(aq" },	{ "`", "\\(ga" }, { "^", "\\(ha" },
+		{ "~", "\\(ti" }, { "\"", "\\(dq" }, { "…", "\\&..." }, { "›", "\\(fc" },
 	};
 	bool at_start = text->length == 0 || text->bytes[text->length - 1] == '\n';
 

@@ -115,7 +115,8 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	if (result == 0 && invocation->why) {
 		invocation->spec.keep = KEEP_NEVER;
 		result = say_why(&options, invocation->why, error);
-		*ret_exit_code = 0;
+		if (result == 0)
+			*ret_exit_code = 0;
 	} else if (result == 0) {
 		result = run_suite(&options, ret_exit_code, error);
 	}
