@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/plan.h"
+#include "sandbox/worker/probe.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/upper.h"
 
@@ -71,9 +72,11 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->log_directory = text_duplicate(options->log_directory); /* told once it stands: listing_started() */
 	member->state = MEMBER_STARTING;
 	result = begin(member, say, error);
-	if (result < 0)
-		member_end(member);
-	return result < 0 ? error_context(error, "world %s", options->name) : 0;
+	if (result == 0)
+		return 0;
+	member_end(member);
+	probe_explain(error);
+	return error_context(error, "world %s", options->name);
 }
 
 int member_fd(const struct member *member)
@@ -132,6 +135,7 @@ void member_hear(struct member *member, launch_say *say)
 		break;
 	}
 	case REPLY_FAILED:
+		probe_explain(&reply.error);
 		member_fail(member, &reply.error);
 		break;
 	default:

@@ -40,7 +40,6 @@
 #include "sandbox/registry/lock.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/identity.h"
-#include "sandbox/worker/probe.h"
 
 enum {
 	DEATHS_MAX = 3,	  /* of a world in a row without having been ready: it is not made anew again */
@@ -822,8 +821,6 @@ int up_run(const struct up_options *options, int *ret_exit_code, struct error *e
 	}
 	if (result == 0)
 		result = run_pool(&up, error);
-	if (result < 0)
-		probe_explain(error);
 	is_left = result == 0 && pool.description.is_detached;
 	if (result == 0)
 		*ret_exit_code = up.stopped_by ? 128 + up.stopped_by : (int)up.worst_status;

@@ -29,16 +29,17 @@ is_on_disk() {
 	[[ $(row "make the writable layer" "in memory") != "ok|"* ]]
 }
 
-# refused WRAPPER… -- WORD…: `run` under the wrapper ends with 125 and says each of the words.
+# refused WRAPPER… -- WORD…: `run` (or what $verb holds) under the wrapper ends with 125 and says each of the words.
 refused() {
-	local wrapper=()
+	local wrapper=() command
+	read -ra command <<<"${verb:-run}"
 	while [[ $1 != -- ]]; do
 		wrapper+=("$1")
 		shift
 	done
 	shift
-	run "${wrapper[@]}" "$SBX" run -- true
-	printf '$ %s sbx run -- true\n%s\n-> %s, wanted 125\n' "${wrapper[*]}" "$output" "$status"
+	run "${wrapper[@]}" "$SBX" "${command[@]}" -- true
+	printf '$ %s sbx %s -- true\n%s\n-> %s, wanted 125\n' "${wrapper[*]}" "${command[*]}" "$output" "$status"
 	[[ $status -eq 125 ]] || return 1
 	for word; do
 		assert_has "$output" "$word" || return 1
@@ -87,6 +88,15 @@ outside() {
 	done
 	doctor 0 outside "echo 3 >/proc/sys/user/max_net_namespaces"
 	assert_has "$(row "create the namespaces" net)" "degraded|user.max_net_namespaces is 3: no more workers than that"
+}
+
+@test "up and test name the cause that run does, whoever of them makes the world" {
+	local mask="mount --bind /dev/null /proc/version"
+	for verb in "up -d" "test -n 2"; do
+		refused outside "echo 0 >/proc/sys/user/max_pid_namespaces" -- \
+			"cannot create the namespaces: user.max_pid_namespaces is 0" "sudo sysctl user.max_pid_namespaces=65536"
+		refused outside "$mask" -- "parts of /proc are covered (/proc/version)"
+	done
 }
 
 @test "finding 16: a masked /proc is told by what lies over it" {
