@@ -126,6 +126,7 @@ static int add_service(const struct declared_options *options, const struct proj
 	substitute_list(options, &declared->command.arguments, &service->command);
 	if (directory)
 		service->directory = path_normal(options->project->directory, directory);
+	service->is_shared = declared->shared;
 	service->restart = restart_of(declared->restart);
 	service->restart_max = declared->restart_max;
 	if (declared->stop_signal)

@@ -59,6 +59,7 @@ struct services {
 	bool all_ready_told;
 	bool is_stopping;
 	bool starts_again;	    /* once all have ended */
+	bool is_resting;	    /* those that serve this world alone have ended, or will */
 	uint64_t grace_ms;	    /* of the stop; UINT64_MAX: each service's own */
 	struct text_list variables; /* NAME=VALUE that readiness found */
 };
@@ -298,6 +299,11 @@ static bool is_settled(const struct running *running)
 	return holds_ready(running) || (running->state == SERVICE_ENDED && !running->is_missed);
 }
 
+static bool rests(const struct services *services, const struct running *running)
+{
+	return services->is_resting && !running->service->is_shared;
+}
+
 static void start_what_can(struct services *services)
 {
 	bool all_ready = true;
@@ -305,6 +311,8 @@ static void start_what_can(struct services *services)
 	for (size_t i = 0; i < services->count; i++) {
 		struct running *running = &services->items[i];
 
+		if (rests(services, running))
+			continue;
 		if (running->state == SERVICE_WAITING && may_start(services, running))
 			start(services, running);
 		if (running->state == SERVICE_RESTARTING && running->restart_ms <= now_ms())
@@ -424,6 +432,33 @@ static void begin_stop(struct services *services, uint64_t grace_ms)
 			services->items[i].stop_deadline_ms = MIN(services->items[i].stop_deadline_ms, latest_ms);
 	services->is_stopping = true;
 	step_stop(services);
+}
+
+/* Each after those that lean on it; called again as they end. */
+static void step_rest(struct services *services)
+{
+	if (!services->is_resting || services->is_stopping)
+		return;
+	for (size_t i = 0; i < services->count; i++) {
+		struct running *running = &services->items[i];
+
+		if (!rests(services, running))
+			continue;
+		if (running->pid == 0)
+			running->state = SERVICE_ENDED;
+		else if (!is_leant_on(services, running))
+			stop_one(services, running);
+	}
+}
+
+static void guest_rest(void *argument)
+{
+	struct services *services = argument;
+
+	services->is_resting = true;
+	if (!services->is_stopping)
+		services->grace_ms = UINT64_MAX;
+	step_rest(services);
 }
 
 static void guest_stop(void *argument, uint64_t grace_ms)
@@ -570,6 +605,7 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 
 	/* The first time: the owner knows by now that the world stands. */
 	step_stop(services);
+	step_rest(services);
 	if (!services->is_stopping)
 		start_what_can(services);
 	for (size_t i = 0; i < services->count; i++) {
@@ -579,7 +615,7 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 			if (running->output_fds[stream] >= 0)
 				polled[count++] =
 					(struct pollfd){ .fd = running->output_fds[stream], .events = POLLIN };
-		if (services->is_stopping && running->pid && running->stop_deadline_ms)
+		if (running->pid && running->stop_deadline_ms)
 			*ret_deadline_ms = MIN(*ret_deadline_ms, running->stop_deadline_ms);
 		if (!services->is_stopping && running->state == SERVICE_RESTARTING)
 			*ret_deadline_ms = MIN(*ret_deadline_ms, running->restart_ms);
@@ -650,8 +686,9 @@ static void service_ended(struct services *services, struct running *running, pi
 	for (int stream = 0; stream < READINESS_STREAM_COUNT; stream++)
 		if (running->output_fds[stream] >= 0)
 			hear_output(running, (enum readiness_stream)stream);
-	if (services->is_stopping) {
+	if (services->is_stopping || rests(services, running)) {
 		step_stop(services);
+		step_rest(services);
 		return;
 	}
 	(void)error_set(&error, .number = ECHILD, .step = "keep the service alive", .object = running->service->name,
@@ -705,6 +742,7 @@ struct server_guest services_guest(struct services *services)
 				      .child_ended = guest_child_ended,
 				      .stop = guest_stop,
 				      .restart = guest_restart,
+				      .rest = guest_rest,
 				      .signal = guest_signal,
 				      .look = guest_look,
 				      .variables = guest_variables };

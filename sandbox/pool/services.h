@@ -32,6 +32,7 @@ struct service {
 	struct text_list after;	      /* names of those that must be ready before it starts */
 	struct text_list after_start; /* … that must run */
 	struct text_list after_end;   /* … that must have ended with status 0: jobs */
+	bool is_shared;		      /* other worlds need it: it goes on where those that serve this world alone rest */
 	enum service_restart restart;
 	unsigned restart_max; /* in a row; 0: without end */
 	int stop_signal;

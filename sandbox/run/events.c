@@ -153,6 +153,8 @@ void events_take(struct events *events, const char *line, size_t size, events_te
 		take_test(events, root, callback, argument);
 	else if (json_text_is(type, "complaint"))
 		replace_text(&events->complaint, json_member(root, "text"));
+	else if (json_text_is(type, "rest"))
+		events->may_rest = true;
 	else if (json_text_is(type, "end"))
 		events->has_ended = true;
 	else if (json_text_is(type, "refuse")) {

@@ -512,6 +512,15 @@ static void tell_begin(const struct items_state *state)
 	send_event(state, &event);
 }
 
+/* The list has been made: what else there is to do is done in worlds. */
+static void tell_rest(const struct items_state *state)
+{
+	owned_buffer event = { 0 };
+
+	begin_event(&event, "rest");
+	send_event(state, &event);
+}
+
 static void tell_test(const struct items_state *state, const struct batch *batch, const struct told *told)
 {
 	owned_buffer event = { 0 };
@@ -571,6 +580,7 @@ static void hear_lease(void *argument, enum lease_event event, unsigned worker, 
 		told->worker = worker;
 		told->has_world = true;
 		told->begun_ms = now_ms();
+		tell_rest(child->state);
 		return;
 	}
 	told->ended_ms = now_ms();

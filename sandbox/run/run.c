@@ -108,6 +108,7 @@ struct run {
 	struct listeners listeners;	       /* of R, as it was when it was frozen last */
 	int runner_log_fd;		       /* where their logs are; -1 */
 	bool has_begun;			       /* the runner has */
+	bool are_resting;		       /* R's services of sbx.yaml */
 	struct evidence evidence;
 	struct evidence_cause red; /* of R */
 	struct harvest harvest;
@@ -267,6 +268,18 @@ static void signal_runner(const struct run *run, int number)
 {
 	struct request_header header = { .kind = REQUEST_SIGNAL, .argument = number };
 
+	/* A PID 1 that is gone is seen at the connection's end. */
+	(void)request_send(run->runner.launched.control_fd, &header, NULL, NULL);
+}
+
+/* A job of R's services would go on beside those of the worlds: one e-mail more than there are worlds. */
+static void rest_services(struct run *run)
+{
+	struct request_header header = { .kind = REQUEST_REST };
+
+	if (!run->events.may_rest || run->are_resting || !run->runner_services)
+		return;
+	run->are_resting = true;
 	/* A PID 1 that is gone is seen at the connection's end. */
 	(void)request_send(run->runner.launched.control_fd, &header, NULL, NULL);
 }
@@ -874,6 +887,7 @@ static void step(struct run *run)
 		hear_signals(run);
 	keep_evidence(run);
 	forget_peers(run);
+	rest_services(run);
 	if (run->runner.state == MEMBER_DEAD && !run->has_ended && !run->has_failed) {
 		*run->error = run->runner.error;
 		fail(run);

@@ -46,6 +46,7 @@ enum request_kind {
 	REQUEST_DETACH,	   /* of the owner alone: its end is the world's no more, which outlives its terminal, too */
 	REQUEST_RESTART, /* argument: as with REQUEST_STOP; ends the services and starts them anew: REPLY_DONE when they
 			    * are ready */
+	REQUEST_REST, /* of the owner alone, not answered: ends the services that nobody needs any more, for good */
 };
 
 enum stop_flag {

@@ -696,6 +696,14 @@ static void handle_restart(struct server *server, struct client *client)
 	guest->restart(guest->argument, client->header.argument < 0 ? UINT64_MAX : (uint64_t)client->header.argument);
 }
 
+static void handle_rest(struct server *server, const struct client *client)
+{
+	const struct server_guest *guest = server->world->plan->guest;
+
+	if (client->is_owner && guest && guest->rest)
+		guest->rest(guest->argument);
+}
+
 static void handle_connect(struct server *server, struct client *client)
 {
 	struct client *added;
@@ -803,6 +811,9 @@ static void handle_request(struct server *server, struct client *client)
 		break;
 	case REQUEST_RESTART:
 		handle_restart(server, client);
+		break;
+	case REQUEST_REST:
+		handle_rest(server, client);
 		break;
 	default:
 		refuse(client, EOPNOTSUPP, "this worker's sbx does not know it");

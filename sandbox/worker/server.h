@@ -35,6 +35,8 @@ struct server_guest {
 	void (*stop)(void *argument, uint64_t grace_ms);
 	/* The same, and starts them anew; server_guest_settled() when they are ready, or will not be. */
 	void (*restart)(void *argument, uint64_t grace_ms);
+	/* Ends those that serve this world alone, in good order and for good: the world goes on without them. */
+	void (*rest)(void *argument);
 	void (*signal)(void *argument, int number);
 	/* @return 1 the world is as it should be, 0 it is on its way there, or -errno: it will not be */
 	int (*look)(void *argument, struct error *error);

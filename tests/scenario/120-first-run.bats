@@ -249,6 +249,29 @@ services:
 	assert_same 1 "$(grep -c terminated test-results/ticks)"
 }
 
+@test "first run: the services that sbx.yaml has in the runner's world end once the worlds have theirs, but for a teardown" {
+	cat >ticks.js <<-END
+		const tick = what => { try { require('node:fs').appendFileSync('test-results/ticks', what + '\n'); } catch {} };
+		const who = process.env.SBX_WORKER ?? 'R';
+		process.on('SIGTERM', () => { tick(who + ' terminated'); process.exit(0); });
+		process.argv[2] = '$port';
+		require('./server.js');
+	END
+	printf '%s\n' 'services:' '  shop:' '    command: [node, ticks.js]' "    ready: { port: $port }" >sbx.yaml
+	config 'outputDir: "test-results"'
+	spec a 'await expect.poll(() => fs.readFileSync("test-results/ticks", "utf8")).toContain("R terminated"); expect(await (await request.get("/")).text()).toBe("shop");'
+	suite 0 -n 2
+	assert_has "$output" "2 passed"
+	# The items of a list have worlds, too.
+	rm -r test-results
+	run_sbx 0 test -n 2 --artifacts test-results/ --items 'mkdir -p test-results; echo 1' -- bash -c 'until grep "R terminated" test-results/ticks; do sleep 0.01; done # {}'
+	# What asks R at the end finds it.
+	config 'outputDir: "test-results", globalTeardown: "./teardown.js"'
+	echo "module.exports = async () => { console.log('teardown: ' + await (await fetch('http://localhost:$port')).text()); };" >teardown.js
+	suite 0 -n 2
+	assert_has "$output" "teardown: shop"
+}
+
 @test "first run: what sbx.yaml needs, put there, makes the suite run: in the runner's world and in each other" {
 	config 'globalSetup: "./global.js"'
 	echo "module.exports = async () => { if (await (await fetch('http://localhost:$port')).text() !== 'shop') throw new Error('no shop'); };" >global.js

@@ -263,6 +263,7 @@ function restServers(projectId) {
 		return;
 	signalServers('SIGSTOP');
 	areResting = true;
+	send({ type: 'rest' });
 }
 
 function wakeServers() {
