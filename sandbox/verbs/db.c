@@ -3,9 +3,11 @@
  *
  *   ls      WORKER | --all          the databases
  *   query   WORKER | --all  [SQL]   rows; without SQL, or with "-", the statements are read from stdin
+ *   diff    WORKER [FILE]           the rows that differ from what the worker started with
  *   shell   WORKER                  the host's own sqlite3, which a worker sees on its read-only root */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +204,32 @@ static int query(struct invocation *invocation, struct error *error)
 			  : ask_workers(invocation, &(struct question){ .kind = TASK_DB_QUERY, .sql = sql }, error);
 }
 
+/* ---- diff ---- */
+
+static int diff_rows(struct invocation *invocation, struct error *error)
+{
+	struct text_list *operands = &invocation->operands;
+	struct task task = { .kind = TASK_DB_DIFF, .fds = { STDOUT_FILENO, -1 }, .fd_count = 2 };
+	owned_fd directory_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	owned_visit visit = NULL;
+	const char *database = operands->count > 1 ? operands->items[1] : invocation->database;
+	int result;
+
+	if (invocation->all || operands->count > 2)
+		return error_set(error, .number = EINVAL, .step = "compare rows", .cause = "it takes one worker",
+				 .remedy = "as in sbx db diff WORKER [FILE]");
+	result = visit_open(operands->items[0], RESOLVE_LIVE | RESOLVE_KEPT, &visit, error);
+	if (result < 0)
+		return result;
+	task.fds[1] = directory_fd;
+	text_list_add(&task.arguments, invocation->format == FORMAT_JSON ? "json" : "table");
+	text_list_add(&task.arguments, database ? database : "");
+	text_list_add(&task.arguments, "");
+	result = visit_run_task(visit, &task, error);
+	text_list_release(&task.arguments);
+	return result;
+}
+
 /* ---- shell ---- */
 
 /* Where the host has a program, by PATH. @return the caller's, or NULL */
@@ -324,7 +352,7 @@ static int open_shell(struct invocation *invocation, struct error *error)
 static const struct {
 	const char *word;
 	int (*run)(struct invocation *invocation, struct error *error);
-} actions[] = { { "ls", list_databases }, { "shell", open_shell }, { "query", query } };
+} actions[] = { { "ls", list_databases }, { "shell", open_shell }, { "query", query }, { "diff", diff_rows } };
 
 int verb_db(struct invocation *invocation, struct error *error)
 {

@@ -138,6 +138,7 @@ static const struct kind {
 	[TASK_FREEZE] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
 	[TASK_CLONE] = { .fd_count = 1, .has_list = true },
 	[TASK_LISTENERS] = { .fd_count = 1 },
+	[TASK_DB_DIFF] = { .fd_count = 2, .argument_count = 3, .has_format = true, .writes = WRITES_AS_PAYLOAD },
 };
 
 static int check(const struct task *task, enum table_format *ret_format, struct error *error)
@@ -211,6 +212,8 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 		return task_keep(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
 	case TASK_FREEZE:
 		return task_freeze(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
+	case TASK_DB_DIFF:
+		return task_database_diff(world, task->fds[0], format, arguments[1], task->fds[1], arguments[2], error);
 	case TASK_INSPECT:
 	case TASK_CLONE:
 	case TASK_LISTENERS:

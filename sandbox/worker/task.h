@@ -42,6 +42,8 @@
  *                  directory.
  *   TASK_CLONE     messages on the socket: a byte that says how many descriptors come with it (at most 16), detached
  *                  mounts in the order of the paths. struct graft has them shown in other worlds.
+ *   TASK_DB_DIFF   the rows that differ (overlay/rows.h), and the parts of the schema. JSON: an array with an object for
+ *                  each database, as scripts/schema/db-diff.json says.
  *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array), cwd;
  *                  the last four null where no process was found. */
 #ifndef SBX_WORKER_TASK_H
@@ -65,6 +67,8 @@ enum task_kind {
 	TASK_FREEZE,   /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
 	TASK_CLONE,    /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
 	TASK_LISTENERS, /* fds: out. The TCP sockets that listen in the world's network */
+	TASK_DB_DIFF, /* fds: out, a directory. arguments: "table" or "json", database (path, or "" for all), what it is
+			 * compared with: a name in that directory, or "" for what the world was filled with */
 };
 
 enum { TASK_FDS_MAX = 4 };

@@ -79,8 +79,7 @@ static const struct world_database *find_filled(const struct world *world, const
 	return NULL;
 }
 
-/* Absolute paths. */
-static int gather(const struct world *world, struct text_list *ret_paths, struct error *error)
+int task_database_gather(const struct world *world, struct text_list *ret_paths, struct error *error)
 {
 	struct database_discovery found = { 0 };
 	owned_fd tree_fd = path_open(AT_FDCWD, world->plan->tree, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
@@ -118,8 +117,7 @@ static int refuse_choice(const struct text_list *paths, struct error *error)
 			 .remedy = "name one with --db PATH");
 }
 
-/* A path; a name below the tree; the end of the path of one that the world has; nothing where there is only one. */
-static int choose(const struct world *world, const char *word, char **ret_path, struct error *error)
+int task_database_choose(const struct world *world, const char *word, char **ret_path, struct error *error)
 {
 	owned_text below_tree = path_join(world->plan->tree, word);
 	owned_text ending = text_format("/%s", word);
@@ -131,7 +129,7 @@ static int choose(const struct world *world, const char *word, char **ret_path, 
 		*ret_path = text_duplicate(word[0] == '/' ? word : below_tree);
 		return 0;
 	}
-	result = gather(world, &paths, error);
+	result = task_database_gather(world, &paths, error);
 	if (result < 0)
 		return result;
 	if (word[0] == '\0' && paths.count != 1)
@@ -224,7 +222,7 @@ int task_database_list(const struct world *world, int out_fd, enum table_format 
 	owned_table table = { .columns = list_columns, .column_count = ARRAY_SIZE(list_columns) };
 	owned_output output = { .fd = out_fd };
 	owned_list paths = { 0 };
-	int result = gather(world, &paths, error);
+	int result = task_database_gather(world, &paths, error);
 
 	if (result < 0)
 		return result;
@@ -277,7 +275,7 @@ static void answer_release(struct answer *answer)
 }
 
 /* The payload chose the names: a head must not command the terminal any more than a cell. */
-static char *escape(const char *text)
+char *task_escape(const char *text)
 {
 	size_t size = 4 * strlen(text) + 1;
 	char *escaped = malloc(size);
@@ -301,7 +299,7 @@ static int on_columns(void *argument, unsigned statement, unsigned count, const 
 	if (!answer->columns)
 		abort();
 	for (unsigned i = 0; i < count; i++)
-		text_list_take(&answer->names, is_table ? escape(names[i]) : text_duplicate(names[i]));
+		text_list_take(&answer->names, is_table ? task_escape(names[i]) : text_duplicate(names[i]));
 	for (unsigned i = 0; i < count; i++)
 		answer->columns[i] = (struct table_column){ .name = answer->names.items[i],
 							    .title = answer->names.items[i],
@@ -345,7 +343,7 @@ static void add_json_text(struct text_buffer *out, const char *name, const struc
 	json_add_raw(out, name, joined.bytes);
 }
 
-static void add_json_value(struct text_buffer *out, const char *name, const struct query_value *value)
+void task_add_json_value(struct text_buffer *out, const char *name, const struct query_value *value)
 {
 	owned_text hex = NULL;
 
@@ -405,7 +403,7 @@ static int on_row(void *argument, unsigned count, const struct query_value *valu
 		text_buffer_add_text(out, answer->has_rows ? ",\n" : "\n");
 		json_begin_object(out, NULL);
 		for (unsigned i = 0; i < count; i++)
-			add_json_value(out, answer->names.items[i], &values[i]);
+			task_add_json_value(out, answer->names.items[i], &values[i]);
 		json_end_object(out);
 		answer->has_rows = true;
 		return task_output_continue(&answer->output, error);
@@ -429,7 +427,7 @@ int task_database_query(const struct world *world, int out_fd, enum table_format
 	owned_text path = NULL;
 	struct query query = { .sql = sql };
 	struct query_result ignored;
-	int result = choose(world, database, &path, error);
+	int result = task_database_choose(world, database, &path, error);
 
 	if (result < 0)
 		return result;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "overlay/query.h"
 #include "sandbox/worker/stopper.h"
 #include "sandbox/worker/task.h"
 #include "sandbox/worker/world.h"
@@ -47,6 +48,20 @@ int task_copy_in(const struct world *world, int host_fd, const char *host_name, 
 int task_database_list(const struct world *world, int out_fd, enum table_format format, struct error *error);
 int task_database_query(const struct world *world, int out_fd, enum table_format format, const char *database,
 			const char *sql, struct error *error);
+
+/** The databases that the world was given, and those that lie in its tree. Absolute paths. */
+int task_database_gather(const struct world *world, struct text_list *ret_paths, struct error *error);
+/** The one that a word means: a path; a name below the tree; the end of the path of one that the world has; nothing
+ * where there is only one. @ret_path  absolute, the caller's */
+int task_database_choose(const struct world *world, const char *word, char **ret_path, struct error *error);
+/** text_escape() into fresh memory. @return the caller's */
+char *task_escape(const char *text);
+/** Adds a value to an object: a blob as hexadecimal digits. */
+void task_add_json_value(struct text_buffer *out, const char *name, const struct query_value *value);
+
+/** @database  "": all there are   @directory_fd, @copy  what it is compared with; -1: its start */
+int task_database_diff(const struct world *world, int out_fd, enum table_format format, const char *database,
+		       int directory_fd, const char *copy, struct error *error);
 
 enum database_state {
 	DATABASE_AS_FILLED,

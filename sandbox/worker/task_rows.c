@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works: a live database is read through the merged view, in one transaction, so that its programs' locks and
+ * SQLite's meet. What the world was filled with is in the layers below, which the view covers: the seed's copy at rest,
+ * or the source on the host, whose own programs may be writing to it; it is read without a trace (base/sqlite.h). */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "overlay/database.h"
+#include "overlay/rows.h"
+#include "sandbox/worker/task_parts.h"
+
+enum {
+	TABLE_BYTES_MAX = 64 << 20, /* a table is laid out as a whole */
+	VALUE_SHOWN_MAX = 120,	    /* bytes of one value in a table */
+};
+
+/* ---- what it was ---- */
+
+/* A database, and what it is compared with. */
+struct pair {
+	const char *path;
+	struct rows_request request;
+	const char *against; /* in words */
+	int before_fd;
+	char *before_name;
+	int after_fd;
+	char *after_name;
+};
+
+static void pair_release(struct pair *pair)
+{
+	fd_close(&pair->before_fd);
+	fd_close(&pair->after_fd);
+	text_free(&pair->before_name);
+	text_free(&pair->after_name);
+}
+
+/* @return 1 found, 0 there is none, or -errno */
+static int find_below(int layer_fd, const char *below, int *ret_directory, char **ret_name)
+{
+	owned_text parent = path_parent(below);
+	owned_fd directory =
+		layer_fd < 0 ? -ENOENT : path_open(layer_fd, parent, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	struct stat status;
+
+	if (directory < 0)
+		return directory == -ENOENT || directory == -ENOTDIR ? 0 : directory;
+	if (fstatat(directory, path_name(below), &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISREG(status.st_mode))
+		return S_ISCHR(status.st_mode) ? 1 : 0; /* a whiteout: it was not there, whatever lies below */
+	*ret_directory = fd_take(&directory);
+	*ret_name = text_duplicate(path_name(below));
+	return 1;
+}
+
+static int find_start(const struct world *world, struct pair *pair, struct error *error)
+{
+	const struct layer *layer = layers_find(&world->layers, pair->path);
+	const char *below = layer && !text_equal(layer->path, pair->path) ? path_below(pair->path, layer->path) : NULL;
+	int result = 0;
+
+	pair->against = "nothing: it was not there at the start";
+	if (below) {
+		result = find_below(layer->seed_fd, below, &pair->before_fd, &pair->before_name);
+		if (result == 1 && pair->before_fd >= 0)
+			pair->against = "the seed";
+	}
+	if (below && result == 0) {
+		result = find_below(layer->lower_fd, below, &pair->before_fd, &pair->before_name);
+		if (result == 1 && pair->before_fd >= 0)
+			pair->against = "the host's file as it is now";
+	}
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "find what the worker started with",
+				 .object = pair->path, .remedy = "compare with another worker: --against WORKER");
+	pair->request.before = (struct rows_side){ .path = pair->path,
+						   .directory_fd = pair->before_fd,
+						   .name = pair->before_name,
+						   .rule = SQLITE_RULE_UNTOUCHED };
+	return 0;
+}
+
+/* One that the app has removed is a database without tables. */
+static int find_live(struct pair *pair, struct error *error)
+{
+	int result = database_locate(pair->path, "compare the rows of", &pair->after_fd, &pair->after_name, error);
+
+	if (result < 0 && (result != -ENOENT || !pair->before_name))
+		return result;
+	if (result < 0)
+		*error = (struct error){ 0 };
+	pair->request.after = (struct rows_side){
+		.path = pair->path, .directory_fd = pair->after_fd, .name = pair->after_name, .rule = SQLITE_RULE_WRITE
+	};
+	return 0;
+}
+
+/* ---- telling ---- */
+
+static const char *const kinds[] = {
+	[ROWS_INSERTED] = "inserted",
+	[ROWS_UPDATED] = "updated",
+	[ROWS_DELETED] = "deleted",
+};
+
+static const char *const fates[] = {
+	[ROWS_SAME] = "same",
+	[ROWS_MADE] = "made",
+	[ROWS_DROPPED] = "dropped",
+	[ROWS_ALTERED] = "altered",
+};
+
+struct telling {
+	struct task_output output;
+	bool has_items; /* the JSON array that is open has some */
+	bool has_rows;
+	struct text_buffer schema; /* JSON objects */
+	struct table table;
+	size_t table_bytes;
+};
+
+static void telling_release(struct telling *telling)
+{
+	table_release(&telling->table);
+	text_buffer_release(&telling->schema);
+	task_output_release(&telling->output);
+}
+
+static struct query_value shown_value(const struct rows_value *value, char **ret_text)
+{
+	struct query_value shown = { .type = value->type, .bytes = value->bytes, .size = value->size };
+
+	if (value->type == QUERY_INTEGER || value->type == QUERY_REAL) {
+		*ret_text = rows_value_text(value);
+		shown.bytes = *ret_text;
+		shown.size = strlen(shown.bytes);
+	}
+	return shown;
+}
+
+/* ---- as JSON ---- */
+
+/* By hand, since what stands before may have been written already. */
+static void begin_item(struct telling *telling, bool *has_items)
+{
+	text_buffer_add_text(&telling->output.buffer, *has_items ? ",\n" : "\n");
+	*has_items = true;
+}
+
+static int json_schema(void *argument, const char *type, const char *name, enum rows_fate fate, struct error *error)
+{
+	struct telling *telling = argument;
+
+	(void)error;
+	if (telling->schema.length > 0)
+		text_buffer_add_text(&telling->schema, ",");
+	json_begin_object(&telling->schema, NULL);
+	json_add_text(&telling->schema, "type", type);
+	json_add_text(&telling->schema, "name", name);
+	json_add_text(&telling->schema, "change", fates[fate]);
+	json_end_object(&telling->schema);
+	return 0;
+}
+
+static int json_table(void *argument, const struct rows_table *table, struct error *error)
+{
+	struct telling *telling = argument;
+	struct text_buffer *out = &telling->output.buffer;
+
+	begin_item(telling, &telling->has_items);
+	json_begin_object(out, NULL);
+	json_add_text(out, "name", table->name);
+	json_add_text(out, "change", fates[table->fate]);
+	json_add_text(out, "problem", table->problem);
+	json_begin_array(out, "key");
+	for (unsigned i = 0; i < table->column_count; i++)
+		if (table->is_key[i])
+			json_add_text(out, NULL, table->columns[i]);
+	json_end_array(out);
+	json_begin_array(out, "rows");
+	telling->has_rows = false;
+	return task_output_continue(&telling->output, error);
+}
+
+static void add_values(struct text_buffer *out, const char *name, const struct rows_table *table,
+		       const struct rows_value *values)
+{
+	if (!values) {
+		json_add_null(out, name);
+		return;
+	}
+	json_begin_object(out, name);
+	for (unsigned i = 0; i < table->column_count; i++) {
+		owned_text text = NULL;
+		struct query_value shown = shown_value(&values[i], &text);
+
+		task_add_json_value(out, table->columns[i], &shown);
+	}
+	json_end_object(out);
+}
+
+static int json_row(void *argument, enum rows_kind kind, const struct rows_table *table,
+		    const struct rows_value *before, const struct rows_value *after, struct error *error)
+{
+	struct telling *telling = argument;
+	struct text_buffer *out = &telling->output.buffer;
+
+	begin_item(telling, &telling->has_rows);
+	json_begin_object(out, NULL);
+	json_add_text(out, "change", kinds[kind]);
+	add_values(out, "before", table, before);
+	add_values(out, "after", table, after);
+	json_end_object(out);
+	return task_output_continue(&telling->output, error);
+}
+
+static void add_counts(struct text_buffer *out, uint64_t inserted, uint64_t updated, uint64_t deleted)
+{
+	json_add_number(out, "inserted", (int64_t)inserted);
+	json_add_number(out, "updated", (int64_t)updated);
+	json_add_number(out, "deleted", (int64_t)deleted);
+}
+
+static int json_end(void *argument, const struct rows_table *table, uint64_t inserted, uint64_t updated,
+		    uint64_t deleted, struct error *error)
+{
+	struct telling *telling = argument;
+	struct text_buffer *out = &telling->output.buffer;
+
+	(void)table;
+	text_buffer_add_text(out, "]");
+	add_counts(out, inserted, updated, deleted);
+	json_end_object(out);
+	return task_output_continue(&telling->output, error);
+}
+
+static int tell_json(struct telling *telling, const struct pair *pair, struct error *error)
+{
+	const struct rows_sink sink = {
+		.argument = telling, .schema = json_schema, .table = json_table, .row = json_row, .end = json_end
+	};
+	struct text_buffer *out = &telling->output.buffer;
+	struct rows_result counts;
+	int result;
+
+	json_begin_object(out, NULL);
+	json_add_text(out, "database", pair->path);
+	json_add_text(out, "against", pair->against);
+	json_begin_array(out, "tables");
+	telling->has_items = false;
+	result = rows_compare(&pair->request, &sink, &counts, error);
+	if (result < 0)
+		return result;
+	text_buffer_add_text(out, "]");
+	text_buffer_format(out, ",\"schema\":[%s]", telling->schema.length > 0 ? telling->schema.bytes : "");
+	add_counts(out, counts.inserted, counts.updated, counts.deleted);
+	json_end_object(out);
+	return task_output_continue(&telling->output, error);
+}
+
+/* ---- as a table ---- */
+
+static const struct table_column columns[] = {
+	{ "table", "TABLE", TABLE_TEXT, 0, NULL },
+	{ "change", "CHANGE", TABLE_TEXT, 0, NULL },
+	{ "key", "KEY", TABLE_TEXT, 0, NULL },
+	{ "values", "VALUES", TABLE_TEXT, 0, NULL },
+};
+
+static int add_line(struct telling *telling, const char *table, const char *change, const char *key, const char *values,
+		    struct error *error)
+{
+	telling->table_bytes += strlen(table) + strlen(key) + strlen(values) + 4 * sizeof(void *);
+	if (telling->table_bytes > TABLE_BYTES_MAX)
+		return error_set(error, .number = EFBIG, .step = "show the rows as a table",
+				 .cause = "there is too much for one table",
+				 .remedy = "use --format json, which has no bound");
+	table_add_text(&telling->table, table);
+	table_add_text(&telling->table, change);
+	table_add_text(&telling->table, key);
+	table_add_text(&telling->table, values);
+	return 0;
+}
+
+static int table_schema(void *argument, const char *type, const char *name, enum rows_fate fate, struct error *error)
+{
+	owned_text what = text_format("%s %s", type, fates[fate]);
+
+	return add_line(argument, name, what, "", "", error);
+}
+
+static int table_table(void *argument, const struct rows_table *table, struct error *error)
+{
+	if (!table->problem)
+		return 0;
+	return add_line(argument, table->name, "not compared", "", table->problem, error);
+}
+
+/* 'text', 5, x'00ff' (500 bytes), NULL: texts in quotes, so that they are no numbers. */
+static void add_value(struct text_buffer *out, const struct rows_value *value)
+{
+	owned_text text = rows_value_text(value);
+	size_t length = strlen(text);
+	char shown[VALUE_SHOWN_MAX];
+
+	text_copy(shown, sizeof(shown), text);
+	text_buffer_format(out, value->type == QUERY_TEXT ? "'%s" : "%s", shown);
+	if (strlen(shown) < length)
+		text_buffer_format(out, "... (%zu bytes)", value->size);
+	else if (value->type == QUERY_TEXT)
+		text_buffer_add_text(out, "'");
+}
+
+static int table_row(void *argument, enum rows_kind kind, const struct rows_table *table,
+		     const struct rows_value *before, const struct rows_value *after, struct error *error)
+{
+	const struct rows_value *values = after ? after : before;
+	owned_buffer key = { 0 };
+	owned_buffer rest = { 0 };
+
+	text_buffer_add_text(&key, "");
+	text_buffer_add_text(&rest, "");
+	for (unsigned i = 0; i < table->column_count; i++) {
+		struct text_buffer *out = table->is_key[i] ? &key : &rest;
+		bool is_changed = kind == ROWS_UPDATED && !rows_value_is_same(&before[i], &after[i]);
+
+		if (kind == ROWS_UPDATED && !is_changed && !table->is_key[i])
+			continue;
+		text_buffer_format(out, "%s%s=", out->length > 0 ? ", " : "", table->columns[i]);
+		if (is_changed) {
+			add_value(out, &before[i]);
+			text_buffer_add_text(out, " -> ");
+		}
+		add_value(out, &values[i]);
+	}
+	return add_line(argument, table->name, kinds[kind], key.bytes, rest.bytes, error);
+}
+
+static int tell_table(struct telling *telling, const struct pair *pair, struct error *error)
+{
+	const struct rows_sink sink = {
+		.argument = telling, .schema = table_schema, .table = table_table, .row = table_row
+	};
+	const struct table_options options = { .no_trunc = true };
+	struct text_buffer *out = &telling->output.buffer;
+	struct rows_result counts;
+	owned_text shown = task_escape(pair->path);
+	int result = rows_compare(&pair->request, &sink, &counts, error);
+
+	if (result < 0)
+		return result;
+	text_buffer_format(out, "%s: %llu inserted, %llu updated, %llu deleted (against %s)\n", shown,
+			   (unsigned long long)counts.inserted, (unsigned long long)counts.updated,
+			   (unsigned long long)counts.deleted, pair->against);
+	if (telling->table.cell_count > 0)
+		table_format(&telling->table, &options, out);
+	return task_output_continue(&telling->output, error);
+}
+
+/* ---- all ---- */
+
+static int diff_one(const struct world *world, const char *path, int directory_fd, const char *copy,
+		    enum table_format format, struct telling *telling, struct error *error)
+{
+	__attribute__((cleanup(pair_release))) struct pair pair = { .path = path, .before_fd = -1, .after_fd = -1 };
+	int result = 0;
+
+	if (copy[0]) {
+		pair.against = "the copy";
+		pair.request.before = (struct rows_side){
+			.path = path, .directory_fd = directory_fd, .name = copy, .rule = SQLITE_RULE_UNTOUCHED
+		};
+	} else {
+		result = find_start(world, &pair, error);
+	}
+	if (result == 0)
+		result = find_live(&pair, error);
+	if (result < 0)
+		return result;
+	telling->table = (struct table){ .columns = columns, .column_count = ARRAY_SIZE(columns) };
+	telling->table_bytes = 0;
+	result = format == TABLE_FORMAT_JSON ? tell_json(telling, &pair, error) : tell_table(telling, &pair, error);
+	table_release(&telling->table);
+	text_buffer_release(&telling->schema);
+	return result;
+}
+
+int task_database_diff(const struct world *world, int out_fd, enum table_format format, const char *database,
+		       int directory_fd, const char *copy, struct error *error)
+{
+	__attribute__((cleanup(telling_release))) struct telling telling = { .output = { .fd = out_fd } };
+	bool is_json = format == TABLE_FORMAT_JSON;
+	owned_list paths = { 0 };
+	owned_text chosen = NULL;
+	bool has_databases = false;
+	int result = database[0] || copy[0] ? task_database_choose(world, database, &chosen, error)
+					    : task_database_gather(world, &paths, error);
+
+	if (chosen)
+		text_list_add(&paths, chosen);
+	if (is_json)
+		text_buffer_add_text(&telling.output.buffer, "[");
+	for (size_t i = 0; i < paths.count && result == 0; i++) {
+		if (is_json)
+			begin_item(&telling, &has_databases);
+		result = diff_one(world, paths.items[i], directory_fd, copy, format, &telling, error);
+	}
+	if (result < 0)
+		return result;
+	text_buffer_add_text(&telling.output.buffer, is_json ? "\n]\n" : "");
+	return task_output_end(&telling.output, error);
+}
