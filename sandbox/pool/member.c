@@ -178,6 +178,13 @@ static void forget(struct member *member)
 	member->argument = argument;
 }
 
+void member_rename(struct member *member, const char *name)
+{
+	member->plan.name = name;
+	if (member->state != MEMBER_ABSENT)
+		listing_rename(&member->listing, name);
+}
+
 int member_detach(struct member *member, struct error *error)
 {
 	int result = ask_detach(member->launched.control_fd, error);

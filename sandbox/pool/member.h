@@ -78,6 +78,10 @@ void member_fail(struct member *member, const struct error *error);
 /** Makes a connection to its PID 1. @is_restricted  it may only start a command and signal it  @ret_fd the caller's */
 int member_connect(const struct member *member, bool is_restricted, int *ret_fd, struct error *error);
 
+/** Gives it another name among the living: @name  borrowed as long as it lives. What is kept of it has that, too. One
+ *  that is absent, or not listed, is only called so from now on; so is one whose new name another has. */
+void member_rename(struct member *member, const char *name);
+
 /** Lets a READY one go on without this process; it is absent then. Errors: its PID 1 is gone; it is not absent then */
 int member_detach(struct member *member, struct error *error);
 

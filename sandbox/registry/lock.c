@@ -285,6 +285,26 @@ int lock_create(int directory_fd, struct worker_row *row, struct lock *ret_lock,
 	return result;
 }
 
+int lock_rename(struct lock *lock, const char *name, struct error *error)
+{
+	char from[LOCK_FILE_NAME_SIZE];
+	char to[LOCK_FILE_NAME_SIZE];
+	int result = name_check(name, error);
+
+	if (result == 0)
+		result = clear_name(lock->directory_fd, name, error);
+	if (result < 0)
+		return result;
+	/* The lock first: it reserves the name. A socket that is not there was never made. */
+	if (renameat2(lock->directory_fd, file_name(LOCK_PREFIX, lock->name, from), lock->directory_fd,
+		      file_name(LOCK_PREFIX, name, to), RENAME_NOREPLACE) < 0)
+		return error_set(error, .number = errno, .step = "give the worker another name", .object = name);
+	(void)renameat(lock->directory_fd, lock_socket_name(lock->name, from), lock->directory_fd,
+		       lock_socket_name(name, to));
+	text_copy(lock->name, sizeof(lock->name), name);
+	return 0;
+}
+
 void lock_close(struct lock *lock)
 {
 	fd_close(&lock->fd);

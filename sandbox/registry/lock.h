@@ -60,6 +60,11 @@ int lock_write_row(struct lock *lock, const struct worker_row *row, struct error
  *  maker writes no more. @return 0 or -errno */
 int lock_replace_ports(int lock_fd, const struct text_list *ports, struct error *error);
 
+/** Gives a live worker another name: its files move, and nobody takes it for dead meanwhile. The row is the caller's
+ *  next step. By its maker only.
+ *  Errors: EEXIST, a live worker has that name; EINVAL, no legal one; of rename(2), and it has its old name still */
+int lock_rename(struct lock *lock, const char *name, struct error *error);
+
 /** The end of the worker: removes its files and lets go. Takes the empty value and a second call. */
 void lock_release(struct lock *lock);
 

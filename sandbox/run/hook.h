@@ -18,8 +18,8 @@
  *	SBX_WORKERS		N, where -n was given; else unset: the runner's own number, worlds are made lazily
  *	SBX_SHARD		I/N, for the runner's own --shard
  *	SBX_ARGUMENTS		a JSON array: more words for Playwright's command line
- *	SBX_UNIT		`file` for --reset file and --fresh file: each group of tests gets a process, so a lease, of
- *its own
+ *	SBX_UNIT		`worker`, `file` or `fail`: the unit of --fresh and --reset (unit.h); else unset. `file`: each
+ *group of tests gets a process, so a lease, of its own. Set at all, R is never the world, not with N = 1 either
  *
  * With N = 1 R is the world: the hook then only passes --workers=1, every test process is an ordinary child of the
  *runner. Nothing of this list reaches a world: the hook takes it out of the environment that it hands to a lease.

@@ -8,6 +8,11 @@
  * world, in which the servers are started anew. So what globalSetup and setup projects did is there N times, on the
  * same ports.
  *
+ * Where units are to begin in worlds that nobody has used (unit.h), each world has a spare: another one of the same
+ * number, from the same seed, started as soon as the world is leased or, where only a red test makes it due, as soon as
+ * that is told. A lease takes the spare as it stands, its servers answering, and the used world ends behind. One that
+ * died or could not be made is said, and the lease waits for one that is made then.
+ *
  * The loop waits for: signals, the time limit, R's PID 1, R's socket and what connected to it, the worlds' PID 1s.
  * After each event run_advance() looks whether a waiting lease can be granted or what has to be done for it. A freeze
  * blocks the loop for some milliseconds, in which R stands still anyway. */
@@ -44,6 +49,7 @@
 #include "sandbox/run/job.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/servers.h"
+#include "sandbox/run/unit.h"
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/attach.h"
@@ -86,7 +92,7 @@ struct slot {
 	bool is_promised; /* to one who waits; for the time of advance() */
 	unsigned leases;
 	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
-	bool was_used;		   /* its present world: has been leased */
+	struct unit_past past;	   /* of its present world */
 	bool trouble_told;	   /* of its present world */
 };
 
@@ -100,6 +106,9 @@ struct run {
 	char *runner_name;
 	struct slot *slots[SLOTS_MAX]; /* made when first asked for */
 	unsigned slot_count;
+	struct slot *spares[SLOTS_MAX]; /* for that place: a world that nobody has used; NULL: none */
+	struct slot **used;		/* worlds whose place a spare has taken; to be ended */
+	size_t used_count;
 	struct peer **peers; /* in the order in which they came */
 	size_t peer_count;
 	struct events events;
@@ -133,6 +142,12 @@ struct run {
 static void fail(struct run *run)
 {
 	run->has_failed = true;
+}
+
+/* With one world R is that world; unless tests are to begin in worlds that R, which goes on, cannot be. */
+static bool is_runner_the_world(const struct run *run)
+{
+	return run->options->workers == 1 && !unit_word(&run->options->units);
 }
 
 /* ---- world R ---- */
@@ -188,6 +203,8 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 			       text_format("SBX_SHARD=%u/%u", run->options->shard.index, run->options->shard.count));
 	if (run->options->workers > 0)
 		text_list_take(set, text_format("SBX_WORKERS=%u", run->options->workers));
+	if (unit_word(&run->options->units))
+		text_list_take(set, text_format("SBX_UNIT=%s", unit_word(&run->options->units)));
 	/* Its server would block the end, on a port of R that no browser reaches. */
 	text_list_add(set, "PLAYWRIGHT_HTML_OPEN=never");
 	/* Shared by the test processes: what the runner leaves there for them, and warm caches. */
@@ -219,7 +236,7 @@ static int start_runner(struct run *run, struct error *error)
 	struct member_options options = { .spec = &run->runner_spec,
 					  .name = run->runner_name,
 					  .run = run->directory.id,
-					  .index = run->options->workers == 1 ? 0 : -1,
+					  .index = is_runner_the_world(run) ? 0 : -1,
 					  .log_fd = -1,
 					  .annex = {
 						  .files = files, .file_count = HOOK_FILE_COUNT, .is_wanted = true } };
@@ -348,21 +365,33 @@ static int check_runner(struct run *run, struct error *error)
 
 /* ---- the worlds ---- */
 
-static struct slot *get_slot(struct run *run, unsigned index)
+/* @kind  'w'; 's': a spare; 'e': used, about to end */
+static struct slot *new_slot(const struct run *run, char kind, unsigned index)
 {
-	struct slot *slot = run->slots[index];
+	struct slot *slot = calloc(1, sizeof(*slot));
 
-	if (slot)
-		return slot;
-	slot = calloc(1, sizeof(*slot));
 	if (!slot)
 		abort();
 	member_init(&slot->member);
 	slot->index = index;
-	slot->name = text_format("%s.w%u", run->directory.id, index);
-	run->slots[index] = slot;
-	run->slot_count = MAX(run->slot_count, index + 1);
+	slot->name = text_format("%s.%c%u", run->directory.id, kind, index);
 	return slot;
+}
+
+/* In what `sbx ps` shows, and for who looks for it by name. */
+static void rename_world(const struct run *run, struct slot *slot, char kind)
+{
+	text_free(&slot->name);
+	slot->name = text_format("%s.%c%u", run->directory.id, kind, slot->index);
+	member_rename(&slot->member, slot->name);
+}
+
+static struct slot *get_slot(struct run *run, unsigned index)
+{
+	if (!run->slots[index])
+		run->slots[index] = new_slot(run, 'w', index);
+	run->slot_count = MAX(run->slot_count, index + 1);
+	return run->slots[index];
 }
 
 static int start_world(struct run *run, struct slot *slot, struct error *error)
@@ -395,7 +424,8 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 		return result;
 	options.log_directory = logs;
 	slot->generation = run->generation;
-	slot->was_used = slot->trouble_told = false;
+	slot->past = (struct unit_past){ 0 };
+	slot->trouble_told = false;
 	return member_begin(&slot->member, &options, grafts, graft_count, run->options->say, error);
 }
 
@@ -406,6 +436,17 @@ static void end_world(struct slot *slot)
 	servers_free(slot->list);
 	slot->servers = NULL;
 	slot->list = NULL;
+}
+
+static void free_slot(struct slot **slot)
+{
+	if (!*slot)
+		return;
+	end_world(*slot);
+	evidence_cause_release(&(*slot)->red);
+	text_free(&(*slot)->name);
+	free(*slot);
+	*slot = NULL;
 }
 
 static void take_harvest(struct run *run, const struct member *member, unsigned number)
@@ -439,7 +480,7 @@ static void tell_trouble(const struct run *run, struct slot *slot)
 
 	if (slot->trouble_told)
 		return;
-	if (slot->member.state == MEMBER_DEAD && slot->was_used) {
+	if (slot->member.state == MEMBER_DEAD && slot->past.was_leased) {
 		error = slot->member.error;
 		which = ADVICE_WORLD_DIED;
 	} else if (!is_hurt(slot, &error)) {
@@ -453,13 +494,92 @@ static void tell_trouble(const struct run *run, struct slot *slot)
 	run->options->say(line);
 }
 
-/* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
-static int prepare_world(struct run *run, struct slot *slot, unsigned after, struct error *error)
+/* ---- spares ---- */
+
+static void say_no_spare(const struct run *run, unsigned index, const struct error *error)
 {
+	char text[2 * sizeof(*error)];
+	owned_text line = NULL;
+
+	error_format(error, text, sizeof(text));
+	line = text_format("w%u has no spare world, and the next test waits for one: %s", index, text);
+	run->options->say(line);
+}
+
+/* Whoever asks next waits for a world that is made then. */
+static void drop_spare(struct run *run, unsigned index, const struct error *error)
+{
+	if (error)
+		say_no_spare(run, index, error);
+	free_slot(&run->spares[index]);
+}
+
+/* What it cannot have now is said; the lease that needs it fails then if that is so still. */
+static void start_spare(struct run *run, unsigned index)
+{
+	struct error error = { 0 };
+
+	if (run->spares[index] || !run->is_frozen || run->has_ended || run->has_failed)
+		return;
+	run->spares[index] = new_slot(run, 's', index);
+	if (start_world(run, run->spares[index], &error) < 0)
+		drop_spare(run, index, &error);
+}
+
+/* For whom the next unit is to have one, by what is known now. */
+static void start_spares(struct run *run)
+{
+	for (unsigned i = 0; i < run->slot_count; i++)
+		if (run->slots[i] && run->slots[i]->holder &&
+		    unit_choose(&run->options->units, &run->slots[i]->past) == UNIT_WORLD_FRESH)
+			start_spare(run, i);
+}
+
+/* The next unit in that place is to have a world that nobody has used. A spare takes it, by name too, as it stands or is
+ * on its way; the used one ends when the lease has what it waits for. */
+static void replace_used(struct run *run, unsigned index)
+{
+	struct slot *used = run->slots[index];
+	struct slot *spare = run->spares[index];
+
+	if (spare && (spare->member.state == MEMBER_DEAD || spare->generation < run->generation)) {
+		drop_spare(run, index, spare->member.state == MEMBER_DEAD ? &spare->member.error : NULL);
+		spare = NULL;
+	}
+	if (!spare)
+		spare = new_slot(run, 's', index);
+	spare->leases = used->leases;
+	run->spares[index] = NULL;
+	run->slots[index] = spare;
+	run->used = reallocarray(run->used, run->used_count + 1, sizeof(struct slot *));
+	if (!run->used)
+		abort();
+	run->used[run->used_count++] = used;
+	rename_world(run, used, 'e');
+	rename_world(run, spare, 'w');
+}
+
+static void end_used(struct run *run)
+{
+	for (size_t i = 0; i < run->used_count; i++) {
+		take_harvest(run, &run->used[i]->member, run->used[i]->index);
+		free_slot(&run->used[i]);
+	}
+	run->used_count = 0;
+}
+
+/* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
+static int prepare_world(struct run *run, unsigned index, unsigned after, struct error *error)
+{
+	struct slot *slot = run->slots[index];
 	int result = 0;
 
 	if (slot->holder)
 		return 0;
+	if (unit_choose(&run->options->units, &slot->past) == UNIT_WORLD_FRESH) {
+		replace_used(run, index);
+		slot = run->slots[index];
+	}
 	if (slot->member.state == MEMBER_READY && (slot->generation < after || slot->trouble_told)) {
 		/* It lacks what a setup project did since, or a server. */
 		take_harvest(run, &slot->member, slot->index);
@@ -517,7 +637,7 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	peer->kind = PEER_HOLDING;
 	peer->slot = slot;
 	slot->holder = peer;
-	slot->was_used = true;
+	slot->past.was_leased = true;
 	slot->leases++;
 }
 
@@ -552,6 +672,7 @@ static void advance(struct run *run)
 	for (size_t i = 0; i < run->peer_count && !run->has_failed; i++) {
 		struct peer *peer = run->peers[i];
 		struct slot *slot;
+		unsigned index;
 		int result;
 
 		if (peer->kind != PEER_WAITING || peer->fd < 0 || run->has_ended)
@@ -559,15 +680,18 @@ static void advance(struct run *run)
 		slot = choose_slot(run, peer);
 		if (!slot)
 			continue;
+		index = slot->index;
 		slot->is_promised = true;
-		result = prepare_world(run, slot, peer->request.after, run->error);
+		result = prepare_world(run, index, peer->request.after, run->error);
 		if (result > 0)
-			grant_lease(run, peer, slot);
+			grant_lease(run, peer, run->slots[index]);
 		/* The runner would go on for each test to find the same: the run has failed, and R ends with it. The
 		 * lease stays unanswered, or the same would be said twice, and red tests after it. */
 		if (result < 0)
 			fail(run);
 	}
+	end_used(run);
+	start_spares(run);
 }
 
 /* ---- what comes from R ---- */
@@ -584,6 +708,15 @@ static void hear_world(const struct run *run, struct slot *slot)
 		polled.fd = member_fd(&slot->member);
 	}
 	tell_trouble(run, slot);
+}
+
+static void hear_spare(struct run *run, unsigned index)
+{
+	struct slot *spare = run->spares[index];
+
+	member_hear(&spare->member, run->options->say);
+	if (spare->member.state == MEMBER_DEAD)
+		drop_spare(run, index, &spare->member.error);
 }
 
 static void explain_red_test(const struct run *run, const struct events_test *test)
@@ -608,9 +741,11 @@ static void explain_red_test(const struct run *run, const struct events_test *te
 static void test_ended(void *argument, const struct events_test *test)
 {
 	struct run *run = argument;
-	bool is_in_world = test->slot >= 0 && run->options->workers != 1;
+	bool is_in_world = test->slot >= 0 && !is_runner_the_world(run);
 	struct slot *slot = is_in_world && test->slot < SLOTS_MAX ? run->slots[test->slot] : NULL;
 
+	if (slot && !test->ok && !test->is_interrupted)
+		slot->past.was_red = true;
 	if (slot || !is_in_world)
 		evidence_note(&run->evidence, test, run->runner.plan.tree, slot ? &slot->red : &run->red);
 	struct timespec now;
@@ -852,12 +987,15 @@ static size_t prepare_poll(const struct run *run, struct pollfd *polled)
 	for (unsigned i = 0; i < run->slot_count; i++)
 		polled[count++] = (struct pollfd){ .fd = run->slots[i] ? member_fd(&run->slots[i]->member) : -1,
 						   .events = POLLIN };
+	for (unsigned i = 0; i < run->slot_count; i++)
+		polled[count++] = (struct pollfd){ .fd = run->spares[i] ? member_fd(&run->spares[i]->member) : -1,
+						   .events = POLLIN };
 	return count;
 }
 
 static void step(struct run *run)
 {
-	struct pollfd polled[FIXED_POLLED + PEERS_MAX + SLOTS_MAX];
+	struct pollfd polled[FIXED_POLLED + PEERS_MAX + 2 * SLOTS_MAX];
 	size_t peers = run->peer_count;
 	unsigned slots = run->slot_count;
 
@@ -874,6 +1012,9 @@ static void step(struct run *run)
 	for (unsigned i = 0; i < slots; i++)
 		if (polled[FIXED_POLLED + peers + i].revents && run->slots[i])
 			hear_world(run, run->slots[i]);
+	for (unsigned i = 0; i < slots; i++)
+		if (polled[FIXED_POLLED + peers + slots + i].revents && run->spares[i])
+			hear_spare(run, i);
 	if (polled[2].revents)
 		member_hear(&run->runner, run->options->say);
 	if (run->runner.state == MEMBER_READY && !run->has_begun && !run->has_failed &&
@@ -913,7 +1054,7 @@ static int check_isolation(const struct run *run, struct error *error)
 		return error_set(error, .number = ENOTSUP, .step = "run a shard of the tests",
 				 .cause = "no runner took --shard, so each machine would have run all of them",
 				 .remedy = "sbx test --shard is for Playwright, Jest, Vitest and --items");
-	if (run->options->workers == 1 || run->events.is_alone || used > 0 || run->events.hosted_begun > 0 ||
+	if (is_runner_the_world(run) || run->events.is_alone || used > 0 || run->events.hosted_begun > 0 ||
 	    process_exit_code(run->status) != 0)
 		return 0;
 	worlds = run->options->workers ? text_format("%u", run->options->workers) : text_duplicate("N");
@@ -939,7 +1080,7 @@ static void keep_last(struct run *run)
 		if (slot->leases > 0)
 			evidence_keep_last(&run->evidence, &slot->member, logs, has_failed);
 	}
-	if (run->options->workers == 1)
+	if (is_runner_the_world(run))
 		evidence_keep_last(&run->evidence, &run->runner, NULL, has_failed);
 }
 
@@ -983,22 +1124,18 @@ static void release(struct run *run)
 		fd_close(&run->peers[i]->fd);
 	forget_peers(run);
 	free(run->peers);
+	/* All at once, so that the kernel's work is done side by side. */
 	for (unsigned i = 0; i < run->slot_count; i++) {
-		struct slot *slot = run->slots[i];
-
-		if (!slot)
-			continue;
-		/* All at once, so that the kernel's work is done side by side. */
-		fd_close(&slot->member.launched.control_fd);
+		if (run->slots[i])
+			fd_close(&run->slots[i]->member.launched.control_fd);
+		if (run->spares[i])
+			fd_close(&run->spares[i]->member.launched.control_fd);
 	}
 	for (unsigned i = 0; i < run->slot_count; i++) {
-		if (!run->slots[i])
-			continue;
-		end_world(run->slots[i]);
-		evidence_cause_release(&run->slots[i]->red);
-		text_free(&run->slots[i]->name);
-		free(run->slots[i]);
+		free_slot(&run->slots[i]);
+		free_slot(&run->spares[i]);
 	}
+	free(run->used); /* advance() has ended them */
 	member_end(&run->runner);
 	evidence_cause_release(&run->red);
 	job_release_files(&run->volumes);

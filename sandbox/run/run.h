@@ -11,6 +11,7 @@
 #include "sandbox/pool/project.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/shard.h"
+#include "sandbox/run/unit.h"
 #include "sandbox/worker/launch.h"
 #include "sandbox/worker/spec.h"
 
@@ -20,6 +21,7 @@ struct run_options {
 	const struct project *project; /* borrowed: its artifacts */
 	unsigned workers;	       /* -n; 0: the runner's own number */
 	struct shard shard;	       /* for the runner's own --shard; SHARD_NONE */
+	struct unit_choice units;      /* which tests begin in worlds that are fresh, or reset */
 	launch_say *say;
 	/* For one who runs a suite to find something out (why.h). */
 	const struct text_list *arguments; /* more words for the runner's command line, through the hook; NULL: none */

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "sandbox/pool/lease.h"
 #include "sandbox/pool/project.h"
+#include "sandbox/run/unit.h"
 #include "sandbox/worker/spec.h"
 
 struct verb;
@@ -63,6 +64,7 @@ struct invocation {
 	char *shard;			   /* test: I/N or auto; NULL: all tests */
 	char *junit;			   /* test */
 	struct text_list artifacts;	   /* test */
+	enum unit_kind fresh;		   /* test */
 	struct text_list filters;	   /* KEY=VALUE */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */

@@ -30,6 +30,14 @@ static const struct option_choice keeps[] = {
 	{ 0 },
 };
 
+static const struct option_choice units[] = {
+	{ .word = "worker", .value = UNIT_WORKER },
+	{ .word = "file", .value = UNIT_FILE },
+	{ .word = "fail", .value = UNIT_FAIL },
+	{ .word = "never", .value = UNIT_NEVER },
+	{ 0 },
+};
+
 static const struct option_choice resets[] = {
 	{ .word = "each", .value = POOL_LEASE_RESET_EACH },
 	{ .word = "fail", .value = POOL_LEASE_RESET_FAIL },

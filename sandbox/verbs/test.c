@@ -112,6 +112,7 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	if (invocation->items)
 		result = prepare_items(invocation, here, project, &plan, error);
 	options.workers = (unsigned)invocation->workers;
+	options.units = (struct unit_choice){ .fresh = invocation->fresh };
 	if (result == 0 && invocation->why) {
 		invocation->spec.keep = KEEP_NEVER;
 		result = say_why(&options, invocation->why, error);

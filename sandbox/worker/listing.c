@@ -116,6 +116,15 @@ void listing_started(struct listing *listing, pid_t pid, const char *log_directo
 	(void)lock_write_row(&listing->lock, row, NULL);
 }
 
+void listing_rename(struct listing *listing, const char *name)
+{
+	if (listing->lock.fd < 0 || lock_rename(&listing->lock, name, NULL) < 0)
+		return;
+	text_free(&listing->row.name);
+	listing->row.name = text_duplicate(name);
+	(void)lock_write_row(&listing->lock, &listing->row, NULL);
+}
+
 void listing_close(struct listing *listing)
 {
 	fd_close(&listing->listener_fd);

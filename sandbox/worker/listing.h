@@ -30,6 +30,10 @@ int listing_open(struct worker_plan *plan, struct listing *ret_listing, struct w
  *  @pid  of PID 1 on the host   @log_directory  absolute, or NULL   @degraded  what is weaker than usual, borrowed */
 void listing_started(struct listing *listing, pid_t pid, const char *log_directory, const struct text_list *degraded);
 
+/** Lists it under another name. Where it cannot be, say since a live worker has that, the listing stays as it was: no
+ *  reason to end a worker. */
+void listing_rename(struct listing *listing, const char *name);
+
 /** The worker's end: removes lock file and socket. Takes { .runtime_fd = -1, .lock.fd = -1, .listener_fd = -1 }. */
 void listing_close(struct listing *listing);
 

@@ -111,9 +111,14 @@ function worldCount() {
 	return Number.isInteger(count) && count > 0 ? count : 0;
 }
 
-/* With one world R is the world. A debugger has one worker, and stops the servers' clients, not the servers. */
+/* With one world R is the world, unless units are to begin in worlds of their own. */
+function isOneWorld() {
+	return worldCount() === 1 && !process.env.SBX_UNIT;
+}
+
+/* A debugger has one worker, and stops the servers' clients, not the servers. */
 function isAlone(runner) {
-	return worldCount() === 1 || (runner.name === 'playwright' && (!!process.env.PWDEBUG || hasOption(runner.arguments, '--debug')));
+	return isOneWorld() || (runner.name === 'playwright' && (!!process.env.PWDEBUG || hasOption(runner.arguments, '--debug')));
 }
 
 /* -n is stronger than what the config says; right behind the verb, so that it is never taken for a test's name. */
@@ -154,7 +159,7 @@ function prepareJest(runner) {
 	const inBand = ['-i', '--runInBand', '--detectOpenHandles'].find(name => hasOption(words, name));
 
 	runner.workersAsked = optionValue(words, '--maxWorkers', '-w');
-	if (worldCount() === 1)
+	if (isOneWorld())
 		return;
 	if (inBand)
 		refuse(`Jest runs all tests in one process with ${inBand}`, `leave ${inBand} out, or use sbx test -n 1`);
@@ -168,7 +173,7 @@ function prepareJest(runner) {
 
 function prepareVitest(runner) {
 	runner.workersAsked = optionValue(runner.arguments, '--maxWorkers');
-	if (worldCount() > 1 && runner.workersAsked === undefined)
+	if (worldCount() > 0 && !isOneWorld() && runner.workersAsked === undefined)
 		addArgument(runner, 2 + runner.arguments.length, `--maxWorkers=${worldCount()}`);
 }
 
