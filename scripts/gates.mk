@@ -10,7 +10,7 @@ GATE_SOURCES := $(SOURCES) $(sort $(wildcard sandbox/policy/generate/*.c))
 ALL_C        := $(GATE_SOURCES) $(foreach folder,$(LAYERS) tests/unit tests/bench tests/fuzz tests/attack tests/fault, \
                 $(sort $(wildcard $(folder)/*.h))) $(sort $(wildcard tests/unit/*.c tests/bench/*.c tests/fuzz/*.c tests/attack/*.c \
                 tests/fault/*.c tests/scenario/*.c))
-ALL_SHELL    := .ci/run $(sort $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* tests/bench/run tests/scenario/* 2>/dev/null)) \
+ALL_SHELL    := .ci/run $(sort $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* tests/bench/run tests/bench/suite tests/bench/idle tests/scenario/* 2>/dev/null)) \
                 $(sort $(wildcard tests/scenario/*.bats tests/scenario/*.bash))
 
 .PHONY: check

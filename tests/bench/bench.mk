@@ -21,3 +21,8 @@ bench-programs: $(BENCH_OUT)/bench $(BENCH_PROGRAMS:%=$(BENCH_OUT)/%)
 .PHONY: bench
 bench: sbx bench-programs
 	./tests/bench/run $(BUILD)
+
+# The demo's suite N-wide, by sbx and by hand; takes half an hour. OUT: as tests/bench/suite says.
+.PHONY: bench-suite
+bench-suite: sbx
+	./tests/bench/suite $(OUT)
