@@ -103,6 +103,7 @@ make reproducible     build in two directories, compare every byte
 make test-playwright  a small suite under sbx test with several versions of Playwright
 make test-kernels     the core scenarios in boots of Debian's packaged kernels, under qemu
 make bench            sbx beside the kernel's floor and its peers
+make bench-suite      the demo suite by sbx and by hand
 make install          program, manual page, completions
 make clean
 
