@@ -8,6 +8,7 @@
 #include "base/number.h"
 #include "base/path.h"
 #include "sandbox/policy/environment.h"
+#include "sandbox/pool/probe.h"
 
 static char *substitute(const struct declared_options *options, const char *text)
 {
@@ -81,6 +82,28 @@ static void fill_readiness(const struct declared_options *options, const struct 
 	service->has_readiness = has_condition(to);
 }
 
+static void add_port(struct service *service, uint16_t port)
+{
+	for (size_t i = 0; i < service->port_count; i++)
+		if (service->ports[i] == port)
+			return;
+	if (port && service->port_count < SERVICE_PORTS_MAX)
+		service->ports[service->port_count++] = port;
+}
+
+static void fill_ports(const struct project_service *declared, struct service *service)
+{
+	struct probe_target target = { 0 };
+
+	add_port(service, service->ready.port);
+	if (service->ready.url && probe_target_parse(service->ready.url, &target, NULL) == 0) {
+		add_port(service, target.port);
+		probe_target_release(&target);
+	}
+	for (size_t i = 0; i < declared->ports.count; i++)
+		add_port(service, inner_port(declared->ports.items[i]));
+}
+
 static bool is_left_out(const struct declared_options *options, const struct project_service *declared)
 {
 	return options->shared == DECLARED_ONLY_SHARED ? !declared->shared
@@ -135,8 +158,43 @@ static int add_service(const struct declared_options *options, const struct proj
 	if (declared->has_stop_grace)
 		service->stop_timeout_ms = declared->stop_grace_ms ? declared->stop_grace_ms : 1;
 	fill_readiness(options, declared, service);
+	fill_ports(declared, service);
 	fill_dependencies(options, declared, service);
 	return fill_environment(options, declared, service, error);
+}
+
+int declared_shared_ports(const struct service_list *list, struct shared_ports *ret_ports, struct error *error)
+{
+	struct shared_ports ports = { 0 };
+
+	for (size_t i = 0; i < list->count; i++)
+		for (size_t j = 0; j < list->items[i].port_count && list->items[i].is_shared; j++) {
+			if (ports.count == SHARED_PORTS_MAX)
+				return error_set(error, .number = E2BIG, .step = "share the service",
+						 .object = list->items[i].name,
+						 .cause = "the shared services have more than 16 ports in all");
+			ports.ports[ports.count++] = list->items[i].ports[j];
+		}
+	*ret_ports = ports;
+	return 0;
+}
+
+char *declared_describe_shared(const struct service *service)
+{
+	owned_buffer ports = { 0 };
+
+	if (!service->is_shared)
+		return NULL;
+	for (size_t i = 0; i < service->port_count; i++)
+		text_buffer_format(&ports, "%slocalhost:%u",
+				   i == 0			  ? ""
+				   : i + 1 == service->port_count ? " and "
+								  : ", ",
+				   service->ports[i]);
+	return text_format(
+		"shared: %s runs once for all worlds, which find it at %s: what one changes there the others "
+		"see",
+		service->name, ports.bytes);
 }
 
 int declared_services(const struct declared_options *options, struct service_list *ret_list, struct error *error)
@@ -149,15 +207,12 @@ int declared_services(const struct declared_options *options, struct service_lis
 
 		if (is_left_out(options, declared))
 			continue;
-		if (declared->shared && options->shared == DECLARED_REFUSE_SHARED)
-			result = error_set(
-				error, .number = ENOTSUP, .step = "start the service", .object = declared->name,
-				.cause =
-					"it is shared, and there is no place beside the workers that all of them reach",
-				.remedy = "leave 'shared: true' out, or start it on the host and use --reach "
-					  "NAME=localhost:PORT");
-		else
-			result = add_service(options, declared, ret_list, error);
+		result = add_service(options, declared, ret_list, error);
+		if (result == 0 && declared->shared && ret_list->items[ret_list->count - 1].port_count == 0)
+			result = error_set(error, .number = EINVAL, .step = "share the service",
+					   .object = declared->name,
+					   .cause = "it names no port at which the workers would reach it",
+					   .remedy = "add the one that it listens on: ready: { port: 1025 }");
 		if (result < 0)
 			return error_context(error, "%s:%u:%u", project->file, declared->line, declared->column);
 	}

@@ -66,12 +66,16 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.hold_fd = options->hold_fd > 0 ? options->hold_fd : -1;
 	member->plan.outlives_owner = options->is_to_detach;
 	member->plan.seed = options->seed;
+	member->plan.shared = options->shared;
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;
 	member->has_guest = options->guest;
 	member->log_directory = text_duplicate(options->log_directory); /* told once it stands: listing_started() */
 	member->state = MEMBER_STARTING;
 	result = begin(member, say, error);
+	/* PID 1 has its copy: with its end the connection's comes. */
+	if (options->shared.count > 0)
+		(void)close(options->shared.fd);
 	if (result == 0)
 		return 0;
 	member_end(member);
@@ -145,9 +149,9 @@ void member_hear(struct member *member, launch_say *say)
 	}
 }
 
-int member_connect(const struct member *member, bool is_restricted, int *ret_fd, struct error *error)
+int member_connect(const struct member *member, enum connect_right right, int *ret_fd, struct error *error)
 {
-	struct request_header header = { .kind = REQUEST_CONNECT, .argument = is_restricted, .fd_count = 1 };
+	struct request_header header = { .kind = REQUEST_CONNECT, .argument = right, .fd_count = 1 };
 	int ends[2];
 	int result;
 

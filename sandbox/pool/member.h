@@ -38,6 +38,7 @@ struct member_options {
 	const char *log_directory;	  /* absolute; NULL: none */
 	int log_fd;			  /* the same, borrowed until it has begun; -1 */
 	bool is_to_detach;		  /* member_detach() will follow */
+	struct shared_ports shared;	  /* what it has of another world; its fd is taken over */
 	int hold_fd; /* what its PID 1 keeps open as long as the world lives, borrowed; 0: nothing */
 };
 
@@ -75,8 +76,8 @@ void member_set_ready(struct member *member);
 /** It is of no use: dead, as `error` says. For hear(). */
 void member_fail(struct member *member, const struct error *error);
 
-/** Makes a connection to its PID 1. @is_restricted  it may only start a command and signal it  @ret_fd the caller's */
-int member_connect(const struct member *member, bool is_restricted, int *ret_fd, struct error *error);
+/** Makes a connection to its PID 1, with that right. @ret_fd the caller's */
+int member_connect(const struct member *member, enum connect_right right, int *ret_fd, struct error *error);
 
 /** Gives it another name among the living: @name  borrowed as long as it lives. What is kept of it has that, too. One
  *  that is absent, or not listed, is only called so from now on; so is one whose new name another has. */

@@ -21,6 +21,8 @@ enum service_restart {
 	SERVICE_RESTART_ON_FAILURE, /* when its status was not 0 */
 };
 
+enum { SERVICE_PORTS_MAX = 8 };
+
 struct service {
 	char *name;
 	struct text_list command;
@@ -29,10 +31,12 @@ struct service {
 	char *directory;	/* absolute; NULL: the world's */
 	bool has_readiness;	/* else it is ready when it runs */
 	struct readiness_options ready;
-	struct text_list after;	      /* names of those that must be ready before it starts */
-	struct text_list after_start; /* … that must run */
-	struct text_list after_end;   /* … that must have ended with status 0: jobs */
-	bool is_shared;		      /* other worlds need it: it goes on where those that serve this world alone rest */
+	struct text_list after;		   /* names of those that must be ready before it starts */
+	struct text_list after_start;	   /* … that must run */
+	struct text_list after_end;	   /* … that must have ended with status 0: jobs */
+	uint16_t ports[SERVICE_PORTS_MAX]; /* that it is known to listen on */
+	size_t port_count;
+	bool is_shared; /* other worlds need it: it goes on where those that serve this world alone rest */
 	enum service_restart restart;
 	unsigned restart_max; /* in a row; 0: without end */
 	int stop_signal;

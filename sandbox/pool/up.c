@@ -198,15 +198,29 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 
 /* ---- one world ---- */
 
+static int refuse_shared(const struct project *project, struct error *error)
+{
+	for (size_t i = 0; project && i < project->services.count; i++)
+		if (project->services.items[i].shared)
+			return error_set(error, .number = ENOTSUP, .step = "start the service",
+					 .object = project->services.items[i].name,
+					 .cause = "it is shared, and a pool has no place beside its workers",
+					 .remedy = "leave 'shared: true' out, or start it on the host and use --reach "
+						   "NAME=localhost:PORT");
+	return 0;
+}
+
 static int fill_services(struct up *up, struct slot *slot, struct error *error)
 {
 	const struct declared_options declared = { .project = up->options->project,
 						   .caller = environ,
 						   .worker = slot->index,
 						   .workers = up->count,
-						   .shared = DECLARED_REFUSE_SHARED };
-	int result = 0;
+						   .shared = DECLARED_WITHOUT_SHARED };
+	int result = up->spec.payload.count > 0 ? 0 : refuse_shared(up->options->project, error);
 
+	if (result < 0)
+		return result;
 	if (up->spec.payload.count > 0)
 		declared_add_command(&slot->list, "main", &up->spec.payload, slot->index, up->count);
 	else

@@ -281,7 +281,7 @@ int artifacts_take_grafts(const struct member *runner, const struct artifacts *a
 	struct graft *grafts;
 	size_t count = 0;
 	int ends[2];
-	int result = member_connect(runner, false, &connection, error);
+	int result = member_connect(runner, CONNECT_FREE, &connection, error);
 
 	if (result < 0)
 		return result;
@@ -347,7 +347,7 @@ static int copy_out(const struct member *runner, int parent_fd, const char *path
 {
 	struct task task = { .kind = TASK_COPY_OUT, .fds = { parent_fd }, .fd_count = 1 };
 	owned_fd connection = -1;
-	int result = member_connect(runner, false, &connection, error);
+	int result = member_connect(runner, CONNECT_FREE, &connection, error);
 
 	if (result < 0)
 		return result;

@@ -32,7 +32,7 @@ struct events {
 	unsigned tests_ended;
 	unsigned tests_failed;
 	unsigned wanted; /* workers for which there is work, 0: not told */
-	bool may_rest; /* the worlds have servers of their own, and nothing in R asks its own any more */
+	bool may_rest;	 /* the worlds have servers of their own, and nothing in R asks its own any more */
 	bool has_ended;
 	char *complaint; /* what was said in R last that sounds like a failed connection; NULL */
 	char *refusal;	 /* why the runner will not run N-wide; NULL: it does */

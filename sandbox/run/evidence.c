@@ -142,7 +142,7 @@ static int keep(struct evidence *evidence, const struct member *member, const ch
 	owned_fd connection = -1;
 	char *id = NULL;
 	bool has_logs = false;
-	int result = member_connect(member, false, &connection, error);
+	int result = member_connect(member, CONNECT_FREE, &connection, error);
 
 	if (result == 0)
 		result = keep_begin_beside(&member->plan, EVIDENCE_BYTES_MAX - evidence->bytes, &keeping, &id, error);

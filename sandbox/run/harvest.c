@@ -336,7 +336,7 @@ void harvest_take(struct harvest *harvest, const struct member *member, unsigned
 	read_patterns(harvest, events);
 	result = changes_read(member, member->plan.tree, sort_change, &taking, &error);
 	if (result == 0 && taking.files.count > 0)
-		result = member_connect(member, false, &connection, &error);
+		result = member_connect(member, CONNECT_FREE, &connection, &error);
 	for (size_t i = 0; i < taking.files.count && result >= 0; i++)
 		result = take_file(harvest, connection, taking.files.items[i], number, &error);
 	if (result < 0)

@@ -112,7 +112,7 @@ int listeners_of_world(const struct member *member, struct listeners *ret_listen
 	int result = open_answer(&fd, error);
 
 	if (result == 0)
-		result = member_connect(member, false, &connection, error);
+		result = member_connect(member, CONNECT_FREE, &connection, error);
 	if (result < 0)
 		return result;
 	task.fds[0] = fd;

@@ -37,6 +37,7 @@
 #include "base/macro.h"
 #include "base/process.h"
 #include "overlay/seed.h"
+#include "sandbox/pool/declared.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/run/advice.h"
 #include "sandbox/run/artifacts.h"
@@ -212,19 +213,28 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 }
 
 /* What sbx.yaml declares is up in R before the runner, whose globalSetup may ask it. */
-static int prepare_declared(struct run *run, struct member_options *options, struct error *error)
+static int prepare_declared(struct run *run, const char *logs, struct member_options *options, struct error *error)
 {
-	struct servers_source source = { .project = run->options->project, .workers = run->options->workers };
-	owned_text logs = NULL;
+	struct servers_source source = { .project = run->options->project,
+					 .workers = run->options->workers,
+					 .has_shared = true };
 	owned_fd log_fd = -1;
 	int result = servers_read(&source, &run->declared, error);
 
 	if (result < 0 || servers_list(run->declared)->count == 0)
 		return result;
-	logs = run_directory_path(&run->directory, "r");
 	result = run_directory_make(&run->directory, logs, &log_fd, error);
+	options->log_directory = logs;
 	if (result == 0)
 		result = servers_enter(run->declared, log_fd, &run->runner, options, &run->runner_services, error);
+	for (size_t i = 0; i < servers_list(run->declared)->count; i++) {
+		owned_text line = run->options->workers == 1
+					  ? NULL
+					  : declared_describe_shared(&servers_list(run->declared)->items[i]);
+
+		if (line)
+			run->options->say(line);
+	}
 	/* Closed with the run: PID 1 has its copy only once it has begun. */
 	run->runner_log_fd = fd_take(&log_fd);
 	return result;
@@ -240,6 +250,7 @@ static int start_runner(struct run *run, struct error *error)
 					  .log_fd = -1,
 					  .annex = {
 						  .files = files, .file_count = HOOK_FILE_COUNT, .is_wanted = true } };
+	owned_text logs = run_directory_path(&run->directory, "r");
 	int result;
 
 	for (unsigned i = 0; i < HOOK_FILE_COUNT; i++) {
@@ -250,7 +261,7 @@ static int start_runner(struct run *run, struct error *error)
 	run->runner_spec = run->spec;
 	job_add_files(&run->spec.volumes, &run->volumes);
 	run->runner_spec.volumes = run->volumes;
-	result = prepare_declared(run, &options, error);
+	result = prepare_declared(run, logs, &options, error);
 	run->runner.hear = hear_runner;
 	run->runner.argument = run;
 	if (result == 0)
@@ -315,7 +326,7 @@ static int freeze(struct run *run, struct error *error)
 	if (result == 0)
 		result = run_directory_open_file(&run->directory, "freeze.json", &out_fd, error);
 	if (result == 0)
-		result = member_connect(&run->runner, false, &connection, error);
+		result = member_connect(&run->runner, CONNECT_FREE, &connection, error);
 	if (result < 0)
 		return result;
 	for (size_t i = 0; i < run->runner.plan.databases.count; i++)
@@ -337,12 +348,14 @@ static int freeze(struct run *run, struct error *error)
 }
 
 /* What the worlds start. */
-static int read_servers(const struct run *run, unsigned worker, struct servers **ret_servers, struct error *error)
+static int read_servers(const struct run *run, unsigned worker, bool has_shared, struct servers **ret_servers,
+			struct error *error)
 {
 	struct servers_source source = { .project = run->options->project,
 					 .events = &run->events,
 					 .worker = worker,
-					 .workers = run->options->workers };
+					 .workers = run->options->workers,
+					 .has_shared = has_shared };
 
 	return servers_read(&source, ret_servers, error);
 }
@@ -351,7 +364,7 @@ static int read_servers(const struct run *run, unsigned worker, struct servers *
 static int check_runner(struct run *run, struct error *error)
 {
 	struct servers *all = NULL;
-	int result = read_servers(run, 0, &all, error);
+	int result = read_servers(run, 0, true, &all, error);
 
 	listeners_release(&run->listeners);
 	if (result == 0)
@@ -394,6 +407,18 @@ static struct slot *get_slot(struct run *run, unsigned index)
 	return run->slots[index];
 }
 
+/* R's services that are `shared`: the world has their ports. */
+static int share_services(const struct run *run, struct member_options *options, struct error *error)
+{
+	int result = 0;
+
+	if (run->declared && run->spec.network != NETWORK_HOST)
+		result = declared_shared_ports(servers_list(run->declared), &options->shared, error);
+	return result < 0 || options->shared.count == 0
+		       ? result
+		       : member_connect(&run->runner, CONNECT_SHARER, &options->shared.fd, error);
+}
+
 static int start_world(struct run *run, struct slot *slot, struct error *error)
 {
 	struct member_options options = { .spec = &run->spec,
@@ -415,11 +440,13 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 	if (result == 0)
 		result = run_directory_make(&run->directory, logs, &log_fd, error);
 	if (result == 0)
-		result = read_servers(run, slot->index, &slot->list, error);
+		result = read_servers(run, slot->index, false, &slot->list, error);
 	if (result == 0) {
 		servers_expect(slot->list, &run->listeners);
 		result = servers_enter(slot->list, log_fd, &slot->member, &options, &slot->servers, error);
 	}
+	if (result == 0)
+		result = share_services(run, &options, error);
 	if (result < 0)
 		return result;
 	options.log_directory = logs;
@@ -626,7 +653,7 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	struct error error = { 0 };
 	owned_fd connection = -1;
 
-	if (member_connect(&slot->member, true, &connection, &error) < 0) {
+	if (member_connect(&slot->member, CONNECT_RESTRICTED, &connection, &error) < 0) {
 		refuse_lease(peer, &error);
 		return;
 	}

@@ -167,7 +167,7 @@ static int read_declared(const struct servers_source *source, struct servers *se
 					    .caller = environ,
 					    .worker = source->worker,
 					    .workers = source->workers,
-					    .shared = DECLARED_REFUSE_SHARED };
+					    .shared = DECLARED_ALL };
 	int result = source->project ? declared_services(&options, &servers->list, error) : 0;
 
 	for (size_t i = 0; i < servers->list.count; i++)
@@ -198,6 +198,18 @@ static int read_told(const struct events *events, struct servers *servers, struc
 	return 0;
 }
 
+static void drop_shared(struct service_list *list)
+{
+	struct service_list kept = { 0 };
+	struct service_list dropped = { 0 };
+
+	for (size_t i = 0; i < list->count; i++)
+		*service_list_add(list->items[i].is_shared ? &dropped : &kept) = list->items[i];
+	free(list->items);
+	*list = kept;
+	service_list_release(&dropped);
+}
+
 int servers_read(const struct servers_source *source, struct servers **ret_servers, struct error *error)
 {
 	struct servers *servers = calloc(1, sizeof(*servers));
@@ -208,6 +220,9 @@ int servers_read(const struct servers_source *source, struct servers **ret_serve
 	result = read_declared(source, servers, error);
 	if (result == 0 && source->events && source->events->config)
 		result = read_told(source->events, servers, error);
+	/* Only now: a server of the runner's config with the port of one is that one. */
+	if (!source->has_shared)
+		drop_shared(&servers->list);
 	if (result < 0) {
 		servers_free(servers);
 		return result;

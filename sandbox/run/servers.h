@@ -22,9 +22,10 @@ struct servers_source {
 	const struct events *events;   /* what the runner told; NULL: only those of sbx.yaml, as R starts them */
 	unsigned worker;	       /* {worker} in sbx.yaml */
 	unsigned workers;	       /* {workers} */
+	bool has_shared; /* with those that are `shared`, as R has them; the worlds have only the ports of these */
 };
 
-/** Reads them. @ret_servers the caller's, servers_free()   Errors: of an env_file; one of sbx.yaml is `shared` */
+/** Reads them. @ret_servers the caller's, servers_free()   Errors: of an env_file; one that is `shared` names no port */
 int servers_read(const struct servers_source *source, struct servers **ret_servers, struct error *error);
 void servers_free(struct servers *servers);
 /** Borrowed, until the next change. */

@@ -27,12 +27,13 @@
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/rootfs.h"
 #include "sandbox/worker/server.h"
+#include "sandbox/worker/shared.h"
 
 /* What is the owner's and other worlds', their lifelines above all: a copy of one would keep a dead owner's world alive
  * (finding 54). */
 static int close_others(const struct worker_plan *plan)
 {
-	int kept[11 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
+	int kept[12 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
 							1,
 							2,
 							plan->control_fd,
@@ -42,8 +43,9 @@ static int close_others(const struct worker_plan *plan)
 							plan->log_fd,
 							plan->reach_fds[0],
 							plan->outbound_fds[0],
-							plan->hold_fd };
-	size_t count = 11;
+							plan->hold_fd,
+							plan->shared.count ? plan->shared.fd : -1 };
+	size_t count = 12;
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
 		kept[count++] = plan->grafts[i].fd;
@@ -138,7 +140,9 @@ static int stage_add_stub_link(struct world *world, struct error *error)
 
 static int stage_open_ways(struct world *world, struct error *error)
 {
-	return network_enter(world->plan, error);
+	int result = network_enter(world->plan, error);
+
+	return result < 0 ? result : shared_enter(world->plan, error);
 }
 
 static int stage_take_display(struct world *world, struct error *error)

@@ -95,18 +95,27 @@ static bool is_listener(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &size) == 0 && value == IPPROTO_TCP;
 }
 
-int ports_add(struct ports *ports, const struct publish_rule *rule, int listener_fd, const void *holder,
+static size_t count_alike(const struct ports *ports, bool is_world)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ports->count; i++)
+		count += ports->items[i].held.is_world == is_world;
+	return count;
+}
+
+int ports_add(struct ports *ports, const struct publish_rule *rule, int listener_fd, const struct port_holder *held,
 	      struct error *error)
 {
 	owned_text text = publish_format(rule);
 	owned_fd fd = listener_fd;
-	struct port port = { .rule = *rule, .holder = holder };
+	struct port port = { .rule = *rule, .held = *held };
 	int result;
 
 	if (!is_listener(fd))
 		return error_set(error, .number = ENOTSOCK, .step = "publish the port", .object = text,
 				 .cause = "what was sent with it is no listening socket");
-	if (ports->count >= PORTS_MAX)
+	if (count_alike(ports, held->is_world) >= (held->is_world ? PORTS_OF_WORLDS_MAX : PORTS_MAX))
 		return error_set(error, .number = EMFILE, .step = "publish the port", .object = text,
 				 .cause = "this worker has 64 of them",
 				 .remedy = "unpublish one with 'sbx port rm', or use --net host");
@@ -127,7 +136,7 @@ int ports_add(struct ports *ports, const struct publish_rule *rule, int listener
 /* Whether `wanted`, in which 0 and the usual address stand for any, means it. */
 static bool is_meant(const struct port *port, const struct publish_rule *wanted)
 {
-	return port->rule.port == wanted->port &&
+	return !port->held.is_world && port->rule.port == wanted->port &&
 	       (wanted->host_port == 0 ||
 		(port->rule.host_port == wanted->host_port &&
 		 (text_equal(wanted->host, PUBLISH_HOST) || text_equal(wanted->host, port->rule.host))));
@@ -163,7 +172,7 @@ bool ports_drop(struct ports *ports, const void *holder)
 	size_t before = ports->count;
 
 	for (size_t i = 0; i < ports->count; i++) {
-		if (ports->items[i].holder == holder)
+		if (ports->items[i].held.holder == holder)
 			release(&ports->items[i]);
 		else
 			ports->items[kept++] = ports->items[i];
@@ -196,7 +205,8 @@ bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on)
 void ports_list(const struct ports *ports, struct text_list *ret_texts)
 {
 	for (size_t i = 0; i < ports->count; i++)
-		text_list_take(ret_texts, publish_format(&ports->items[i].rule));
+		if (!ports->items[i].held.is_world)
+			text_list_take(ret_texts, publish_format(&ports->items[i].rule));
 }
 
 void ports_forget(struct ports *ports)

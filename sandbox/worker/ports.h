@@ -15,12 +15,18 @@
 #include "base/text.h"
 #include "netns/publish.h"
 
+/* What a port is there for. */
+struct port_holder {
+	const void *holder; /* it ends with this one: ports_drop(); NULL: with the world */
+	bool is_world;	    /* the socket is another world's, not the host's (shared.h): not listed */
+};
+
 struct port {
 	struct publish_rule rule;
 	int listener_fd; /* owned */
 	pid_t forwarder; /* 0: none */
 	unsigned failures;
-	const void *holder; /* it ends with this one: ports_drop(); NULL: with the world */
+	struct port_holder held;
 };
 
 struct ports {
@@ -29,10 +35,10 @@ struct ports {
 };
 
 /** Publishes one. @listener_fd  taken over, on failure too; anything may have been sent: it is looked at
- *  Errors: ENOTSOCK no listening TCP socket; EMFILE there are PORTS_MAX; of starting a process */
-int ports_add(struct ports *ports, const struct publish_rule *rule, int listener_fd, const void *holder,
+ *  Errors: ENOTSOCK no listening TCP socket; EMFILE there are PORTS_MAX, or PORTS_OF_WORLDS_MAX; of starting a process */
+int ports_add(struct ports *ports, const struct publish_rule *rule, int listener_fd, const struct port_holder *held,
 	      struct error *error);
-enum { PORTS_MAX = 64 };
+enum { PORTS_MAX = 64, PORTS_OF_WORLDS_MAX = 2048 };
 
 /** Unpublishes those that this one names: its port, and the host's port and address where `text` says them.
  *  @return how many, or -ENOENT */

@@ -33,20 +33,27 @@ enum request_kind {
 			    * flags: enum stop_flag; answered as REQUEST_WAIT. A world that has services and no main
 			    * payload ends with them */
 	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended, or the world without one */
-	REQUEST_LEASE,	  /* the world is this connection's alone until its end. REPLY_DONE, or REPLY_FAILED with EBUSY,
+	REQUEST_LEASE,	 /* the world is this connection's alone until its end. REPLY_DONE, or REPLY_FAILED with EBUSY,
 			    * EAGAIN (its services are not ready yet), or what became of them; argument 1: waits instead
 			    * of EBUSY and EAGAIN, who came first is first */
-	REQUEST_CONNECT,  /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: 1:
-			   * one that may only spawn and signal, for a process that is not trusted with more */
-	REQUEST_RUN_TASK, /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
+	REQUEST_CONNECT, /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: enum
+			   * connect_right */
+	REQUEST_RUN_TASK,  /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
 			     1 */
-	REQUEST_PUBLISH,  /* body: a list of one, "127.0.0.1:8080:5555"; fds: the host's listening socket. argument: 1:
+	REQUEST_PUBLISH,   /* body: a list of one, "127.0.0.1:8080:5555"; fds: the host's listening socket. argument: 1:
 			   * until this connection ends, 0: as long as the world lives */
 	REQUEST_UNPUBLISH, /* body: a list of one, as ports_remove() takes it. REPLY_DONE: how many were */
 	REQUEST_DETACH,	   /* of the owner alone: its end is the world's no more, which outlives its terminal, too */
 	REQUEST_RESTART, /* argument: as with REQUEST_STOP; ends the services and starts them anew: REPLY_DONE when they
 			    * are ready */
-	REQUEST_REST, /* of the owner alone, not answered: ends the services that nobody needs any more, for good */
+	REQUEST_REST,	 /* of the owner alone, not answered: ends the services that nobody needs any more, for good */
+};
+
+/* What who has the connection may do: it may be a process that is not trusted with more. */
+enum connect_right {
+	CONNECT_FREE,
+	CONNECT_RESTRICTED, /* spawn and signal */
+	CONNECT_SHARER,	    /* another world's PID 1: take ports of that world (shared.h) */
 };
 
 enum stop_flag {

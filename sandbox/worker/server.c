@@ -55,6 +55,7 @@ struct client {
 	int fd; /* -1: it has gone, what it started has not ended yet */
 	bool is_owner;
 	bool is_restricted; /* may only spawn and signal */
+	bool is_sharer;	    /* another world's PID 1: may only publish, and what it does is not listed: shared.h */
 	bool is_detached;   /* the owner: its end is the world's no more */
 
 	/* The request that is coming in. */
@@ -528,6 +529,8 @@ __attribute__((noreturn)) static void do_task(struct server *server, struct clie
 		(void)close(server->world->plan->listener_fd);
 	if (server->world->plan->lock_fd >= 0)
 		(void)close(server->world->plan->lock_fd);
+	if (server->world->plan->shared.count > 0)
+		(void)close(server->world->plan->shared.fd);
 	ports_forget(&server->ports);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -714,7 +717,8 @@ static void handle_connect(struct server *server, struct client *client)
 		refuse(client, EMFILE, "there are too many connections");
 	else {
 		added = add_client(server, client->fds[0]);
-		added->is_restricted = client->header.argument != 0;
+		added->is_restricted = client->header.argument == CONNECT_RESTRICTED;
+		added->is_sharer = client->header.argument == CONNECT_SHARER;
 		client->fd_count = 0;
 	}
 }
@@ -733,7 +737,10 @@ static int change_ports(struct server *server, struct client *client, const char
 		return error_set(error, .number = EBADMSG, .step = "publish the port", .object = text,
 				 .cause = "its socket was not sent with it");
 	client->fd_count = 0;
-	return ports_add(&server->ports, &rule, client->fds[0], client->header.argument ? client : NULL, error);
+	return ports_add(&server->ports, &rule, client->fds[0],
+			 &(struct port_holder){ .holder = client->header.argument ? client : NULL,
+						.is_world = client->is_sharer },
+			 error);
 }
 
 static void handle_ports(struct server *server, struct client *client)
@@ -759,6 +766,8 @@ static void handle_ports(struct server *server, struct client *client)
 
 static bool is_allowed(const struct client *client)
 {
+	if (client->is_sharer)
+		return client->header.kind == REQUEST_PUBLISH && client->header.argument == 1;
 	switch (client->header.kind) {
 	case REQUEST_SPAWN:
 	case REQUEST_CONTINUE:
@@ -773,7 +782,7 @@ static bool is_allowed(const struct client *client)
 static void handle_request(struct server *server, struct client *client)
 {
 	if (!is_allowed(client)) {
-		refuse(client, EPERM, "this connection may only start a command");
+		refuse(client, EPERM, "this connection is for something else");
 		forget_request(client);
 		return;
 	}
@@ -1111,8 +1120,8 @@ static int publish_ports(struct server *server, struct error *error)
 	int result = 0;
 
 	for (size_t i = 0; i < plan->published_count && result == 0; i++)
-		result = ports_add(&server->ports, &plan->published[i].rule, plan->published[i].listener_fd, NULL,
-				   error);
+		result = ports_add(&server->ports, &plan->published[i].rule, plan->published[i].listener_fd,
+				   &(struct port_holder){ 0 }, error);
 	return result;
 }
 

@@ -24,6 +24,7 @@
 
 enum {
 	SOCKETS_COVERED_MAX = 256,
+	SHARED_PORTS_MAX = 16,
 };
 
 struct seed;
@@ -46,6 +47,13 @@ struct annex {
 struct graft {
 	int fd;	      /* owned until it is attached */
 	char *target; /* absolute */
+};
+
+/* What a world has of another one: shared.h. */
+struct shared_ports {
+	int fd; /* a connection to that one's PID 1, borrowed until the world has begun; 0: none */
+	uint16_t ports[SHARED_PORTS_MAX];
+	size_t count;
 };
 
 /* The host's end of a published port, until PID 1 has it. */
@@ -92,7 +100,8 @@ struct worker_plan {
 	struct text_list messages; /* what the user should be told: "not passed on: …" */
 	uint64_t scratch_bytes_max;
 	uint64_t scratch_inodes_max;
-	struct display display;	     /* of --gui; else empty */
+	struct display display; /* of --gui; else empty */
+	struct shared_ports shared;
 	struct published *published; /* owned; network.h */
 	size_t published_count;
 	struct reach_rule *reach; /* owned; network.h */

@@ -289,15 +289,37 @@ services:
 	web_server "exit 1" "reuseExistingServer: true"
 	suite 0 -n 2
 	assert_has "$output" "2 passed"
-	sed -i 's/    ready/    shared: true\n    ready/' sbx.yaml
-	suite 125 -n 2
-	assert_has "$output" "sbx.yaml:2:3: cannot start the service 'shop': it is shared, and there is no place beside the workers that all of them reach"
 	# One that does not come up there ends the run before the runner.
 	printf '%s\n' 'services:' '  shop:' '    command: echo no disk; exit 3' "    ready: { port: $port }" >sbx.yaml
 	suite 125 -n 2
 	assert_has "$output" "cannot start the service 'shop': it ended with status 3 before it was ready"
 	assert_has "$output" "its last output: no disk"
 	[[ $output != *Running* ]]
+}
+
+@test "first run: a shared service runs once, in the runner's world, at the same port of each world" {
+	config ''
+	cat >visits.js <<-'END'
+		let visits = 0;
+		const server = host => require('node:http').createServer((q, r) => r.end(process.env.SBX_WORKER + ' ' + ++visits)).listen(Number(process.argv[2]), host);
+		server('127.0.0.1');
+		server('::1').on('error', () => {});
+	END
+	printf '%s\n' 'services:' '  visits:' '    shared: true' "    command: [node, visits.js, '$port']" "    ready: { port: $port }" >sbx.yaml
+	spec a 'const seen = []; for (const host of ["127.0.0.1", "localhost", "127.0.0.1"]) seen.push(await (await request.get(`http://${host}:'"$port"'/`)).text()); console.log(seen.join()); fs.mkdirSync("test-results", { recursive: true }); fs.writeFileSync("test-results/a", ""); await expect.poll(() => fs.existsSync("test-results/b")).toBe(true);'
+	spec b 'await expect.poll(() => fs.existsSync("test-results/a")).toBe(true); console.log("b " + await (await request.get("/")).text()); fs.writeFileSync("test-results/b", "");'
+	suite 0 -n 2
+	assert_has "$output" "undefined 1,undefined 2,undefined 3"
+	assert_has "$output" "b undefined 4"
+	assert_has "$output" "shared: visits runs once for all worlds, which find it at localhost:$port: what one changes there the others see"
+	# Its port is taken once more in no world: webServer's server of that port is the same.
+	web_server "exit 1" "reuseExistingServer: true"
+	suite 0 -n 2
+	assert_has "$output" "2 passed"
+	# No port to find it at.
+	printf '%s\n' 'services:' '  visits:' '    shared: true' "    command: [node, visits.js, '$port']" >sbx.yaml
+	suite 125 -n 2
+	assert_has "$output" "sbx.yaml:2:3: cannot share the service 'visits': it names no port at which the workers would reach it"
 }
 
 @test "first run: what a server says of itself, each world's tests hear from their own" {

@@ -96,9 +96,11 @@ static void test_conditions_and_restart(void **state)
 
 static void test_shared(void **state)
 {
-	static const char yaml[] =
-		"services: { mail: { command: x, shared: true }, web: { command: x, depends_on: [mail] } }";
+	static const char yaml[] = "services: { mail: { command: x, shared: true, ready: { url: "
+				   "'http://localhost:8025/' }, ports: [1025] },"
+				   " web: { command: x, ports: [80], depends_on: [mail] } }";
 	struct service_list list = { 0 };
+	struct shared_ports ports = { 0 };
 	struct error error = { 0 };
 
 	(void)state;
@@ -111,7 +113,18 @@ static void test_shared(void **state)
 	assert_int_equal(list.count, 1);
 	assert_string_equal(list.items[0].name, "mail");
 	service_list_release(&list);
-	assert_int_equal(declare(yaml, DECLARED_REFUSE_SHARED, &list, &error), -ENOTSUP);
+	assert_int_equal(declare(yaml, DECLARED_ALL, &list, &error), 0);
+	assert_int_equal(list.count, 2);
+	assert_string_equal(list.items[1].after.items[0], "mail");
+	assert_int_equal(declared_shared_ports(&list, &ports, &error), 0);
+	assert_int_equal(ports.count, 2);
+	assert_int_equal(ports.ports[0], 8025);
+	assert_int_equal(ports.ports[1], 1025);
+	service_list_release(&list);
+	assert_int_equal(
+		declare("services: { mail: { command: x, shared: true } }", DECLARED_WITHOUT_SHARED, &list, &error), 0);
+	assert_int_equal(declare("services: { mail: { command: x, shared: true } }", DECLARED_ALL, &list, &error),
+			 -EINVAL);
 	assert_string_equal(error.object, "mail");
 	service_list_release(&list);
 }
