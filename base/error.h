@@ -36,7 +36,16 @@ struct error_parts {
 /** Fills `error` (which may be NULL) and returns -number, or -EINVAL where number is 0. Keeps errno.
  *  Where no cause is given, the table of misleading errnos (error_explain) is asked. */
 int error_set_parts(struct error *error, struct error_parts parts);
-#define error_set(error, ...) error_set_parts((error), (struct error_parts){ __VA_ARGS__ })
+#define error_set(error, ...) error_below_zero(error_set_parts((error), (struct error_parts){ __VA_ARGS__ }))
+
+/** What is known of each result of error_set(), said to compilers and to analyzers, which follow no path on which a
+ *  failure is none; UBSan looks that it is true. */
+static inline int error_below_zero(int result)
+{
+	if (result >= 0)
+		__builtin_unreachable();
+	return result;
+}
 
 /** Adds whom the error concerns, printf-like; the innermost context stays last. Returns -number of the error. */
 int error_context(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));

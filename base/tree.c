@@ -195,7 +195,7 @@ static int move_to_trash(int parent_fd, const char *name, int trash_fd, char *re
 		uint64_t number;
 
 		if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
-			return -errno;
+			return -EIO;
 		(void)snprintf(ret_name, size, "%016llx", (unsigned long long)number);
 		if (renameat2(parent_fd, name, trash_fd, ret_name, RENAME_NOREPLACE) == 0)
 			return 0;
@@ -216,7 +216,7 @@ int tree_trash(int state_fd, const char *path, struct error *error)
 	owned_text parent = path_parent(path);
 	owned_fd parent_fd = -1;
 	owned_fd trash_fd = -1;
-	char trash_name[17];
+	char trash_name[17] = "";
 	int result;
 
 	if (!tree_is_entry_name(name))

@@ -181,7 +181,7 @@ int outbound_ask(int socket, struct error *error)
 	owned_fd pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	struct pollfd polled[] = { { .fd = -1, .events = POLLIN }, { .fd = socket, .events = POLLIN } };
 	struct error answer;
-	int ready[2];
+	int ready[2] = { -1, -1 };
 	int result = pidfd < 0 ? -errno : fd_pipe(ready, 0);
 
 	if (result < 0)

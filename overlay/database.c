@@ -700,7 +700,7 @@ static int sync_copy(const struct copy *copy)
 static int finish_copy(struct copy *copy, struct database_report *report, struct error *error)
 {
 	unsigned char version = 0; /* byte 18 of the header: the file format write version, 2 is WAL */
-	struct stat status;
+	struct stat status = { 0 };
 	int result = copy_attributes(copy);
 
 	if (result == 0 && copy->request->sync)

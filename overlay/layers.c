@@ -224,7 +224,7 @@ static int split_directory(struct split *split, const char *path, int lower_fd, 
 
 	if (!directory)
 		return error_mount_below(path, &split->mounts, path, split->error);
-	read_fd = -1; /* closedir's now */
+	(void)fd_take(&read_fd); /* closedir's now */
 	add_layer(split->layers, LAYER_PLAIN, path, fd_duplicate(lower))->takes_files = is_writable;
 	while (result == 0 && (entry = readdir(directory)) != NULL) {
 		if (text_equal(entry->d_name, ".") || text_equal(entry->d_name, ".."))
@@ -461,7 +461,7 @@ static int check_names(const struct layers *layers, int base_fd, const struct er
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "read the layers", .object = LAYERS_NAMES);
 	write_names(layers, &wanted);
-	if (length == wanted.length && memcmp(found, wanted.bytes, length) == 0)
+	if (length == wanted.length && (length == 0 || memcmp(found, wanted.bytes, length) == 0))
 		return 1;
 	return error_set_parts(error, *stale);
 }
@@ -585,7 +585,7 @@ void layers_remove_work(int base_fd)
 
 	if (!directory)
 		return;
-	read_fd = -1; /* closedir's now */
+	(void)fd_take(&read_fd); /* closedir's now */
 	while ((entry = readdir(directory)) != NULL)
 		if (text_starts_with(entry->d_name, "work-"))
 			(void)tree_remove(base_fd, entry->d_name, NULL);
@@ -774,7 +774,7 @@ static void read_names(const struct layer *layer, const char *path, struct layer
 	names->is_whole = fd == -ENOENT;
 	if (!directory)
 		return;
-	fd = -1; /* closedir's now */
+	(void)fd_take(&fd); /* closedir's now */
 	errno = 0;
 	while (left-- > 0 && (entry = readdir(directory)) != NULL) {
 		unsigned bit = hash_name(entry->d_name, strlen(entry->d_name));

@@ -16,17 +16,12 @@ ALL_SHELL    := .ci/run $(sort $(shell grep -lE '^\#!/bin/(ba)?sh' scripts/* tes
 .PHONY: check
 check: lint format-check tidy clang sanitize fuzz-replay reproducible test
 
-# Left to gcc and to the sanitizers: guesses over several functions, of which cppcheck does not see one. Embedded files are two symbols of the
-# linker, whose difference is their size.
-CPPCHECK_SUPPRESS := --suppress=uninitvar --suppress=ctuuninitvar --suppress=ctunullpointer --suppress=subtractPointers --suppress=comparePointers
-
 .PHONY: lint
 lint: $(SECCOMP_HEADERS)
 	./scripts/check-layers $(LAYERS)
 	./scripts/check-house $(ALL_C)
 	shellcheck $(ALL_SHELL)
 	cppcheck --quiet --std=c11 --language=c --platform=unix64 --enable=warning,performance,portability --error-exitcode=1 \
-		$(CPPCHECK_SUPPRESS) \
 		-D__x86_64__ -D__linux__ -D_GNU_SOURCE -I. -I$(BUILD) $(GATE_SOURCES) $(wildcard tests/bench/*.c tests/fuzz/*.c)
 
 .PHONY: format format-check

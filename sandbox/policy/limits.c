@@ -182,8 +182,8 @@ int limits_parse_processors(struct limits *limits, const char *text, struct erro
 
 	CPU_ZERO_S(sizeof(processors), processors);
 	while (result == 0) {
-		uint64_t first;
-		uint64_t last;
+		uint64_t first = 0;
+		uint64_t last = 0;
 
 		result = parse_range(&rest, &first, &last);
 		for (uint64_t i = first; result == 0 && i <= last; i++)

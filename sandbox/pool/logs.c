@@ -132,7 +132,8 @@ static ssize_t read_more(struct source *source)
 	got = RETRY_EINTR(pread(source->fd, block, sizeof(block), source->offset));
 	if (got <= 0)
 		return got < 0 ? -errno : 0;
-	memmove(source->rest.bytes, source->rest.bytes + source->taken, source->rest.length - source->taken);
+	if (source->taken > 0)
+		memmove(source->rest.bytes, source->rest.bytes + source->taken, source->rest.length - source->taken);
 	source->rest.length -= source->taken;
 	source->taken = 0;
 	text_buffer_add(&source->rest, block, (size_t)got);

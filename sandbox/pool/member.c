@@ -131,7 +131,7 @@ void member_hear(struct member *member, launch_say *say)
 		stand(member, &fd);
 		break;
 	case REPLY_DEGRADED: {
-		struct world_note said;
+		struct world_note said = { 0 };
 
 		text_copy(said.what, sizeof(said.what), reply.error.step);
 		text_copy(said.why, sizeof(said.why), reply.error.cause);

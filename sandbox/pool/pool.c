@@ -67,6 +67,15 @@ static int open_runs(const struct state_paths *places, enum state_missing missin
 	return 0;
 }
 
+/* Hands on what `pool` holds. */
+static struct pool take(struct pool *pool)
+{
+	struct pool taken = *pool;
+
+	*pool = (struct pool)POOL_NONE;
+	return taken;
+}
+
 static char *path_of(const struct state_paths *places, const char *id)
 {
 	return text_format("%s/%s/%s", places->state, state_part_name(STATE_RUNS), id);
@@ -89,8 +98,7 @@ int pool_make(const struct state_paths *places, struct pool *ret_pool, struct er
 		return error_set(error, .number = errno, .step = "claim the directory of the pool", .object = pool.id);
 	pool.path = path_of(places, pool.id);
 	pool.is_alive = true;
-	*ret_pool = pool;
-	pool = (struct pool)POOL_NONE;
+	*ret_pool = take(&pool);
 	return 0;
 }
 
@@ -201,8 +209,7 @@ static int open_in(const struct state_paths *places, int state_fd, int runs_fd, 
 	text_copy(pool.id, sizeof(pool.id), id);
 	pool.path = path_of(places, id);
 	pool.is_alive = is_claimed(runs_fd, id);
-	*ret_pool = pool;
-	pool = (struct pool)POOL_NONE;
+	*ret_pool = take(&pool);
 	return 0;
 }
 
@@ -296,8 +303,7 @@ int pool_find(const struct state_paths *places, const char *name, const char *di
 	}
 	if (!chosen)
 		return fail_none(&list, name, directory, error);
-	*ret_pool = *chosen;
-	*chosen = (struct pool)POOL_NONE;
+	*ret_pool = take(chosen);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ static int find_before(int directory_fd, const char *prefix, size_t prefix_lengt
 
 	if (!directory)
 		return -errno;
-	fd = -1;
+	(void)fd_take(&fd); /* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
 		uint64_t number = read_number(entry->d_name, prefix, prefix_length);
 

@@ -86,17 +86,17 @@ static void add_path(struct text_list *paths, const char *path)
 
 /* The runner's word. What cannot be an artifact at all is passed over: the tree, HOME, what they lie in, a repository's
  * own files. */
-static void add_told(const struct member *runner, const char *path, struct text_list *granted,
+static void add_told(const struct member *runner, const char *told, struct text_list *granted,
 		     struct text_list *outside)
 {
 	owned_text root = find_root(runner);
 	const char *home = runner->plan.home;
 
-	if (is_granted(runner, root, path))
-		add_path(granted, path);
-	else if (!path_is_below(runner->plan.tree, path) && !(home && path_is_below(home, path)) &&
-		 !has_component(path, ".git"))
-		add_path(outside, path);
+	if (is_granted(runner, root, told))
+		add_path(granted, told);
+	else if (!path_is_below(runner->plan.tree, told) && !(home && path_is_below(home, told)) &&
+		 !has_component(told, ".git"))
+		add_path(outside, told);
 }
 
 static bool is_file(const char *path, const char *written)

@@ -32,7 +32,7 @@ int changes_read(const struct member *member, const char *place, changes_each *e
 
 	text_list_add(&task.arguments, "json");
 	text_list_add(&task.arguments, place);
-	if (result == 0)
+	if (result >= 0)
 		result = ask_task_for_text(connection, &task, JSON_SIZE_MAX, &answer, error);
 	text_list_release(&task.arguments);
 	if (result >= 0)

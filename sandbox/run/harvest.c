@@ -506,7 +506,7 @@ static void say_dropped(const struct harvest *harvest, const struct harvest_drop
 
 static void tell_dropped(struct harvest *harvest, const char *tree)
 {
-	size_t told = MIN(harvest->dropped_count, (size_t)LINES_MAX);
+	size_t told;
 
 	if (harvest->dropped_count == 0)
 		return;

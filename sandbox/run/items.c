@@ -422,15 +422,13 @@ static void make_batches(struct items_state *state)
 	owned_times times = { 0 };
 
 	times_read(plan->times_fd, &times);
-	state->count = (state->items.count + plan->batch - 1) / plan->batch;
-	state->batches = calloc(state->count + 1, sizeof(struct batch));
+	state->batches = calloc(state->items.count + 1, sizeof(struct batch));
 	if (!state->batches)
 		abort();
-	for (size_t i = 0; i < state->count; i++) {
-		struct batch *batch = &state->batches[i];
-		size_t first = i * plan->batch;
+	for (size_t first = 0; first < state->items.count; first += plan->batch) {
+		struct batch *batch = &state->batches[state->count++];
 
-		*batch = (struct batch){ .number = (unsigned)i + 1,
+		*batch = (struct batch){ .number = (unsigned)state->count,
 					 .items = state->items.items + first,
 					 .count = MIN((size_t)plan->batch, state->items.count - first) };
 		for (size_t j = 0; j < batch->count && batch->expected_ms < UINT64_MAX; j++) {
@@ -714,7 +712,7 @@ static void show(const struct items_state *state, const struct running *running,
 	if (state->has_groups && running->output.length > 0)
 		text_buffer_format(&text, "::group::%s\n", name);
 	text_buffer_add(&text, running->output.bytes ? running->output.bytes : "", running->output.length);
-	if (running->output.length > 0 && running->output.bytes[running->output.length - 1] != '\n')
+	if (running->output.length > 0 && text.bytes[text.length - 1] != '\n')
 		text_buffer_add_text(&text, "\n");
 	if (running->dropped > 0)
 		text_buffer_format(&text, "(and %llu bytes more)\n", (unsigned long long)running->dropped);

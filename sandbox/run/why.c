@@ -338,11 +338,9 @@ static int check_unique(const struct place_list *found, struct error *error)
 }
 
 /* Alone, in a new world: several times, as long as it is green. */
-static int try_alone(const struct why_options *options, const struct place *subject, bool *ok, bool *is_flaky,
+static int try_alone(const struct why_options *options, const struct place *subject, bool first, bool *is_flaky,
 		     struct error *error)
 {
-	bool first = *ok;
-
 	for (unsigned i = 1; first && i < ALONE_RUNS && !*is_flaky; i++) {
 		bool again = false;
 		int result = try_after(options, subject, NULL, 0, 0, &again, error);
@@ -370,7 +368,7 @@ static int compare(const struct why_options *options, const struct place *subjec
 		options->say(line);
 	}
 	if (result == 0 && alone && serial.ok)
-		result = try_alone(options, subject, &alone, &is_flaky, error);
+		result = try_alone(options, subject, alone, &is_flaky, error);
 	if (result == 0 && alone != serial.ok && serial.seen.count > 0)
 		result = narrow(options, subject, &serial.seen, serial.ok, &from, &to, error);
 	if (result == 0) {

@@ -80,7 +80,7 @@ static int add_answer(struct question *question, const char *name, const struct 
 
 	json_begin_object(&question->out, NULL);
 	json_add_text(&question->out, "worker", name);
-	if (status >= 0)
+	if (status >= 0 && answer)
 		result = add_arrays(question, answer, error);
 	if (result < 0) {
 		error_format(error, text, sizeof(text));

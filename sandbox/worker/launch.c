@@ -141,8 +141,8 @@ static void note(struct run *run, const struct world_note *said)
 
 static int prepare(struct run *run, struct error *error)
 {
-	struct world_note unlisted;
-	struct world_note upper;
+	struct world_note unlisted = { 0 };
+	struct world_note upper = { 0 };
 	int result = plan_make(&run->plan, error);
 
 	for (size_t i = 0; i < run->plan.messages.count; i++)

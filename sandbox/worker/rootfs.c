@@ -148,8 +148,8 @@ static int take_disk(struct world *world, struct error *error)
 {
 	owned_text path = NULL;
 	owned_fd there_fd = -1;
-	struct stat own;
-	struct stat there;
+	struct stat own = { 0 };
+	struct stat there = { 0 };
 	int result;
 
 	world->disk_fd = -1;
@@ -489,9 +489,9 @@ static int take_seed_database(struct world *world, const char *path, struct erro
 	parent = path_parent(below);
 	seed_fd = path_open(layer->seed_fd, parent, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 	result = seed_fd < 0 ? seed_fd : layers_place(&world->layers, path, &parent_fd, &name);
-	if (result == 0 && (fstatat(seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0))
+	if (result >= 0 && fstatat(seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		result = -errno;
-	if (result == 0 && !S_ISREG(status.st_mode))
+	if (result >= 0 && !S_ISREG(status.st_mode))
 		result = -EBADMSG;
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "take the database of the seed", .object = path);
@@ -809,13 +809,14 @@ static void make_resolv_conf(void)
 	char link[PATH_MAX];
 	ssize_t length = readlink("/etc/resolv.conf", link, sizeof(link) - 1);
 	owned_text path = NULL;
-	owned_fd fd = -1;
+	int fd;
 
 	if (length <= 0)
 		return;
 	link[length] = '\0';
 	path = path_normal("/etc", link);
 	fd = layers_open_target(path, true); /* what cannot be made is told when it is mounted upon */
+	fd_close(&fd);
 }
 
 int rootfs_write_etc(struct world *world, struct error *error)

@@ -132,7 +132,7 @@ static bool threads_stand_still(int proc_fd, pid_t pid)
 	directory = fd < 0 ? NULL : fdopendir(fd);
 	if (!directory)
 		return true; /* it is gone */
-	fd = -1;	     /* closedir's now */
+	(void)fd_take(&fd);  /* closedir's now */
 	while (all && (entry = readdir(directory)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
@@ -152,7 +152,7 @@ static void for_each_process(struct world_view *view, void (*look)(struct world_
 
 	if (!directory)
 		return;
-	fd = -1; /* closedir's now */
+	(void)fd_take(&fd); /* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
 		uint64_t pid;
 

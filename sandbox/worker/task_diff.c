@@ -94,13 +94,13 @@ static int tell(struct listing *listing, const struct diff_entry *entry, const c
 }
 
 /* Mount points, and directories made on the way to them: the payload can neither make nor remove these. */
-static bool is_mount_point(const struct listing *listing, const struct diff_entry *entry, const char *path)
+static bool is_mount_point(const struct listing *listing, const struct diff_entry *entry, const char *shown)
 {
 	for (size_t i = 0; i < listing->mount_points.count; i++) {
 		const char *point = listing->mount_points.items[i];
 
-		if (path_is_below(path, point) ||
-		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, path)))
+		if (path_is_below(shown, point) ||
+		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, shown)))
 			return true;
 	}
 	return false;

@@ -95,8 +95,8 @@ static void look_at_descriptors(struct listeners *listeners, int proc_fd, pid_t 
 	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	directory = fd < 0 ? NULL : fdopendir(fd);
 	if (!directory)
-		return; /* gone */
-	fd = -1;	/* closedir's now */
+		return;	    /* gone */
+	(void)fd_take(&fd); /* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
 		char target[64];
 		ssize_t length = readlinkat(dirfd(directory), entry->d_name, target, sizeof(target) - 1);
@@ -119,7 +119,7 @@ static int find_owners(struct listeners *listeners, int proc_fd, struct error *e
 
 	if (!directory)
 		return error_set(error, .number = errno, .step = "look at the processes", .object = "/proc");
-	fd = -1; /* closedir's now */
+	(void)fd_take(&fd); /* closedir's now */
 	while ((entry = readdir(directory)) != NULL) {
 		uint64_t pid;
 

@@ -143,7 +143,7 @@ static void hear_signals(const struct leader *leader)
 
 static void hear_channel(struct leader *leader)
 {
-	struct leader_message message;
+	struct leader_message message = { 0 };
 	int result = terminal_receive(leader->channel_fd, &message);
 
 	if (result == 0) {

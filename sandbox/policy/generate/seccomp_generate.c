@@ -173,7 +173,7 @@ static const struct fallback foreign_rows[] = {
 
 static _Noreturn void fail(const char *what, const char *object)
 {
-	fprintf(stderr, "seccomp_generate: %s: %s\n", what, object);
+	(void)fprintf(stderr, "seccomp_generate: %s: %s\n", what, object);
 	exit(EXIT_FAILURE);
 }
 
