@@ -26,7 +26,7 @@ REPRODUCE := -ffile-prefix-map=$(CURDIR)=.
 OPTIMIZE  ?= -O2 -g
 CPPFLAGS  += -D_GNU_SOURCE -DSBX_VERSION='"$(VERSION)"' -I. -I$(BUILD) -isystem /usr/include/libnl3
 ALL_CFLAGS = -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDENING) $(REPRODUCE) $(SANITIZE) $(CFLAGS)
-LIBRARIES := -lsqlite3 -lcap -lnl-route-3 -lnl-3 -lpcre2-8 -lyaml
+LIBRARIES := -lsqlite3 -lz -lcap -lnl-route-3 -lnl-3 -lpcre2-8 -lyaml
 
 ifdef DYNAMIC
 ALL_LDFLAGS = -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) $(LDFLAGS)

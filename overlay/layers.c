@@ -254,8 +254,7 @@ static int split_request(struct layers *layers, const struct layer_request *requ
 
 	if (result < 0)
 		return result;
-	/* Of another place's files the mounts are known by other names, and nothing is known of their use. */
-	if (request->source || request->purpose == LAYER_FOR_OTHER)
+	if (request->purpose == LAYER_FOR_OTHER)
 		result = error_mount_below(request->source ? request->source : request->path, &split.mounts,
 					   request->path, error);
 	else
