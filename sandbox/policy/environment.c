@@ -348,3 +348,18 @@ void environment_apply(const struct text_list *base, const struct text_list *set
 			text_list_add(ret_environment, variables.items[i].name);
 	variables_release(&variables);
 }
+
+void environment_split_secrets(const struct text_list *environment, struct text_list *ret_plain,
+			       struct text_list *ret_names)
+{
+	for (size_t i = 0; i < environment->count; i++) {
+		const char *text = environment->items[i];
+		size_t length = strcspn(text, "=");
+
+		if (secrets_classify_variable(text, length) == SECRETS_NONE &&
+		    !secrets_looks_like_credential(text, length))
+			text_list_add(ret_plain, text);
+		else
+			text_list_take(ret_names, text_format("%.*s", (int)length, text));
+	}
+}

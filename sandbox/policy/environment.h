@@ -73,6 +73,11 @@ void environment_build(char *const *caller, const struct environment_options *op
 void environment_list_changes(char *const *caller, const struct environment_options *options, struct text_list *ret_set,
 			      struct text_list *ret_unset);
 
+/** Parts an environment into what may be told to others and the names of what may be a credential or leads to the host,
+ *  by all of secrets.def. @ret_plain, @ret_names  the caller's to release */
+void environment_split_secrets(const struct text_list *environment, struct text_list *ret_plain,
+			       struct text_list *ret_names);
+
 /** `base` without the names of `unset`, then with each NAME=VALUE of `set`, the last one winning.
  *  @ret_environment  the caller's to release */
 void environment_apply(const struct text_list *base, const struct text_list *set, const struct text_list *unset,

@@ -67,6 +67,7 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.outlives_owner = options->is_to_detach;
 	member->plan.seed = options->seed;
 	member->plan.shared = options->shared;
+	member->plan.moved = options->moved;
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;
 	member->has_guest = options->guest;

@@ -252,6 +252,11 @@ static void add_spec(struct text_buffer *out, const struct spec *spec)
 	json_end_object(out);
 }
 
+void describe_write_spec(const struct spec *spec, struct text_buffer *out)
+{
+	add_spec(out, spec);
+}
+
 static void add_posture(struct text_buffer *out, const struct world *world)
 {
 	static const char *const namespaces[] = { "user", "mount", "pid", "ipc", "uts", "cgroup" };
@@ -317,6 +322,8 @@ void describe_world(const struct world *world, struct text_buffer *out)
 {
 	const struct worker_plan *plan = world->plan;
 	struct spec spec = spec_as_built(plan);
+	owned_list environment = { 0 };
+	owned_list filtered = { 0 };
 
 	json_begin_object(out, NULL);
 	add_spec(out, &spec);
@@ -337,6 +344,9 @@ void describe_world(const struct world *world, struct text_buffer *out)
 		json_end_object(out);
 	}
 	json_end_array(out);
+	environment_split_secrets(&plan->environment, &environment, &filtered);
+	json_add_list(out, "environment", &environment);
+	json_add_list(out, "environment_filtered", &filtered);
 	json_end_object(out);
 }
 
@@ -608,6 +618,19 @@ int describe_read_spec(struct json_value object, struct spec *ret_spec, struct e
 		return refuse("env", error);
 	if (read_limits(spec, &ret_spec->limits) < 0)
 		return refuse("limits", error);
+	return 0;
+}
+
+int describe_read_environment(struct json_value object, struct text_list *ret_environment,
+			      struct text_list *ret_filtered, struct error *error)
+{
+	if (read_list(json_member(object, "environment"), ret_environment) < 0)
+		return refuse("environment", error);
+	if (read_list(json_member(object, "environment_filtered"), ret_filtered) < 0)
+		return refuse("environment_filtered", error);
+	for (size_t i = 0; i < ret_environment->count; i++)
+		if (!is_change(ENVIRONMENT_SET, ret_environment->items[i]))
+			return refuse("environment", error);
 	return 0;
 }
 

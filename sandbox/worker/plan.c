@@ -17,6 +17,7 @@
 #include "netns/hosts.h"
 #include "overlay/database.h"
 #include "sandbox/policy/secrets.h"
+#include "sandbox/worker/moved.h"
 #include "sandbox/worker/network.h"
 
 #define SCRATCH_BYTES_DEFAULT  (UINT64_C(2) << 30)
@@ -36,10 +37,10 @@ static int plan_identity(struct worker_plan *plan, struct error *error)
 	if (plan->identity.home)
 		plan->home = text_duplicate(plan->identity.home);
 	state_paths_find(plan->home, &plan->state);
-	return 0;
+	return plan->moved ? moved_plan_home(plan, error) : 0;
 }
 
-static int plan_tree(struct worker_plan *plan, struct error *error)
+static int find_tree(struct worker_plan *plan, struct error *error)
 {
 	const char *tree = plan->spec->tree ? plan->spec->tree : ".";
 	owned_fd fd = open(tree, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -59,8 +60,21 @@ static int plan_tree(struct worker_plan *plan, struct error *error)
 		return error_set(error, .number = -result, .step = "find the current directory");
 	start = current ? current : plan->tree;
 	plan->workdir = plan->spec->workdir ? path_normal(start, plan->spec->workdir) : text_duplicate(start);
+	return 0;
+}
+
+static int plan_tree(struct worker_plan *plan, struct error *error)
+{
+	int result = plan->moved ? moved_plan_tree(plan, error) : find_tree(plan, error);
+
+	if (result < 0)
+		return result;
 	for (size_t i = 0; i < ARRAY_SIZE(home_roots); i++)
 		text_list_add(&plan->homes, home_roots[i]);
+	/* It shows elsewhere, with what is hidden of it. */
+	if (plan->moved && plan->home_source && !path_is_below(plan->home_source, home_roots[0]) &&
+	    !path_is_below(plan->home_source, home_roots[1]))
+		text_list_add(&plan->homes, plan->home_source);
 	return 0;
 }
 
@@ -75,12 +89,16 @@ static int plan_databases(struct worker_plan *plan, struct error *error)
 		owned_text path = path_normal(plan->tree, spec->databases.items[i]);
 		char *real = NULL;
 
+		if (plan->moved) {
+			text_list_add(&plan->databases, path);
+			continue;
+		}
 		result = database_resolve(path, &real, error);
 		if (result < 0)
 			return result;
 		text_list_take(&plan->databases, real);
 	}
-	if (spec->no_databases || spec->databases.count > 0)
+	if (spec->no_databases || spec->databases.count > 0 || plan->moved)
 		return 0;
 	tree_fd = open(plan->tree, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	result = database_discover(tree_fd, &found, error);
@@ -99,6 +117,11 @@ static int plan_hidden(struct worker_plan *plan, struct error *error)
 		char *path = path_join(plan->home, stores[i]);
 
 		text_list_take(&plan->hidden, path);
+		if (plan->moved && plan->home_source) {
+			owned_text store = path_join(plan->home_source, stores[i]);
+
+			moved_hide(plan, store);
+		}
 		if (path_is_below(plan->tree, path))
 			return error_set(error, .number = EACCES, .step = "use the tree", .object = plan->tree,
 					 .cause = "it lies in a store of credentials, which is hidden in every world",
@@ -287,7 +310,9 @@ int plan_hide_state(struct worker_plan *plan, struct error *error)
 		if (!directories[i] || path_canonical(directories[i], &path) < 0 ||
 		    (hidden.count > 0 && path_is_below(path, hidden.items[0])))
 			continue;
-		if (path_is_below(plan->tree, path))
+		if (plan->moved)
+			moved_hide(plan, path);
+		if (path_is_below(plan->moved ? plan->moved->tree : plan->tree, path))
 			return error_set(error, .number = EACCES, .step = "use the tree", .object = plan->tree,
 					 .cause =
 						 "it lies in sbx's own state directory, which is hidden in every world",
@@ -307,6 +332,7 @@ void plan_release(struct worker_plan *plan)
 	identity_release(&plan->identity);
 	text_free(&plan->tree);
 	text_free(&plan->home);
+	text_free(&plan->home_source);
 	text_free(&plan->workdir);
 	text_free(&plan->hosts);
 	state_paths_release(&plan->state);

@@ -19,6 +19,7 @@
 #include "overlay/copy.h"
 #include "overlay/database.h"
 #include "overlay/seed.h"
+#include "sandbox/worker/moved.h"
 
 /* Directories of the scratch, by name below it. */
 static const struct {
@@ -220,22 +221,29 @@ int rootfs_open_layers(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
 	struct layer_request *requests =
-		calloc(plan->databases.count + plan->spec->volumes.count + 2, sizeof(*requests));
+		calloc(plan->databases.count + plan->spec->volumes.count + 4, sizeof(*requests));
 	owned_list directories = { 0 };
 	const struct layers_skip skip = { .paths = &plan->hidden, .databases = &plan->databases };
 	size_t count = 0;
-	int result;
+	int result = 0;
 
 	if (!requests)
 		abort();
 	if (plan->home)
 		requests[count++] = (struct layer_request){ .path = plan->home,
+							    .source = plan->home_source,
 							    .purpose = LAYER_FOR_HOME,
-							    .without_lower = plan->spec->home == HOME_EMPTY };
-	requests[count++] = (struct layer_request){ .path = plan->tree, .purpose = LAYER_FOR_TREE };
-	for (size_t i = 0; i < plan->databases.count; i++) {
+							    .without_lower = plan->spec->home == HOME_EMPTY ||
+									     (plan->moved && !plan->home_source) };
+	requests[count++] = (struct layer_request){ .path = plan->tree,
+						    .source = plan->moved ? plan->moved->tree : NULL,
+						    .purpose = LAYER_FOR_TREE };
+	if (plan->moved)
+		result = moved_open(world, requests, &count, &directories, error);
+	for (size_t i = 0; i < plan->databases.count && !plan->moved; i++) {
 		text_list_take(&directories, path_parent(plan->databases.items[i]));
-		requests[count++] = (struct layer_request){ .path = directories.items[i], .purpose = LAYER_FOR_OTHER };
+		requests[count++] = (struct layer_request){ .path = directories.items[directories.count - 1],
+							    .purpose = LAYER_FOR_OTHER };
 	}
 	for (size_t i = 0; i < plan->spec->volumes.count; i++) {
 		const struct world_volume *volume = &world->volumes[i];
@@ -249,7 +257,8 @@ int rootfs_open_layers(struct world *world, struct error *error)
 		else if (plan->spec->volumes.items[i].kind == VOLUME_COPY)
 			requests[count++] = (struct layer_request){ .path = volume->target, .purpose = LAYER_FOR_COPY };
 	}
-	result = layers_open(&world->layers, requests, count, &skip, LAYERS_IN_A_WORLD, error);
+	if (result == 0)
+		result = layers_open(&world->layers, requests, count, &skip, LAYERS_IN_A_WORLD, error);
 	free(requests);
 	return result < 0 ? result : take_seed(world, error);
 }
@@ -527,16 +536,17 @@ static int fill_from_seed(struct world *world, struct error *error)
 static int fill_databases(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
+	bool is_filled = plan->is_entered_again || plan->moved;
 	int result = 0;
 
 	if (plan->seed && !plan->is_entered_again)
 		return fill_from_seed(world, error);
 	for (size_t i = 0; i < plan->databases.count && result >= 0; i++)
-		result = plan->is_entered_again ? hide_sidecars(world, plan->databases.items[i], error)
-						: copy_database(world, plan->databases.items[i], error);
-	if (plan->is_entered_again) {
-		world->databases = plan->noted_databases;
-		world->database_count = plan->noted_count;
+		result = is_filled ? hide_sidecars(world, plan->databases.items[i], error)
+				   : copy_database(world, plan->databases.items[i], error);
+	if (is_filled) {
+		world->databases = plan->moved ? plan->moved->databases : plan->noted_databases;
+		world->database_count = plan->moved ? plan->moved->database_count : plan->noted_count;
 	}
 	return result;
 }
@@ -571,12 +581,14 @@ int rootfs_fill_layers(struct world *world, struct error *error)
 	result = probe_layers(world, base_fd, error);
 	if (result == 0 && layers_prepare(&world->layers, base_fd, error) < 0)
 		result = explain_space(world, error);
-	if (result == 0 && !plan->is_entered_again && !plan->seed)
+	if (result == 0 && !plan->is_entered_again && !plan->seed && !plan->moved)
 		result = fill_copies(world, error);
 	for (size_t i = 0; i < plan->hidden.count && result >= 0; i++)
 		result = layers_hide(&world->layers, plan->hidden.items[i], error);
 	if (result >= 0)
 		result = fill_databases(world, error);
+	if (result >= 0 && plan->moved && moved_fill(world, base_fd, error) < 0)
+		result = explain_space(world, error);
 	return result < 0 ? result : 0;
 }
 

@@ -27,6 +27,7 @@ enum {
 	SHARED_PORTS_MAX = 16,
 };
 
+struct moved; /* moved.h */
 struct seed;
 struct server_guest; /* server.h */
 
@@ -69,6 +70,7 @@ struct worker_plan {
 	char *tree;	      /* absolute, canonical */
 	char *home;	      /* absolute, canonical; NULL: there is none, HOME is then HOME_WITHOUT */
 	char *workdir;	      /* absolute; where the payload starts */
+	char *home_source;    /* of a moved world: the directory that is shown at `home`; NULL: none */
 	char *hosts;	      /* text of /etc/hosts */
 	char id[ID_LENGTH + 1];
 	const char *name;	  /* borrowed; NULL: the spec's, else the id */
@@ -81,6 +83,7 @@ struct worker_plan {
 	int upper_fd;
 	/* A kept worker is entered again: its layers are there, databases are in them, nothing is filled in. */
 	bool is_entered_again;
+	const struct moved *moved; /* it comes from another machine; borrowed; NULL: it does not */
 	struct text_list environment;
 	struct text_list databases; /* absolute paths to be copied */
 	/* Of a kept worker: its databases as they were noted when it started. Owned, world_databases_release(). */
@@ -151,6 +154,7 @@ struct world {
 	const char *scratch;	    /* where the scratch is mounted until it gets covered */
 	int scratch_fd;
 	struct layers layers;
+	int moved_fd;	     /* the files of a moved world, O_PATH, until they are in the layers */
 	int annex_socket_fd; /* listening, to be handed to the owner; -1: none */
 	int disk_fd; /* the directory on disk that holds the layers, a detached mount until the scratch takes it; -1 */
 	struct world_volume *volumes;
