@@ -224,6 +224,12 @@ static void add_bash_value(const struct verb *verb, const struct option *option,
 	text_buffer_add_text(text, "' ;;\n");
 }
 
+/* Whether what follows the operands is a command, and none of sbx's options any more. */
+static bool ends_options(const struct verb *verb)
+{
+	return verb->command == COMMAND_OPTIONAL || verb->command == COMMAND_REQUIRED;
+}
+
 static void add_bash_operand(const struct verb *verb, struct text_buffer *text)
 {
 	if (verb->operands_max > 0) {
@@ -239,7 +245,7 @@ static void add_bash_operand(const struct verb *verb, struct text_buffer *text)
 		}
 		text_buffer_add_text(text, "' ;;\n");
 	}
-	if (verb->command != COMMAND_NONE)
+	if (ends_options(verb))
 		text_buffer_format(text, "\t%s:*) REPLY=command ;;\n", verb->name);
 }
 
@@ -252,7 +258,7 @@ void completion_write_bash(struct text_buffer *text)
 			text_buffer_format(text, "%s%s", shown++ > 0 ? " " : "", verb_table[i].name);
 	text_buffer_add_text(text, "'\n_sbx_with_command='");
 	for (size_t i = 0; i < verb_count; i++)
-		if (verb_table[i].command != COMMAND_NONE)
+		if (ends_options(&verb_table[i]))
 			text_buffer_format(text, " %s", verb_table[i].name);
 	text_buffer_add_text(text, " '\n\n# Options of the command $1.\n_sbx_options()\n{\n\tcase $1 in\n");
 	for (size_t i = 0; i < verb_count; i++) {
@@ -367,7 +373,7 @@ static void add_zsh_operands(const struct verb *verb, struct text_buffer *text)
 	}
 	if (verb->operands_max == OPERANDS_ANY)
 		text_buffer_format(text, " \\\n\t\t'*:operand:%s'", actions[verb->complete].zsh);
-	if (verb->command != COMMAND_NONE)
+	if (ends_options(verb))
 		text_buffer_format(text, " \\\n\t\t'(-)%zu:command: _command_names -e' '*::argument: _normal'",
 				   last + 1);
 }
@@ -388,7 +394,7 @@ void completion_write_zsh(struct text_buffer *text)
 		const struct verb *verb = &verb_table[i];
 
 		text_buffer_format(text, "_sbx_verb_%s()\n{\n\t_arguments -s -S%s", verb->name,
-				   verb->command == COMMAND_NONE ? "" : " -A '-*'");
+				   !ends_options(verb) ? "" : " -A '-*'");
 		for_each_option(verb, text, add_zsh_option);
 		add_zsh_operands(verb, text);
 		text_buffer_add_text(text, "\n}\n\n");
@@ -540,7 +546,7 @@ static void add_fish_operands(const struct verb *verb, struct text_buffer *text)
 			text_buffer_add_text(text, actions[verb->complete].fish);
 		text_buffer_add_text(text, "'\n");
 	}
-	if (verb->command != COMMAND_NONE)
+	if (ends_options(verb))
 		text_buffer_format(text, "complete -c sbx -n '__sbx_at_command %s' -a '(__sbx_command)'\n", verb->name);
 }
 
@@ -563,7 +569,7 @@ void completion_write_fish(struct text_buffer *text)
 			     "\nend\n\n# How many operands stand before the user's own command; nothing: $argv[1] "
 			     "takes none.\nfunction __sbx_operands_before_command\n\tswitch $argv[1]\n");
 	for (size_t i = 0; i < verb_count; i++)
-		if (verb_table[i].command != COMMAND_NONE)
+		if (ends_options(&verb_table[i]))
 			text_buffer_format(text, "\t\tcase %s\n\t\t\techo %zu\n", verb_table[i].name,
 					   verb_table[i].operands_max);
 	text_buffer_add_text(text, "\tend\nend\n\n");

@@ -142,7 +142,7 @@ static int fail_letter(const struct verb *verb, const char *argument, char lette
 /* docker's -h NAME is --hostname. Taken as help it would run nothing, and exit with 0 in some script. */
 static int check_help_letter(const struct verb *verb, const char *rest, const char *next, struct error *error)
 {
-	if (verb->command == COMMAND_NONE || (*rest == '\0' && !next))
+	if (verb->command == COMMAND_NONE || verb->command == COMMAND_AFTER_DASHES || (*rest == '\0' && !next))
 		return 0;
 	return fail_option("-h", "it asks for help here, and more follows it", "use --hostname NAME, or --help", error);
 }
@@ -227,7 +227,9 @@ static int parse_rest(struct invocation *invocation, char *const *arguments, str
 						  : parse_letters(invocation, arguments, error);
 			if (used < 0 || invocation->help)
 				return MIN(used, 0);
-		} else if (verb->command != COMMAND_NONE) {
+		} else if (verb->command == COMMAND_AFTER_DASHES && options_ended) {
+			break;
+		} else if (verb->command != COMMAND_NONE && verb->command != COMMAND_AFTER_DASHES) {
 			break;
 		} else {
 			text_list_add(&invocation->operands, argument);
@@ -236,7 +238,7 @@ static int parse_rest(struct invocation *invocation, char *const *arguments, str
 	}
 	if (verb->command == COMMAND_NONE)
 		return 0;
-	while (*arguments && invocation->operands.count < verb->operands_max)
+	while (*arguments && invocation->operands.count < verb->operands_max && verb->command != COMMAND_AFTER_DASHES)
 		text_list_add(&invocation->operands, *arguments++);
 	/* sbx exec WORKER -- COMMAND */
 	if (*arguments && invocation->operands.count > 0 && text_equal(*arguments, "--"))

@@ -43,6 +43,8 @@ struct invocation {
 	uint64_t tail;	  /* lines; TAIL_ALL */
 	bool force;
 	bool dry_run;
+	bool shell;			   /* replay */
+	bool check;			   /* replay */
 	bool check_tree;		   /* doctor --tree; its directory is spec.tree */
 	int signal;			   /* kill; 0: the worker's own for stop, KILL for kill */
 	uint64_t stop_timeout_ms;	   /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */

@@ -4,10 +4,11 @@
 #include <unistd.h>
 
 #include "base/path.h"
+#include "sandbox/verbs/shell.h"
 #include "sandbox/verbs/verbs.h"
 
 /* $SHELL, where it is one: accounts that nobody logs in to name a program there that only refuses. */
-static const char *choose_shell(void)
+const char *shell_choose(void)
 {
 	const char *shell = getenv("SHELL");
 	const char *name = shell ? path_name(shell) : "";
@@ -20,6 +21,6 @@ static const char *choose_shell(void)
 
 int verb_shell(struct invocation *invocation, struct error *error)
 {
-	text_list_add(&invocation->spec.payload, choose_shell());
+	text_list_add(&invocation->spec.payload, shell_choose());
 	return verb_exec(invocation, error);
 }

@@ -25,6 +25,7 @@ enum verb_command {
 	COMMAND_NONE,	  /* nothing; options may stand behind operands too, as in docker and podman */
 	COMMAND_OPTIONAL, /* a command for the world; the first word that is no option ends the options */
 	COMMAND_REQUIRED,
+	COMMAND_AFTER_DASHES, /* optional, and behind -- only: options may stand behind operands too */
 };
 
 /* What a word completes to. */

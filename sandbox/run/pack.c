@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How it works: a world has its files and rows copied by a task inside it (TASK_FREEZE), of one instant and with
+ * databases as SQLite copies them; of a kept worker a world is made for that around its layers. What the copy holds in
+ * upper-N becomes files/PATH, where PATH is the layer's: on another machine the layers may be others. */
+#include "sandbox/run/pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "overlay/bundle.h"
+#include "overlay/layers.h"
+#include "sandbox/policy/secrets.h"
+#include "sandbox/run/interim.h"
+#include "sandbox/worker/ask.h"
+#include "sandbox/worker/describe.h"
+#include "sandbox/worker/visit.h"
+
+#define STEP_BUNDLE "bundle the worker"
+
+enum { DESCRIPTION_MAX = 8 << 20 };
+
+struct packing {
+	struct bundle_writer *writer;
+	struct text_list layers; /* paths, by their numbers */
+	const char *current;	 /* that is being added */
+	char *home;
+};
+
+/* ---- what is known of it ---- */
+
+static int read_answer(int fd, char **ret_text, struct error *error)
+{
+	char *text = malloc(DESCRIPTION_MAX + 1);
+	ssize_t size;
+
+	if (!text)
+		abort();
+	size = lseek(fd, 0, SEEK_SET) < 0 ? -errno : fd_read_all(fd, text, DESCRIPTION_MAX);
+	if (size < 0) {
+		free(text);
+		return error_set(error, .number = (int)-size, .step = "read the description of the worker");
+	}
+	text[size] = '\0';
+	*ret_text = text;
+	return 0;
+}
+
+/* As it was when it was kept: a world that is made around it again has this caller's environment. */
+static int describe_kept(const struct resolved_worker *resolved, char **ret_text, struct error *error)
+{
+	owned_kept_worker kept = { 0 };
+	owned_fd kept_fd = -1;
+	int result = state_open_part(resolved->state_fd, STATE_KEPT, STATE_LEAVE, &kept_fd, error);
+
+	return result < 0 ? result : kept_read(kept_fd, resolved->worker.row.id, &kept, ret_text, error);
+}
+
+static int describe_live(const char *word, const struct interim *interim, char **ret_text, struct error *error)
+{
+	owned_fd fd = openat(interim->fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	struct task task = { .kind = TASK_INSPECT, .fds = { fd }, .fd_count = 1 };
+	owned_visit visit = NULL;
+	int result = fd < 0 ? error_set(error, .number = errno, .step = "make a file", .object = interim->path)
+			    : visit_open(word, RESOLVE_LIVE, &visit, error);
+
+	if (result == 0)
+		result = visit_run_task(visit, &task, error);
+	return result < 0 ? result : read_answer(fd, ret_text, error);
+}
+
+static void drop_secrets(struct environment_changes *changes, struct text_list *filtered)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < changes->count; i++) {
+		struct environment_change *change = &changes->items[i];
+		size_t length = strcspn(change->text, "=");
+
+		if (change->kind == ENVIRONMENT_SET &&
+		    (secrets_classify_variable(change->text, length) != SECRETS_NONE ||
+		     secrets_looks_like_credential(change->text, length))) {
+			text_list_take(filtered, text_format("%.*s", (int)length, change->text));
+			text_free(&change->text);
+			continue;
+		}
+		changes->items[left++] = *change;
+	}
+	changes->count = left;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted, each once. */
+static void tidy(struct text_list *list)
+{
+	size_t left = 0;
+
+	if (list->count > 1)
+		qsort(list->items, list->count, sizeof(*list->items), compare_texts);
+	for (size_t i = 0; i < list->count; i++) {
+		if (left > 0 && text_equal(list->items[left - 1], list->items[i]))
+			free(list->items[i]);
+		else
+			list->items[left++] = list->items[i];
+	}
+	if (list->items)
+		list->items[left] = NULL;
+	list->count = left;
+}
+
+static void add_raw(struct text_buffer *out, const char *name, struct json_value value)
+{
+	size_t length = 0;
+	const char *raw = json_raw(value, &length);
+	owned_text copy = raw ? strndup(raw, length) : NULL;
+
+	if (copy)
+		json_add_raw(out, name, copy);
+}
+
+static void add_worker(struct text_buffer *out, const struct resolved_worker *resolved)
+{
+	const struct worker_row *row = &resolved->worker.row;
+
+	json_begin_object(out, "worker");
+	json_add_text(out, "name", row->name);
+	json_add_text(out, "run", row->run);
+	json_add_list(out, "command", &row->command);
+	json_add_list(out, "labels", &row->labels);
+	if (!resolved->is_live)
+		json_add_number(out, "exit_status", resolved->worker.exit_status);
+	json_end_object(out);
+}
+
+/* @text  a description, without what may be a credential in the end */
+static int add_description(struct packing *packing, const struct resolved_worker *resolved, const char *text,
+			   struct text_list *filtered, struct error *error)
+{
+	owned_json json = { 0 };
+	owned_buffer out = { 0 };
+	owned_list environment = { 0 };
+	struct spec spec;
+	int result = json_read(&json, text, strlen(text), error);
+
+	if (result < 0)
+		return result;
+	spec_init(&spec);
+	result = describe_read_spec(json_root(&json), &spec, error);
+	if (result == 0)
+		result = describe_read_environment(json_root(&json), &environment, filtered, error);
+	if (result == 0) {
+		drop_secrets(&spec.environment.changes, filtered);
+		drop_secrets(&spec.environment.from_files, filtered);
+		tidy(filtered);
+		(void)json_text(json_member(json_member(json_root(&json), "paths"), "home"), &packing->home);
+		json_begin_object(&out, NULL);
+		json_add_number(&out, "version", PACK_VERSION);
+		json_add_text(&out, "sbx", SBX_VERSION);
+		add_worker(&out, resolved);
+		describe_write_spec(&spec, &out);
+		add_raw(&out, "databases", json_member(json_root(&json), "databases"));
+		add_raw(&out, "paths", json_member(json_root(&json), "paths"));
+		json_add_list(&out, "environment", &environment);
+		json_add_list(&out, "environment_filtered", filtered);
+		json_end_object(&out);
+		text_buffer_add_text(&out, "\n");
+		result = bundle_add_text(packing->writer, PACK_DESCRIPTION, out.bytes, out.length, error);
+	}
+	spec_release(&spec);
+	return result;
+}
+
+/* ---- its files ---- */
+
+/* The layers' paths, by their numbers: overlay/layers.h writes kind and path, each ended by a NUL. */
+static int read_layers(int fd, struct text_list *ret_layers, struct error *error)
+{
+	owned_text text = NULL;
+	size_t size = 0;
+	int result = fd_read_file(fd, LAYERS_NAMES, 16 << 20, &text, &size);
+	const char *at = text;
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP_BUNDLE, .object = LAYERS_NAMES);
+	while (at < text + size) {
+		const char *path = at + strlen(at) + 1;
+
+		if (path >= text + size)
+			return error_set(error, .number = EBADMSG, .step = STEP_BUNDLE, .object = LAYERS_NAMES);
+		text_list_add(ret_layers, path);
+		at = path + strlen(path) + 1;
+	}
+	return 0;
+}
+
+static bool is_store(const struct packing *packing, const char *path)
+{
+	size_t count;
+	const char *const *stores = secrets_hidden_paths(&count);
+
+	for (size_t i = 0; i < count && packing->home; i++) {
+		owned_text store = path_join(packing->home, stores[i]);
+
+		if (path_is_below(path, store))
+			return true;
+	}
+	return false;
+}
+
+/* What another layer has, and stores of credentials, even those that were made in the world. */
+static bool skip_entry(void *data, const char *path)
+{
+	const struct packing *packing = data;
+	owned_text full = path_join(packing->current, path);
+
+	for (size_t i = 0; i < packing->layers.count; i++)
+		if (!text_equal(packing->layers.items[i], packing->current) &&
+		    path_is_below(packing->layers.items[i], packing->current) &&
+		    path_is_below(full, packing->layers.items[i]))
+			return true;
+	return is_store(packing, full);
+}
+
+static int compare_layers(const void *a, const void *b)
+{
+	return strcmp(((const char *const *)a)[0], ((const char *const *)b)[0]);
+}
+
+static int add_layers(struct packing *packing, int directory_fd, struct error *error)
+{
+	size_t count = packing->layers.count;
+	/* Path and name, in the order of the paths. */
+	char **sorted = calloc(2 * count + 1, sizeof(*sorted));
+	int result = 0;
+
+	if (!sorted)
+		abort();
+	for (size_t i = 0; i < count; i++) {
+		sorted[2 * i] = packing->layers.items[i];
+		sorted[2 * i + 1] = text_format("upper-%zu", i);
+	}
+	qsort(sorted, count, 2 * sizeof(*sorted), compare_layers);
+	for (size_t i = 0; i < count && result == 0; i++) {
+		owned_text name = text_format(BUNDLE_FILES "%s", sorted[2 * i]);
+		owned_fd fd = path_open(directory_fd, sorted[2 * i + 1], O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
+
+		packing->current = sorted[2 * i];
+		if (fd >= 0)
+			result = bundle_add_tree(packing->writer, name, fd, skip_entry, packing, error);
+		else if (fd != -ENOENT) /* shown only */
+			result = error_set(error, .number = -fd, .step = STEP_BUNDLE, .object = sorted[2 * i]);
+	}
+	for (size_t i = 0; i < count; i++)
+		free(sorted[2 * i + 1]);
+	free(sorted);
+	return result;
+}
+
+static int add_logs(struct packing *packing, const struct worker_row *row, struct error *error)
+{
+	owned_fd fd = row->log_directory ? open(row->log_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	return fd < 0 ? 0 : bundle_add_tree(packing->writer, PACK_LOGS, fd, NULL, NULL, error);
+}
+
+/* ---- all of it ---- */
+
+static int open_target(const char *path, int *ret_fd, const char **ret_name, struct error *error)
+{
+	owned_text parent = strchr(path, '/') ? path_parent(path) : text_duplicate(".");
+	int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*ret_name = path_name(path);
+	if (fd < 0 || (*ret_name)[0] == '\0' || text_equal(*ret_name, ".") || text_equal(*ret_name, "..")) {
+		int number = fd < 0 ? errno : EISDIR;
+
+		fd_close(&fd);
+		return error_set(error, .number = number, .step = "write the bundle", .object = path);
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int freeze(struct visit *visit, const struct interim *interim, struct error *error)
+{
+	owned_fd answer_fd = openat(interim->fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	struct task task = { .kind = TASK_FREEZE, .fds = { interim->fd, answer_fd }, .fd_count = 2 };
+
+	if (answer_fd < 0)
+		return error_set(error, .number = errno, .step = "make a file", .object = interim->path);
+	return visit_run_task(visit, &task, error);
+}
+
+static int pack(const char *word, struct visit *visit, const char *path, const struct interim *interim,
+		struct packed *packed, struct error *error)
+{
+	const struct resolved_worker *resolved = visit_worker(visit);
+	struct packing packing = { 0 };
+	owned_bundle_writer writer = NULL;
+	owned_text description = NULL;
+	owned_fd target_fd = -1;
+	const char *name = NULL;
+	int result = open_target(path, &target_fd, &name, error);
+
+	if (result == 0)
+		result = resolved->is_live ? describe_live(word, interim, &description, error)
+					   : describe_kept(resolved, &description, error);
+	if (result == 0 && !description)
+		result = error_set(error, .number = EBADMSG, .step = STEP_BUNDLE, .object = word,
+				   .cause = "it has no description");
+	if (result == 0)
+		result = freeze(visit, interim, error);
+	if (result == 0)
+		result = read_layers(interim->fd, &packing.layers, error);
+	if (result == 0)
+		result = bundle_begin(target_fd, name, &writer, error);
+	packing.writer = writer;
+	if (result == 0)
+		result = add_description(&packing, resolved, description, &packed->filtered, error);
+	if (result == 0)
+		result = add_layers(&packing, interim->fd, error);
+	if (result == 0)
+		result = add_logs(&packing, &resolved->worker.row, error);
+	if (result == 0)
+		result = bundle_finish(writer, &packed->bytes, error);
+	text_list_release(&packing.layers);
+	text_free(&packing.home);
+	return result;
+}
+
+int pack_worker(const char *word, const char *path, struct packed *ret_packed, struct error *error)
+{
+	struct state_paths places = { 0 };
+	owned_interim interim = INTERIM_NONE;
+	owned_visit visit = NULL;
+	struct packed packed = { 0 };
+	int result = interim_find_places(&places, error);
+
+	if (result == 0)
+		result = interim_make(&places, &interim, error);
+	if (result == 0)
+		result = visit_open(word, RESOLVE_LIVE | RESOLVE_KEPT, &visit, error);
+	if (result == 0)
+		result = pack(word, visit, path, &interim, &packed, error);
+	state_paths_release(&places);
+	if (result < 0) {
+		text_list_release(&packed.filtered);
+		return result;
+	}
+	*ret_packed = packed;
+	return 0;
+}
