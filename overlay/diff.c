@@ -52,7 +52,8 @@ struct diff {
 struct found {
 	int layer; /* -1: nothing */
 	struct stat status;
-	view directories; /* of a directory: the layers that make it up */
+	struct timespec changed; /* of what was met first, be it a whiteout; zero: nothing was */
+	view directories;	 /* of a directory: the layers that make it up */
 };
 
 static const char *path_of(const struct diff *diff)
@@ -105,6 +106,8 @@ static struct found look_up(const struct diff *diff, view layers, const char *na
 
 		if (!has(layers, i) || fstatat(descent_fd(&diff->ways[i]), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
+		if (found.layer < 0)
+			found.changed = status.st_ctim;
 		if (format_is_whiteout(&status) || (found.layer >= 0 && !S_ISDIR(status.st_mode)))
 			break;
 		if (found.layer < 0) {
@@ -209,13 +212,15 @@ static bool is_same(const struct diff *diff, const struct found *new, const stru
 /* -- walking ---------------------------------------------------------------------------------------------------------
  */
 
-static int tell(struct diff *diff, enum diff_kind kind, const struct stat *status)
+/* @changed  of the upper layer's entry; of what was deleted, its whiteout */
+static int tell(struct diff *diff, enum diff_kind kind, const struct stat *status, const struct timespec *changed)
 {
 	struct diff_entry entry = {
 		.kind = kind,
 		.path = path_of(diff),
 		.mode = status->st_mode,
 		.bytes = S_ISREG(status->st_mode) ? (uint64_t)status->st_size : 0,
+		.changed_ns = (int64_t)changed->tv_sec * 1000000000 + changed->tv_nsec,
 	};
 
 	diff->result.added += kind == DIFF_ADDED;
@@ -318,13 +323,13 @@ static int compare_entry(struct diff *diff, const struct place *place, const cha
 	if (old.layer >= 0 && is_mark(diff))
 		old = (struct found){ .layer = -1 };
 	if (new.layer < 0)
-		return old.layer < 0 ? 0 : tell(diff, DIFF_DELETED, &old.status);
+		return old.layer < 0 ? 0 : tell(diff, DIFF_DELETED, &old.status, &new.changed);
 	if (!has(upper_layers(diff), (size_t) new.layer))
 		return 0;
 	if (old.layer < 0)
-		result = tell(diff, DIFF_ADDED, &new.status);
+		result = tell(diff, DIFF_ADDED, &new.status, &new.changed);
 	else if (!is_same(diff, &new, &old, name))
-		result = tell(diff, DIFF_CHANGED, &new.status);
+		result = tell(diff, DIFF_CHANGED, &new.status, &new.changed);
 	if (result == 0 && S_ISDIR(new.status.st_mode))
 		enter(diff, new.directories, old.directories, name);
 	return result;

@@ -24,9 +24,10 @@ enum diff_kind { DIFF_ADDED = 'A', DIFF_CHANGED = 'C', DIFF_DELETED = 'D' };
 
 struct diff_entry {
 	enum diff_kind kind;
-	const char *path; /* relative to the layers, any bytes: escaping is the printer's */
-	mode_t mode;	  /* type and permissions; of what was deleted: as they were */
-	uint64_t bytes;	  /* size of a regular file; 0 for others */
+	const char *path;   /* relative to the layers, any bytes: escaping is the printer's */
+	mode_t mode;	    /* type and permissions; of what was deleted: as they were */
+	uint64_t bytes;	    /* size of a regular file; 0 for others */
+	int64_t changed_ns; /* when the upper layer's entry was changed last, CLOCK_REALTIME; 0: it has none */
 };
 
 /** Is told each difference: a directory before what is in it, names of one directory in the order of their bytes.

@@ -6,18 +6,23 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "sandbox/worker/ask.h"
+#include "sandbox/worker/log.h"
 
 static void tell(struct json_value item, changes_each *each, void *argument)
 {
 	struct change change = { 0 };
 	owned_text kind = NULL;
 	owned_text path = NULL;
+	owned_text changed = NULL;
+	uint64_t changed_ns = 0;
 
 	if (json_text(json_member(item, "kind"), &kind) < 0 || json_text(json_member(item, "path"), &path) < 0)
 		return;
 	change.kind = kind[0];
 	change.path = path;
 	change.is_file = json_text_is(json_member(item, "type"), "file");
+	if (json_text(json_member(item, "changed"), &changed) == 0 && log_parse_since(changed, 0, &changed_ns) == 0)
+		change.changed_ms = (int64_t)(changed_ns / 1000000);
 	each(argument, &change);
 }
 

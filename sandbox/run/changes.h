@@ -4,15 +4,17 @@
 #define SBX_RUN_CHANGES_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "sandbox/pool/member.h"
 
 struct change {
-	char kind;	  /* 'A' added, 'C' changed, 'D' removed */
-	const char *path; /* absolute; borrowed until the callback returns */
-	bool is_file;	  /* a regular one */
+	char kind;	    /* 'A' added, 'C' changed, 'D' removed */
+	const char *path;   /* absolute; borrowed until the callback returns */
+	bool is_file;	    /* a regular one */
+	int64_t changed_ms; /* when it was changed last, CLOCK_REALTIME; 0: not known */
 };
 
 typedef void changes_each(void *argument, const struct change *change);

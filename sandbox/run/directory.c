@@ -15,9 +15,8 @@
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/place.h"
 #include "sandbox/registry/state.h"
+#include "sandbox/run/runs.h"
 #include "sandbox/worker/identity.h"
-
-#define EVENTS_FILE "events.jsonl"
 
 static int find_state(struct state_paths *ret_paths, struct error *error)
 {
@@ -43,7 +42,7 @@ static int make_directory(struct run_directory *directory, const char *state, st
 		return result;
 	directory->path = path_join(runs, directory->id);
 	directory->events_fd =
-		openat(directory->fd, EVENTS_FILE, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+		openat(directory->fd, RUN_DIRECTORY_EVENTS, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
 	if (directory->events_fd < 0)
 		return error_set(error, .number = errno, .step = "write the events of the run",
 				 .object = directory->path);
@@ -76,6 +75,8 @@ int run_directory_open(struct run_directory *ret_directory, struct error *error)
 		result = make_place(directory, error);
 	/* What killed ones left, seeds above all. A failure is the next one's. */
 	(void)collect_dead(&paths, COLLECT_REMOVE, NULL, NULL);
+	if (result >= 0)
+		runs_prune_old(directory->state_fd);
 	state_paths_release(&paths);
 	return result < 0 ? result : 0;
 }

@@ -9,6 +9,9 @@
 #include "base/error.h"
 #include "sandbox/registry/row.h"
 
+/* Its journal (journal.h). */
+#define RUN_DIRECTORY_EVENTS "events.jsonl"
+
 struct run_directory {
 	char id[ID_LENGTH + 1];
 	char *path; /* absolute */

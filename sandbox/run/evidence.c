@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/path.h"
 #include "base/tree.h"
+#include "sandbox/run/journal.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/keep.h"
 
@@ -57,14 +58,15 @@ void evidence_note(const struct evidence *evidence, const struct events_test *te
 {
 	const char *file = path_is_below(test->file, tree) ? path_below(test->file, tree) : test->file;
 
-	/* A retry meets what the first try left: that one's world says more. */
-	if (evidence->mode == KEEP_NEVER || test->ok || test->is_interrupted || cause->id ||
-	    is_kept(evidence, test->id))
+	if (test->ok || test->is_interrupted || cause->id)
 		return;
 	*cause = (struct evidence_cause){ .id = text_duplicate(test->id),
 					  .place = test->line > 0 ? text_format("%s:%lld", file, (long long)test->line)
 								  : text_duplicate(file),
-					  .title = text_duplicate(test->title) };
+					  .title = text_duplicate(test->title),
+					  .retry = test->retry,
+					  .started_ms = test->started_ms,
+					  .is_to_keep = evidence->mode != KEEP_NEVER && !is_kept(evidence, test->id) };
 }
 
 /* ---- keeping ---- */
@@ -132,7 +134,7 @@ static void say_not_kept(const struct evidence *evidence, const struct evidence_
 	evidence->say(line);
 }
 
-static int keep(struct evidence *evidence, const struct member *member, const char *log_directory,
+static int keep(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
 		const struct evidence_cause *cause, struct error *error)
 {
 	struct evidence_item *item = &evidence->items[evidence->count];
@@ -161,12 +163,13 @@ static int keep(struct evidence *evidence, const struct member *member, const ch
 					.databases = databases,
 					.has_logs = has_logs };
 	databases = (struct text_list){ 0 };
+	journal_kept(evidence->directory, worker, item->id, item->name, &item->databases, has_logs);
 	evidence->bytes += (uint64_t)kept.bytes;
 	evidence->count++;
 	return 0;
 }
 
-static void keep_for(struct evidence *evidence, const struct member *member, const char *log_directory,
+static void keep_for(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
 		     const struct evidence_cause *cause)
 {
 	struct error error = { 0 };
@@ -175,7 +178,7 @@ static void keep_for(struct evidence *evidence, const struct member *member, con
 		evidence->missed++;
 		return;
 	}
-	if (keep(evidence, member, log_directory, cause, &error) < 0) {
+	if (keep(evidence, member, worker, log_directory, cause, &error) < 0) {
 		if (error.number == EFBIG)
 			evidence->missed++;
 		else
@@ -183,16 +186,22 @@ static void keep_for(struct evidence *evidence, const struct member *member, con
 	}
 }
 
-void evidence_keep(struct evidence *evidence, const struct member *member, const char *log_directory,
+void evidence_keep(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
 		   struct evidence_cause *cause)
 {
 	/* One that has ended, or never stood, is told of elsewhere. */
-	if (cause->id && member->state == MEMBER_READY)
-		keep_for(evidence, member, log_directory, cause);
+	if (cause->id && member->state == MEMBER_READY) {
+		struct journal_test test = { cause->id, cause->retry, cause->started_ms };
+
+		journal_changes(evidence->directory, worker, member, &test);
+		/* A retry meets what the first try left: that one's world says more. */
+		if (cause->is_to_keep)
+			keep_for(evidence, member, worker, log_directory, cause);
+	}
 	evidence_cause_release(cause);
 }
 
-void evidence_keep_last(struct evidence *evidence, const struct member *member, const char *log_directory,
+void evidence_keep_last(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
 			bool has_failed)
 {
 	static const struct evidence_cause at_the_end = { .id = (char *)"",
@@ -201,7 +210,7 @@ void evidence_keep_last(struct evidence *evidence, const struct member *member, 
 
 	if (member->state == MEMBER_READY &&
 	    (evidence->mode == KEEP_ALWAYS || (evidence->mode == KEEP_FAILED && has_failed)))
-		keep_for(evidence, member, log_directory, &at_the_end);
+		keep_for(evidence, member, worker, log_directory, &at_the_end);
 }
 
 /* ---- telling ---- */

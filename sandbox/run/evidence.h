@@ -25,13 +25,16 @@ struct evidence_cause {
 	char *id;
 	char *place; /* FILE:LINE, the file as below the tree; or "item 3" */
 	char *title;
+	int64_t retry;
+	int64_t started_ms; /* CLOCK_REALTIME */
+	bool is_to_keep;    /* else only what it changed is told */
 };
 
 void evidence_cause_release(struct evidence_cause *cause);
 
 struct evidence {
 	enum keep_mode mode;
-	const struct run_directory *directory; /* borrowed */
+	struct run_directory *directory; /* borrowed */
 	launch_say *say;
 	struct evidence_item {
 		char *name; /* of the kept worker */
@@ -47,22 +50,23 @@ struct evidence {
 
 void evidence_release(struct evidence *evidence);
 
-/** Remembers a red test for the world that it ran in; the first one of a lease stays. Green and interrupted ones, and
- *  further tries of one that is kept already, are no cause.
+/** Remembers a red test for the world that it ran in; the first one of a lease stays. Green and interrupted ones are no
+ *  cause; of further tries of one that is kept already, only what they changed is told.
  *  @tree  of the world   @cause  the world's, empty or not */
 void evidence_note(const struct evidence *evidence, const struct events_test *test, const char *tree,
 		   struct evidence_cause *cause);
 
-/** Keeps a world for the cause noted, which is empty then; without one it does nothing. What goes wrong is said: the
- *  run goes on.
+/** Tells the journal what the world of the cause noted has changed, and keeps it. The cause is empty then; without one it
+ *  does nothing. What goes wrong is said: the run goes on.
+ *  @worker  its number, JOURNAL_RUNNER for R
  *  @log_directory  of its services, relative to the run's directory; NULL: none */
-void evidence_keep(struct evidence *evidence, const struct member *member, const char *log_directory,
+void evidence_keep(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
 		   struct evidence_cause *cause);
 
 /** At the run's end: keeps a world as it is, where all are asked for (--keep), or where the runner failed and never
  *  said which test. @has_failed  the runner, one that tells of no tests, and not
  *  since it was told to end */
-void evidence_keep_last(struct evidence *evidence, const struct member *member, const char *log_directory,
+void evidence_keep_last(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
 			bool has_failed);
 
 /** The last lines of a run: for each kept world the commands that open it. */

@@ -64,8 +64,8 @@
  *{event:"begin"|"end", project, parallelIndex, pid, ended} ended: how many hosted processes have ended, this one
  *included; the S of --after counts in it complaint	{text}	a server of R, or globalSetup, said something that sounds
  *like a connection that failed; twenty at most test	{event:"begin", id, project, hosted, title, file, line, column,
- *parallelIndex, slot, workerIndex, retry} test	{event:"end", … the same, status, expected, ok, durationMs,
- *message|null} end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
+ *parallelIndex, slot, workerIndex, retry, startedMs|null} test	{event:"end", … the same, status, expected, ok, durationMs,
+ *message|null, attachments[{name, path, contentType}]} end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
  *theirs: the services of sbx.yaml end there; those of the config the hook has stopped itself refuse	{message, remedy}	the runner will not run N-wide as it was
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
  *socket

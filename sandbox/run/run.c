@@ -48,6 +48,7 @@
 #include "sandbox/run/harvest.h"
 #include "sandbox/run/hook.h"
 #include "sandbox/run/job.h"
+#include "sandbox/run/journal.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/servers.h"
 #include "sandbox/run/unit.h"
@@ -95,6 +96,7 @@ struct slot {
 	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
 	struct unit_past past;	   /* of its present world */
 	bool trouble_told;	   /* of its present world */
+	bool is_ready_told;	   /* the journal was, of its present world */
 };
 
 struct run {
@@ -289,6 +291,7 @@ static int start_command(struct run *run, struct error *error)
 	result = attach_start(run->runner.launched.control_fd, &command, &relay, error);
 	relay_close(relay); /* it handed the caller's descriptors on, which is all there is to relay */
 	run->has_begun = result == 0;
+	journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_READY, NULL);
 	return result;
 }
 
@@ -419,6 +422,12 @@ static int share_services(const struct run *run, struct member_options *options,
 		       : member_connect(&run->runner, CONNECT_SHARER, &options->shared.fd, error);
 }
 
+static void journal_slot(struct run *run, struct slot *slot, enum journal_event event, const char *detail)
+{
+	slot->is_ready_told = event == JOURNAL_READY || (slot->is_ready_told && event != JOURNAL_START);
+	journal_world(&run->directory, (int)slot->index, slot->name, event, detail);
+}
+
 static int start_world(struct run *run, struct slot *slot, struct error *error)
 {
 	struct member_options options = { .spec = &run->spec,
@@ -453,11 +462,14 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 	slot->generation = run->generation;
 	slot->past = (struct unit_past){ 0 };
 	slot->trouble_told = false;
+	journal_slot(run, slot, JOURNAL_START, NULL);
 	return member_begin(&slot->member, &options, grafts, graft_count, run->options->say, error);
 }
 
-static void end_world(struct slot *slot)
+static void end_world(struct run *run, struct slot *slot)
 {
+	if (slot->member.state != MEMBER_ABSENT)
+		journal_slot(run, slot, JOURNAL_END, NULL);
 	member_end(&slot->member);
 	servers_release_world(slot->servers);
 	servers_free(slot->list);
@@ -465,11 +477,11 @@ static void end_world(struct slot *slot)
 	slot->list = NULL;
 }
 
-static void free_slot(struct slot **slot)
+static void free_slot(struct run *run, struct slot **slot)
 {
 	if (!*slot)
 		return;
-	end_world(*slot);
+	end_world(run, *slot);
 	evidence_cause_release(&(*slot)->red);
 	text_free(&(*slot)->name);
 	free(*slot);
@@ -496,7 +508,7 @@ static bool is_hurt(const struct slot *slot, struct error *error)
 }
 
 /* Said when it happens: the tests that fail until the world is given back are explained by it. */
-static void tell_trouble(const struct run *run, struct slot *slot)
+static void tell_trouble(struct run *run, struct slot *slot)
 {
 	struct error error = { 0 };
 	char text[2 * sizeof(error)];
@@ -517,6 +529,7 @@ static void tell_trouble(const struct run *run, struct slot *slot)
 	output = text_format("its last output: %s", error.remedy[0] ? error.remedy : "none");
 	error.remedy[0] = '\0';
 	error_format(&error, text, sizeof(text));
+	journal_slot(run, slot, JOURNAL_CRASH, text);
 	line = advice_text(which, ADVICE_WORDS(name, text, output));
 	run->options->say(line);
 }
@@ -538,7 +551,7 @@ static void drop_spare(struct run *run, unsigned index, const struct error *erro
 {
 	if (error)
 		say_no_spare(run, index, error);
-	free_slot(&run->spares[index]);
+	free_slot(run, &run->spares[index]);
 }
 
 /* What it cannot have now is said; the lease that needs it fails then if that is so still. */
@@ -590,7 +603,7 @@ static void end_used(struct run *run)
 {
 	for (size_t i = 0; i < run->used_count; i++) {
 		take_harvest(run, &run->used[i]->member, run->used[i]->index);
-		free_slot(&run->used[i]);
+		free_slot(run, &run->used[i]);
 	}
 	run->used_count = 0;
 }
@@ -610,9 +623,9 @@ static int prepare_world(struct run *run, unsigned index, unsigned after, struct
 	if (slot->member.state == MEMBER_READY && (slot->generation < after || slot->trouble_told)) {
 		/* It lacks what a setup project did since, or a server. */
 		take_harvest(run, &slot->member, slot->index);
-		end_world(slot);
+		end_world(run, slot);
 	} else if (slot->trouble_told) {
-		end_world(slot); /* its PID 1 is gone */
+		end_world(run, slot); /* its PID 1 is gone */
 	}
 	switch (slot->member.state) {
 	case MEMBER_READY:
@@ -623,15 +636,18 @@ static int prepare_world(struct run *run, unsigned index, unsigned after, struct
 	case MEMBER_DEAD:
 		*error = slot->member.error;
 		(void)error_context(error, "world w%u", slot->index);
-		end_world(slot);
+		end_world(run, slot);
 		return -MAX(error->number, 1);
 	case MEMBER_ABSENT:
 		break;
 	}
 	if (!run->is_frozen || run->generation < after)
 		result = check_runner(run, error);
-	if (result == 0 && (!run->is_frozen || run->generation < after))
+	if (result == 0 && (!run->is_frozen || run->generation < after)) {
+		journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_FREEZE, NULL);
 		result = freeze(run, error);
+		journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_THAW, NULL);
+	}
 	return result < 0 ? result : start_world(run, slot, error);
 }
 
@@ -666,6 +682,7 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	slot->holder = peer;
 	slot->past.was_leased = true;
 	slot->leases++;
+	journal_slot(run, slot, JOURNAL_LEASE, NULL);
 }
 
 /* One that no other is to have, a ready one first: so that as many worlds start at once as there are who wait. */
@@ -726,7 +743,7 @@ static void advance(struct run *run)
 static void begin_stop(struct run *run, uint64_t grace_ms);
 
 /* What a world has told by now counts for the test that ended in it. */
-static void hear_world(const struct run *run, struct slot *slot)
+static void hear_world(struct run *run, struct slot *slot)
 {
 	struct pollfd polled = { .fd = member_fd(&slot->member), .events = POLLIN };
 
@@ -734,6 +751,8 @@ static void hear_world(const struct run *run, struct slot *slot)
 		member_hear(&slot->member, run->options->say);
 		polled.fd = member_fd(&slot->member);
 	}
+	if (slot->member.state == MEMBER_READY && !slot->is_ready_told)
+		journal_slot(run, slot, JOURNAL_READY, NULL);
 	tell_trouble(run, slot);
 }
 
@@ -746,7 +765,7 @@ static void hear_spare(struct run *run, unsigned index)
 		drop_spare(run, index, &spare->member.error);
 }
 
-static void explain_red_test(const struct run *run, const struct events_test *test)
+static void explain_red_test(struct run *run, const struct events_test *test)
 {
 	struct slot *slot = test->slot >= 0 && test->slot < SLOTS_MAX ? run->slots[test->slot] : NULL;
 	struct error error = { 0 };
@@ -795,7 +814,7 @@ static void take_lines(struct run *run, struct peer *peer)
 	while (left > 0 && (end = memchr(start, '\n', left)) != NULL) {
 		size_t size = (size_t)(end - start);
 
-		run_directory_log_event(&run->directory, start, size);
+		journal_runner(&run->directory, start, size);
 		events_take(&run->events, start, size, test_ended, run);
 		if (!run->has_failed &&
 		    checks_events(&run->checks, &run->events, &run->runner.plan.environment, run->error) < 0)
@@ -875,13 +894,13 @@ static void keep_slot(struct run *run, struct slot *slot)
 {
 	owned_text logs = text_format("w%u", slot->index);
 
-	evidence_keep(&run->evidence, &slot->member, logs, &slot->red);
+	evidence_keep(&run->evidence, &slot->member, (int)slot->index, logs, &slot->red);
 }
 
 /* Worlds that a red test has left, before the next one comes; R, which nobody leaves, at once. */
 static void keep_evidence(struct run *run)
 {
-	evidence_keep(&run->evidence, &run->runner, NULL, &run->red);
+	evidence_keep(&run->evidence, &run->runner, JOURNAL_RUNNER, NULL, &run->red);
 	for (size_t i = 0; i < run->peer_count; i++)
 		if (run->peers[i]->fd < 0 && run->peers[i]->slot)
 			keep_slot(run, run->peers[i]->slot);
@@ -899,8 +918,10 @@ static void forget_peers(struct run *run)
 			continue;
 		}
 		/* Its payload ends with its connection to the world's PID 1. */
-		if (peer->slot)
+		if (peer->slot) {
+			journal_slot(run, peer->slot, JOURNAL_FREE, NULL);
 			peer->slot->holder = NULL;
+		}
 		text_buffer_release(&peer->input);
 		free(peer);
 	}
@@ -1105,10 +1126,10 @@ static void keep_last(struct run *run)
 			continue;
 		keep_slot(run, slot);
 		if (slot->leases > 0)
-			evidence_keep_last(&run->evidence, &slot->member, logs, has_failed);
+			evidence_keep_last(&run->evidence, &slot->member, (int)i, logs, has_failed);
 	}
 	if (is_runner_the_world(run))
-		evidence_keep_last(&run->evidence, &run->runner, NULL, has_failed);
+		evidence_keep_last(&run->evidence, &run->runner, JOURNAL_RUNNER, NULL, has_failed);
 }
 
 static void harvest_all(struct run *run)
@@ -1159,8 +1180,8 @@ static void release(struct run *run)
 			fd_close(&run->spares[i]->member.launched.control_fd);
 	}
 	for (unsigned i = 0; i < run->slot_count; i++) {
-		free_slot(&run->slots[i]);
-		free_slot(&run->spares[i]);
+		free_slot(run, &run->slots[i]);
+		free_slot(run, &run->spares[i]);
 	}
 	free(run->used); /* advance() has ended them */
 	member_end(&run->runner);
@@ -1202,6 +1223,9 @@ static int run_loop(struct run *run, struct error *error)
 
 	if (result < 0)
 		return result;
+	journal_begin(&run->directory, run->runner.plan.tree, &run->spec.payload, run->options->workers,
+		      &run->options->shard);
+	journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_START, NULL);
 	if (run->spec.timeout_ms > 0)
 		start_timer(run, run->spec.timeout_ms);
 	while (!run->has_ended && !run->has_failed)
@@ -1247,6 +1271,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 		finish(&run, ret_exit_code);
 		result = check_isolation(&run, error);
 	}
+	journal_end(&run.directory, result < 0 ? spawn_exit_code(error) : *ret_exit_code);
 	release(&run);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	evidence_tell(&run.evidence);

@@ -29,6 +29,7 @@ void invocation_release(struct invocation *invocation)
 	text_free(&invocation->items);
 	text_free(&invocation->shard);
 	text_free(&invocation->junit);
+	text_free(&invocation->output);
 	text_list_release(&invocation->artifacts);
 	text_list_release(&invocation->filters);
 	text_list_release(&invocation->operands);

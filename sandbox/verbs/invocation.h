@@ -22,6 +22,7 @@ enum output_format {
 	FORMAT_TABLE,
 	FORMAT_JSON,
 	FORMAT_YAML,
+	FORMAT_JUNIT,
 };
 
 #define TAIL_ALL	   UINT64_MAX
@@ -67,6 +68,8 @@ struct invocation {
 	char *junit;			   /* test */
 	struct text_list artifacts;	   /* test */
 	enum unit_kind fresh;		   /* test */
+	char *output;			   /* report: FILE or -; NULL: the run's directory */
+	bool list;			   /* report */
 	struct text_list filters;	   /* KEY=VALUE */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */

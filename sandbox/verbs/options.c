@@ -51,6 +51,13 @@ static const struct option_choice formats[] = {
 	{ 0 },
 };
 
+static const struct option_choice report_formats[] = {
+	{ .word = "html", .value = FORMAT_TABLE },
+	{ .word = "junit", .value = FORMAT_JUNIT },
+	{ .word = "json", .value = FORMAT_JSON },
+	{ 0 },
+};
+
 static const struct option_choice settings_formats[] = {
 	{ .word = "yaml", .value = FORMAT_YAML },
 	{ .word = "json", .value = FORMAT_JSON },

@@ -70,6 +70,7 @@ static void add_object(struct listing *listing, const struct diff_entry *entry, 
 {
 	struct text_buffer *out = &listing->output.buffer;
 	char kind[] = { (char)entry->kind, '\0' };
+	char changed[TABLE_TIME_SIZE];
 	char mode[8];
 
 	text_buffer_add_text(out, listing->has_entries ? ",\n" : "\n");
@@ -80,6 +81,8 @@ static void add_object(struct listing *listing, const struct diff_entry *entry, 
 	json_add_text(out, "type", type_name(entry->mode));
 	json_add_text(out, "mode", mode);
 	json_add_number(out, "bytes", (int64_t)entry->bytes);
+	if (entry->changed_ns > 0)
+		json_add_text(out, "changed", table_time(entry->changed_ns, changed));
 	json_end_object(out);
 }
 

@@ -9,6 +9,7 @@ const path = require('node:path');
 const hook = globalThis[Symbol.for('sbx.hook')];
 const MESSAGE_LENGTH_MAX = 4096;
 const COMPLAINTS_MAX = 20;
+const ATTACHMENTS_MAX = 50;
 // What a program says when it could not connect: sbx looks whether the host has what it wanted.
 const complaint = /refused|ENOTFOUND|EAI_AGAIN|ERR_NAME_NOT_RESOLVED|ENETUNREACH|EHOSTUNREACH|not known|name resolution|unreachable/i;
 let complaints = 0;
@@ -64,7 +65,9 @@ class Reporter {
 		this._next?.onTestEnd?.(test, result);
 		hook?.send({ ...describe(test, result), event: 'end', status: result.status, expected: test.expectedStatus,
 			     ok: result.status === 'skipped' || result.status === test.expectedStatus, durationMs: result.duration,
-			     message: message === null ? null : String(message).slice(0, MESSAGE_LENGTH_MAX) });
+			     message: message === null ? null : String(message).slice(0, MESSAGE_LENGTH_MAX),
+			     attachments: (result.attachments ?? []).filter(attachment => attachment.path).slice(0, ATTACHMENTS_MAX)
+				     .map(({ name, path: file, contentType }) => ({ name, path: file, contentType })) });
 	}
 
 	async onEnd(result) {
@@ -113,7 +116,7 @@ function describe(test, result) {
 		title: test.titlePath().filter(Boolean).slice(project?.name ? 2 : 1).join(' › '),
 		file: test.location.file, line: test.location.line, column: test.location.column,
 		parallelIndex: result.parallelIndex, slot: hook?.slotOf(result.parallelIndex) ?? result.parallelIndex,
-		workerIndex: result.workerIndex, retry: result.retry,
+		workerIndex: result.workerIndex, retry: result.retry, startedMs: result.startTime?.getTime() ?? null,
 	};
 }
 

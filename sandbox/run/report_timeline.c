@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The timeline: a lane for each world, an SVG of its own beside its name. Places are percentages, so that it fits any
+ * width without a script and without stretched letters. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/macro.h"
+#include "sandbox/run/journal.h"
+#include "sandbox/run/report.h"
+#include "sandbox/run/report_html.h"
+
+enum {
+	TICKS_WANTED = 5,
+	LANE_HEIGHT = 26,
+};
+
+struct scale {
+	int64_t start_ms;
+	int64_t length_ms;
+};
+
+/* In thousandths of a percent. */
+static int64_t place(const struct scale *scale, int64_t at_ms)
+{
+	int64_t from = MIN(MAX(at_ms - scale->start_ms, INT64_C(0)), scale->length_ms);
+
+	return from * 100000 / scale->length_ms;
+}
+
+static void add_percent(struct text_buffer *out, const char *name, int64_t thousandths)
+{
+	text_buffer_format(out, " %s=\"%lld.%03lld%%\"", name, (long long)thousandths / 1000,
+			   (long long)thousandths % 1000);
+}
+
+static void begin_box(struct text_buffer *out, const struct scale *scale, const char *class, int64_t start_ms,
+		      int64_t end_ms, unsigned top, unsigned height)
+{
+	int64_t left = place(scale, start_ms);
+	int64_t right = place(scale, MAX(end_ms, start_ms));
+
+	text_buffer_format(out, "<rect class=\"%s\"", class);
+	add_percent(out, "x", left);
+	add_percent(out, "width", right - left);
+	text_buffer_format(out, " y=\"%u\" height=\"%u\">", top, height);
+}
+
+static void add_span(struct text_buffer *out, const struct scale *scale, const struct report_span *span)
+{
+	char duration[HTML_DURATION_SIZE];
+
+	begin_box(out, scale, report_span_words[span->kind], span->start_ms, span->end_ms, 4, LANE_HEIGHT - 8);
+	html_add(out, "<title>%s, %s%s%s</title></rect>", report_span_words[span->kind],
+		 html_duration(span->end_ms - span->start_ms, duration), span->detail ? ": " : "",
+		 span->detail ? span->detail : "");
+}
+
+static bool is_bad(const struct report_try *try)
+{
+	return !try->ok;
+}
+
+static const char *class_of(const struct report_try *try)
+{
+	if (try->end_ms == 0 || text_equal(try->status, "interrupted"))
+		return report_outcome_words[REPORT_UNFINISHED];
+	if (!try->ok)
+		return report_outcome_words[REPORT_FAILED];
+	return report_outcome_words[text_equal(try->status, "skipped") ? REPORT_SKIPPED : REPORT_PASSED];
+}
+
+/* @is_bad_wanted  the red ones come last, and lie on top */
+static void add_tests(struct text_buffer *out, const struct scale *scale, const struct report_run *run, size_t index,
+		      int worker, bool is_bad_wanted)
+{
+	for (size_t i = 0; i < run->test_count; i++) {
+		const struct report_test *test = &run->tests[i];
+
+		for (size_t j = 0; j < test->try_count; j++) {
+			const struct report_try *try = &test->tries[j];
+			int64_t end_ms = try->end_ms ? try->end_ms : run->end_ms;
+			char duration[HTML_DURATION_SIZE];
+
+			if (try->worker != worker || is_bad(try) != is_bad_wanted)
+				continue;
+			/* The list below is what a keyboard goes through: a stop for each of 3,000 bars is none. */
+			html_add(out, "<a href=\"#t%zu-%zu\" tabindex=\"-1\">", index, i);
+			begin_box(out, scale, class_of(try), try->start_ms, end_ms, 2, LANE_HEIGHT - 4);
+			html_add(out, "<title>%s: %s, %s</title></rect></a>", test->title, class_of(try),
+				 html_duration(end_ms - try->start_ms, duration));
+		}
+	}
+}
+
+/* 1, 2 or 5 times a power of ten: about five of them. */
+static int64_t tick_length(int64_t length_ms)
+{
+	int64_t tick = 1;
+
+	for (unsigned i = 0; tick * TICKS_WANTED < length_ms && i < 45; i++)
+		tick = i % 3 == 1 ? tick / 2 * 5 : tick * 2;
+	return tick;
+}
+
+static void add_axis(struct text_buffer *out, const struct scale *scale)
+{
+	int64_t tick = tick_length(scale->length_ms);
+
+	text_buffer_add_text(out, "<div class=\"lane axis\" aria-hidden=\"true\"><span></span><svg height=\"20\">");
+	for (int64_t at = 0; at <= scale->length_ms * 19 / 20; at += tick) {
+		char duration[HTML_DURATION_SIZE];
+
+		text_buffer_add_text(out, "<text y=\"14\"");
+		add_percent(out, "x", at * 100000 / scale->length_ms);
+		html_add(out, ">%s</text>", at == 0 ? "0" : html_duration(at, duration));
+	}
+	text_buffer_add_text(out, "</svg></div>\n");
+}
+
+static void add_lane(struct text_buffer *out, const struct scale *scale, const struct report_run *run, size_t index,
+		     const struct report_worker *worker)
+{
+	char name[REPORT_WORKER_SIZE];
+
+	report_worker_word(worker->number, name);
+	html_add(out,
+		 "<div class=\"lane\"><span>%s</span><svg height=\"%u\" role=\"img\" aria-label=\"Timeline of %s\">",
+		 name, (unsigned)LANE_HEIGHT, name);
+	for (size_t i = 0; i < worker->span_count; i++)
+		if (worker->spans[i].kind != REPORT_CRASHED)
+			add_span(out, scale, &worker->spans[i]);
+	add_tests(out, scale, run, index, worker->number, false);
+	add_tests(out, scale, run, index, worker->number, true);
+	for (size_t i = 0; i < worker->span_count; i++)
+		if (worker->spans[i].kind == REPORT_CRASHED)
+			add_span(out, scale, &worker->spans[i]);
+	text_buffer_add_text(out, "</svg></div>\n");
+}
+
+void report_write_timeline(const struct report_run *run, size_t index, struct text_buffer *out)
+{
+	struct scale scale = { .start_ms = run->start_ms, .length_ms = MAX(run->end_ms - run->start_ms, INT64_C(1)) };
+
+	text_buffer_add_text(out, "<div class=\"timeline\">\n");
+	for (size_t i = 0; i < run->worker_count; i++)
+		add_lane(out, &scale, run, index, &run->workers[i]);
+	add_axis(out, &scale);
+	text_buffer_add_text(out, "</div>\n");
+}
