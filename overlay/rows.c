@@ -336,7 +336,7 @@ static int read_shape(const struct side *side, const struct part *part, struct s
 struct table {
 	struct rows_table told;
 	const char **columns;
-	bool *is_key;
+	unsigned char *places;
 	unsigned *key; /* numbers of columns */
 	unsigned key_count;
 	unsigned count;
@@ -350,7 +350,7 @@ struct table {
 static void table_drop(struct table *table)
 {
 	free(table->columns);
-	free(table->is_key);
+	free(table->places);
 	free(table->key);
 }
 
@@ -375,14 +375,14 @@ static void table_fill(struct table *table, const struct shape *shape, const str
 	size_t most = (size_t)shape->count + 1;
 
 	table->columns = calloc(most, sizeof(*table->columns));
-	table->is_key = calloc(most, sizeof(*table->is_key));
+	table->places = calloc(most, sizeof(*table->places));
 	table->key = calloc(most, sizeof(*table->key));
-	if (!table->columns || !table->is_key || !table->key)
+	if (!table->columns || !table->places || !table->key)
 		abort();
 	table->rowid = shape->rowid;
 	if (shape->rowid) {
 		table->columns[0] = shape->rowid;
-		table->is_key[0] = true;
+		table->places[0] = 1;
 		table->key_count = 1;
 		table->count = 1;
 	}
@@ -394,7 +394,7 @@ static void table_fill(struct table *table, const struct shape *shape, const str
 			continue;
 		table->columns[number] = column->name;
 		if (!shape->rowid && column->key > 0 && column->key <= shape->key_count) {
-			table->is_key[number] = true;
+			table->places[number] = (unsigned char)column->key;
 			table->key[column->key - 1] = number;
 			table->key_count++;
 		}
@@ -402,7 +402,7 @@ static void table_fill(struct table *table, const struct shape *shape, const str
 	}
 	table->told.column_count = table->count;
 	table->told.columns = table->columns;
-	table->told.is_key = table->is_key;
+	table->told.key = table->places;
 	table->told.has_primary_key = !shape->rowid;
 }
 

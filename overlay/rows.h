@@ -60,8 +60,8 @@ struct rows_table {
 	bool has_primary_key; /* else the key is the rowid, which is the first column then */
 	unsigned column_count;
 	const char *const *columns;
-	const bool *is_key;  /* of each column */
-	const char *problem; /* why no rows are compared; NULL: they are */
+	const unsigned char *key; /* of each column its place in the key, from 1 on; 0: it is not in it */
+	const char *problem;	  /* why no rows are compared; NULL: they are */
 };
 
 /* Callbacks that return < 0 end the comparison with that result, having filled the error. Any may be NULL. */

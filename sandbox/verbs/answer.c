@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/macro.h"
 
 /* From its start: the position is shared with whoever wrote. */
 static int read_back(int fd, struct text_buffer *answer)
@@ -35,7 +36,7 @@ int answer_task(struct visit *visit, struct task task, struct text_buffer *answe
 	if (fd < 0)
 		return error_set(error, .number = errno, .step = "make a file for the answer of the worker");
 	task.fds[0] = fd;
-	task.fd_count = 1;
+	task.fd_count = MAX(task.fd_count, (size_t)1);
 	status = visit_run_task(visit, &task, error);
 	if (status < 0)
 		return status;

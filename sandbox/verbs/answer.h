@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "sandbox/worker/visit.h"
 
-/** Runs a task that writes to its one descriptor, which is filled in here, and reads what it wrote.
+/** Runs a task that writes its answer to its first descriptor, which is filled in here, and reads what it wrote.
  *  @answer  added to; it comes from inside: hostile
  *  @return the task's exit status, or -errno. Errors: EFBIG more than ANSWER_SIZE_MAX, and those of visit_run_task() */
 int answer_task(struct visit *visit, struct task task, struct text_buffer *answer, struct error *error);

@@ -3,11 +3,10 @@
  *
  *   ls      WORKER | --all          the databases
  *   query   WORKER | --all  [SQL]   rows; without SQL, or with "-", the statements are read from stdin
- *   diff    WORKER [FILE]           the rows that differ from what the worker started with
- *   shell   WORKER                  the host's own sqlite3, which a worker sees on its read-only root */
+ *   shell   WORKER                  the host's own sqlite3, which a worker sees on its read-only root
+ * and those of db_rows.h */
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "base/path.h"
 #include "sandbox/verbs/answer.h"
 #include "sandbox/verbs/command.h"
+#include "sandbox/verbs/db_rows.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
@@ -185,9 +185,15 @@ static int query(struct invocation *invocation, struct error *error)
 	int result = 0;
 
 	if (operands->count > before + 1)
-		return error_set(error, .number = EINVAL, .step = "query the databases of all workers",
-				 .object = operands->items[0], .cause = "--all and a name contradict each other",
-				 .remedy = "leave one of them out; a statement of several words stands in quotes");
+		return error_set(error, .number = EINVAL,
+				 .step = invocation->all ? "query the databases of all workers" : "query the database",
+				 .object = operands->items[0],
+				 .cause = invocation->all ? "--all and a name contradict each other"
+							  : "there are more words than a worker and a statement",
+				 .remedy = invocation->all
+						   ? "leave one of them out; a statement of several words stands "
+						     "in quotes"
+						   : "a statement of several words stands in quotes");
 	if (operands->count == before + 1) {
 		sql = operands->items[--operands->count];
 		operands->items[operands->count] = NULL;
@@ -202,32 +208,6 @@ static int query(struct invocation *invocation, struct error *error)
 	}
 	return result < 0 ? result
 			  : ask_workers(invocation, &(struct question){ .kind = TASK_DB_QUERY, .sql = sql }, error);
-}
-
-/* ---- diff ---- */
-
-static int diff_rows(struct invocation *invocation, struct error *error)
-{
-	struct text_list *operands = &invocation->operands;
-	struct task task = { .kind = TASK_DB_DIFF, .fds = { STDOUT_FILENO, -1 }, .fd_count = 2 };
-	owned_fd directory_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	owned_visit visit = NULL;
-	const char *database = operands->count > 1 ? operands->items[1] : invocation->database;
-	int result;
-
-	if (invocation->all || operands->count > 2)
-		return error_set(error, .number = EINVAL, .step = "compare rows", .cause = "it takes one worker",
-				 .remedy = "as in sbx db diff WORKER [FILE]");
-	result = visit_open(operands->items[0], RESOLVE_LIVE | RESOLVE_KEPT, &visit, error);
-	if (result < 0)
-		return result;
-	task.fds[1] = directory_fd;
-	text_list_add(&task.arguments, invocation->format == FORMAT_JSON ? "json" : "table");
-	text_list_add(&task.arguments, database ? database : "");
-	text_list_add(&task.arguments, "");
-	result = visit_run_task(visit, &task, error);
-	text_list_release(&task.arguments);
-	return result;
 }
 
 /* ---- shell ---- */
@@ -352,7 +332,10 @@ static int open_shell(struct invocation *invocation, struct error *error)
 static const struct {
 	const char *word;
 	int (*run)(struct invocation *invocation, struct error *error);
-} actions[] = { { "ls", list_databases }, { "shell", open_shell }, { "query", query }, { "diff", diff_rows } };
+} actions[] = {
+	{ "ls", list_databases },    { "shell", open_shell },	{ "query", query },	 { "diff", db_diff },
+	{ "snapshot", db_snapshot }, { "restore", db_restore }, { "export", db_export }, { "apply", db_apply },
+};
 
 int verb_db(struct invocation *invocation, struct error *error)
 {

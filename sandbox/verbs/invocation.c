@@ -20,6 +20,8 @@ void invocation_release(struct invocation *invocation)
 {
 	spec_release(&invocation->spec);
 	text_free(&invocation->database);
+	text_free(&invocation->against);
+	text_free(&invocation->changeset);
 	text_free(&invocation->file);
 	project_settings_release(&invocation->given);
 	text_free(&invocation->project);

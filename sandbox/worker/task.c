@@ -5,9 +5,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -117,6 +120,7 @@ enum writes {
 	WRITES_NOTHING,	    /* but its answer */
 	WRITES_TO_FIRST_FD, /* the directory that it was passed */
 	WRITES_AS_PAYLOAD,  /* where the payload may: SQLite recovers what a killed program left, cp copies in */
+	WRITES_SNAPSHOTS,   /* there, and where the world's snapshots of databases lie */
 };
 
 /* What each kind is given. The request came over a socket: whatever does not fit is refused. */
@@ -139,6 +143,12 @@ static const struct kind {
 	[TASK_CLONE] = { .fd_count = 1, .has_list = true },
 	[TASK_LISTENERS] = { .fd_count = 1 },
 	[TASK_DB_DIFF] = { .fd_count = 2, .argument_count = 3, .has_format = true, .writes = WRITES_AS_PAYLOAD },
+	[TASK_DB_CHANGESET] = { .fd_count = 3, .argument_count = 2, .writes = WRITES_AS_PAYLOAD },
+	[TASK_DB_APPLY] = { .fd_count = 2, .argument_count = 1, .writes = WRITES_AS_PAYLOAD },
+	[TASK_DB_COPY] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_TO_FIRST_FD },
+	[TASK_DB_SNAPSHOT] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_SNAPSHOTS },
+	[TASK_DB_RESTORE] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_SNAPSHOTS },
+	[TASK_DB_SNAPSHOTS] = { .fd_count = 1, .argument_count = 1, .has_format = true },
 };
 
 static int check(const struct task *task, enum table_format *ret_format, struct error *error)
@@ -159,16 +169,35 @@ static int check(const struct task *task, enum table_format *ret_format, struct 
 	return 0;
 }
 
+static int forbid_but_snapshots(const struct world *world, struct error *error)
+{
+	owned_fd snapshots_fd = task_open_snapshots(world, true);
+	int *fds = calloc(world->writable_count + 1, sizeof(*fds));
+	int result;
+
+	if (!fds)
+		abort();
+	if (world->writable_count > 0)
+		memcpy(fds, world->writable_fds, world->writable_count * sizeof(*fds));
+	fds[world->writable_count] = snapshots_fd;
+	result = snapshots_fd < 0 ? error_set(error, .number = -snapshots_fd, .step = "open the worker's snapshots")
+				  : task_forbid_writing(fds, world->writable_count + 1, error);
+	free(fds);
+	return result;
+}
+
 static int confine(const struct world *world, const struct task *task, struct error *error)
 {
 	enum writes writes = kinds[task->kind].writes;
-	bool is_own = writes == WRITES_TO_FIRST_FD;
-	int result = task_forbid_writing(is_own ? task->fds : world->writable_fds,
-					 is_own			       ? 1
-					 : writes == WRITES_AS_PAYLOAD ? world->writable_count
-								       : 0,
-					 error);
+	int result = 0;
 
+	if (writes == WRITES_SNAPSHOTS)
+		result = forbid_but_snapshots(world, error);
+	else if (writes == WRITES_TO_FIRST_FD)
+		result = task_forbid_writing(task->fds, 1, error);
+	else
+		result = task_forbid_writing(world->writable_fds,
+					     writes == WRITES_AS_PAYLOAD ? world->writable_count : 0, error);
 	return result < 0 ? result : task_confine(error);
 }
 
@@ -213,7 +242,19 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	case TASK_FREEZE:
 		return task_freeze(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
 	case TASK_DB_DIFF:
-		return task_database_diff(world, task->fds[0], format, arguments[1], task->fds[1], arguments[2], error);
+		return task_database_diff(world, task->fds, format, arguments[1], arguments[2], error);
+	case TASK_DB_CHANGESET:
+		return task_database_changeset(world, task->fds, arguments[0], arguments[1], error);
+	case TASK_DB_APPLY:
+		return task_database_apply(world, task->fds[0], task->fds[1], arguments[0], error);
+	case TASK_DB_COPY:
+		return task_database_copy(world, task->fds[0], arguments[0], arguments[1], error);
+	case TASK_DB_SNAPSHOT:
+		return task_database_snapshot(world, task->fds[0], arguments[0], arguments[1], error);
+	case TASK_DB_RESTORE:
+		return task_database_restore(world, task->fds[0], arguments[0], arguments[1], error);
+	case TASK_DB_SNAPSHOTS:
+		return task_database_snapshots(world, task->fds[0], format, error);
 	case TASK_INSPECT:
 	case TASK_CLONE:
 	case TASK_LISTENERS:

@@ -44,6 +44,13 @@
  *                  mounts in the order of the paths. struct graft has them shown in other worlds.
  *   TASK_DB_DIFF   the rows that differ (overlay/rows.h), and the parts of the schema. JSON: an array with an object for
  *                  each database, as scripts/schema/db-diff.json says.
+ *   TASK_DB_CHANGESET  {"changes": how many, "left": [what differs and is in no changeset]}; the changeset in the file.
+ *   TASK_DB_APPLY  {"changes": how many, "rebuild": [full-text tables that do not follow by themselves]}
+ *   TASK_DB_COPY   nothing. The directory holds consistent, checked copies 0, 1, … and seed.json, the list of their paths
+ *                  (overlay/seed.h), written last.
+ *   TASK_DB_SNAPSHOT, TASK_DB_RESTORE  {"databases": [paths]}. A snapshot lies in the world, out of the payload's reach,
+ *                  and ends with it; one of the same name is replaced. Restoring is database_restore() for each.
+ *   TASK_DB_SNAPSHOTS  name, databases, bytes.
  *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array), cwd;
  *                  the last four null where no process was found. */
 #ifndef SBX_WORKER_TASK_H
@@ -67,8 +74,16 @@ enum task_kind {
 	TASK_FREEZE,   /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
 	TASK_CLONE,    /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
 	TASK_LISTENERS, /* fds: out. The TCP sockets that listen in the world's network */
-	TASK_DB_DIFF, /* fds: out, a directory. arguments: "table" or "json", database (path, or "" for all), what it is
-			 * compared with: a name in that directory, or "" for what the world was filled with */
+	/* What is compared with: "" for what the world was filled with, "snapshot/NAME" of this world, or "copies" in the
+	 * directory passed, as TASK_DB_COPY leaves them. A database: a path, its end, or "" for all, where one is needed
+	 * for the only one. */
+	TASK_DB_DIFF,	   /* fds: out, a directory. arguments: "table" or "json", database, what it is compared with */
+	TASK_DB_CHANGESET, /* fds: out, a directory, a file. arguments: database, what it is compared with */
+	TASK_DB_APPLY,	   /* fds: out, a file that is a changeset. arguments: database */
+	TASK_DB_COPY,	   /* fds: an empty directory on the host. arguments: database, "one" or "all": what "" is */
+	TASK_DB_SNAPSHOT,  /* fds: out. arguments: database, name */
+	TASK_DB_RESTORE,   /* fds: out. arguments: database, name */
+	TASK_DB_SNAPSHOTS, /* fds: out. arguments: "table" or "json" */
 };
 
 enum { TASK_FDS_MAX = 4 };

@@ -59,9 +59,39 @@ char *task_escape(const char *text);
 /** Adds a value to an object: a blob as hexadecimal digits. */
 void task_add_json_value(struct text_buffer *out, const char *name, const struct query_value *value);
 
-/** @database  "": all there are   @directory_fd, @copy  what it is compared with; -1: its start */
-int task_database_diff(const struct world *world, int out_fd, enum table_format format, const char *database,
-		       int directory_fd, const char *copy, struct error *error);
+/* Copies of databases in a directory, as TASK_DB_COPY makes them: 0, 1, … and the list of their paths. */
+struct task_copies {
+	int directory_fd;
+	struct text_list paths;
+};
+
+/** @ret_copies  task_copies_close()   Errors: ENOENT there is no list, EBADMSG it cannot be read */
+int task_copies_open(int directory_fd, struct task_copies *ret_copies, struct error *error);
+/** Those of a world's snapshot. Errors: ENOENT, naming it */
+int task_copies_open_snapshot(const struct world *world, const char *name, struct task_copies *ret_copies,
+			      struct error *error);
+void task_copies_close(struct task_copies *copies);
+#define owned_copies __attribute__((cleanup(task_copies_close))) struct task_copies
+/** Which of them is of this database: by its path, else the only one where `is_only`. @return its number, or -1 */
+int task_copies_find(const struct task_copies *copies, const char *path, bool is_only);
+
+/** Where a world's snapshots lie: below its layers, where the payload has no path to. Before task_confine() where it is
+ * to be made. @return the caller's descriptor, or -errno */
+int task_open_snapshots(const struct world *world, bool is_to_make);
+
+/* As task.h says of each. */
+int task_database_diff(const struct world *world, const int *fds, enum table_format format, const char *database,
+		       const char *against, struct error *error);
+int task_database_changeset(const struct world *world, const int *fds, const char *database, const char *against,
+			    struct error *error);
+int task_database_apply(const struct world *world, int out_fd, int file_fd, const char *database, struct error *error);
+int task_database_copy(const struct world *world, int directory_fd, const char *database, const char *many,
+		       struct error *error);
+int task_database_snapshot(const struct world *world, int out_fd, const char *database, const char *name,
+			   struct error *error);
+int task_database_restore(const struct world *world, int out_fd, const char *database, const char *name,
+			  struct error *error);
+int task_database_snapshots(const struct world *world, int out_fd, enum table_format format, struct error *error);
 
 enum database_state {
 	DATABASE_AS_FILLED,

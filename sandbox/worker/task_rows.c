@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "overlay/changeset.h"
 #include "overlay/database.h"
 #include "overlay/rows.h"
 #include "sandbox/worker/task_parts.h"
@@ -183,7 +184,7 @@ static int json_table(void *argument, const struct rows_table *table, struct err
 	json_add_text(out, "problem", table->problem);
 	json_begin_array(out, "key");
 	for (unsigned i = 0; i < table->column_count; i++)
-		if (table->is_key[i])
+		if (table->key[i])
 			json_add_text(out, NULL, table->columns[i]);
 	json_end_array(out);
 	json_begin_array(out, "rows");
@@ -330,10 +331,10 @@ static int table_row(void *argument, enum rows_kind kind, const struct rows_tabl
 	text_buffer_add_text(&key, "");
 	text_buffer_add_text(&rest, "");
 	for (unsigned i = 0; i < table->column_count; i++) {
-		struct text_buffer *out = table->is_key[i] ? &key : &rest;
+		struct text_buffer *out = table->key[i] ? &key : &rest;
 		bool is_changed = kind == ROWS_UPDATED && !rows_value_is_same(&before[i], &after[i]);
 
-		if (kind == ROWS_UPDATED && !is_changed && !table->is_key[i])
+		if (kind == ROWS_UPDATED && !is_changed && !table->key[i])
 			continue;
 		text_buffer_format(out, "%s%s=", out->length > 0 ? ", " : "", table->columns[i]);
 		if (is_changed) {
@@ -368,22 +369,97 @@ static int tell_table(struct telling *telling, const struct pair *pair, struct e
 
 /* ---- all ---- */
 
-static int diff_one(const struct world *world, const char *path, int directory_fd, const char *copy,
-		    enum table_format format, struct telling *telling, struct error *error)
+/* What the databases are compared with. */
+struct comparison {
+	const struct world *world;
+	bool has_copies; /* else with their start */
+	const char *name;
+	struct task_copies copies;
+	struct text_list paths; /* of the databases to be compared */
+};
+
+static void comparison_release(struct comparison *comparison)
 {
-	__attribute__((cleanup(pair_release))) struct pair pair = { .path = path, .before_fd = -1, .after_fd = -1 };
+	task_copies_close(&comparison->copies);
+	text_list_release(&comparison->paths);
+}
+
+static bool has_path(const struct text_list *paths, const char *path)
+{
+	for (size_t i = 0; i < paths->count; i++)
+		if (text_equal(paths->items[i], path))
+			return true;
+	return false;
+}
+
+static int comparison_open(struct comparison *comparison, int directory_fd, const char *database, const char *against,
+			   struct error *error)
+{
+	static const char snapshot[] = "snapshot/";
+	struct text_list *paths = &comparison->paths;
+	owned_text chosen = NULL;
 	int result = 0;
 
-	if (copy[0]) {
-		pair.against = "the copy";
-		pair.request.before = (struct rows_side){
-			.path = path, .directory_fd = directory_fd, .name = copy, .rule = SQLITE_RULE_UNTOUCHED
-		};
-	} else {
-		result = find_start(world, &pair, error);
+	comparison->copies.directory_fd = -1;
+	comparison->has_copies = against[0] != '\0';
+	if (text_starts_with(against, snapshot)) {
+		comparison->name = "the snapshot";
+		result = task_copies_open_snapshot(comparison->world, against + strlen(snapshot), &comparison->copies,
+						   error);
+	} else if (comparison->has_copies) {
+		comparison->name = "the other worker";
+		result = task_copies_open(directory_fd, &comparison->copies, error);
 	}
-	if (result == 0)
-		result = find_live(&pair, error);
+	if (result < 0)
+		return result;
+	if (database[0]) {
+		result = task_database_choose(comparison->world, database, &chosen, error);
+		if (chosen)
+			text_list_add(paths, chosen);
+		return result;
+	}
+	result = task_database_gather(comparison->world, paths, error);
+	/* Those that are gone. */
+	for (size_t i = 0; i < comparison->copies.paths.count && paths->count > 0 && result == 0; i++)
+		if (paths->count > 1 && !has_path(paths, comparison->copies.paths.items[i]))
+			text_list_add(paths, comparison->copies.paths.items[i]);
+	if (result == 0 && paths->count == 0)
+		for (size_t i = 0; i < comparison->copies.paths.count; i++)
+			text_list_add(paths, comparison->copies.paths.items[i]);
+	return result;
+}
+
+static int find_before(const struct comparison *comparison, struct pair *pair, struct error *error)
+{
+	int number;
+
+	if (!comparison->has_copies)
+		return find_start(comparison->world, pair, error);
+	number = task_copies_find(&comparison->copies, pair->path, comparison->paths.count == 1);
+	pair->before_name = number < 0 ? NULL : text_format("%d", number);
+	pair->against = comparison->name;
+	pair->request.before = (struct rows_side){ .path = pair->path,
+						   .directory_fd = comparison->copies.directory_fd,
+						   .name = pair->before_name,
+						   .rule = SQLITE_RULE_UNTOUCHED };
+	return 0;
+}
+
+static int pair_open(const struct comparison *comparison, const char *path, struct pair *pair, struct error *error)
+{
+	int result;
+
+	*pair = (struct pair){ .path = path, .before_fd = -1, .after_fd = -1 };
+	result = find_before(comparison, pair, error);
+	return result < 0 ? result : find_live(pair, error);
+}
+
+static int diff_one(const struct comparison *comparison, const char *path, enum table_format format,
+		    struct telling *telling, struct error *error)
+{
+	__attribute__((cleanup(pair_release))) struct pair pair;
+	int result = pair_open(comparison, path, &pair, error);
+
 	if (result < 0)
 		return result;
 	telling->table = (struct table){ .columns = columns, .column_count = ARRAY_SIZE(columns) };
@@ -394,28 +470,137 @@ static int diff_one(const struct world *world, const char *path, int directory_f
 	return result;
 }
 
-int task_database_diff(const struct world *world, int out_fd, enum table_format format, const char *database,
-		       int directory_fd, const char *copy, struct error *error)
+int task_database_diff(const struct world *world, const int *fds, enum table_format format, const char *database,
+		       const char *against, struct error *error)
 {
-	__attribute__((cleanup(telling_release))) struct telling telling = { .output = { .fd = out_fd } };
+	__attribute__((cleanup(telling_release))) struct telling telling = { .output = { .fd = fds[0] } };
+	__attribute__((cleanup(comparison_release))) struct comparison comparison = { .world = world };
 	bool is_json = format == TABLE_FORMAT_JSON;
-	owned_list paths = { 0 };
-	owned_text chosen = NULL;
 	bool has_databases = false;
-	int result = database[0] || copy[0] ? task_database_choose(world, database, &chosen, error)
-					    : task_database_gather(world, &paths, error);
+	int result = comparison_open(&comparison, fds[1], database, against, error);
 
-	if (chosen)
-		text_list_add(&paths, chosen);
 	if (is_json)
 		text_buffer_add_text(&telling.output.buffer, "[");
-	for (size_t i = 0; i < paths.count && result == 0; i++) {
+	for (size_t i = 0; i < comparison.paths.count && result == 0; i++) {
 		if (is_json)
 			begin_item(&telling, &has_databases);
-		result = diff_one(world, paths.items[i], directory_fd, copy, format, &telling, error);
+		result = diff_one(&comparison, comparison.paths.items[i], format, &telling, error);
 	}
 	if (result < 0)
 		return result;
 	text_buffer_add_text(&telling.output.buffer, is_json ? "\n]\n" : "");
 	return task_output_end(&telling.output, error);
+}
+
+/* ---- changesets ---- */
+
+static int answer(int out_fd, uint64_t changes, const char *name, const struct text_list *list, struct error *error)
+{
+	owned_output output = { .fd = out_fd };
+
+	json_begin_object(&output.buffer, NULL);
+	json_add_number(&output.buffer, "changes", (int64_t)changes);
+	json_add_list(&output.buffer, name, list);
+	json_end_object(&output.buffer);
+	text_buffer_add_text(&output.buffer, "\n");
+	return task_output_end(&output, error);
+}
+
+int task_database_changeset(const struct world *world, const int *fds, const char *database, const char *against,
+			    struct error *error)
+{
+	__attribute__((cleanup(comparison_release))) struct comparison comparison = { .world = world };
+	__attribute__((cleanup(pair_release))) struct pair pair = { .before_fd = -1, .after_fd = -1 };
+	owned_output output = { .fd = fds[2] };
+	owned_changeset changeset = { 0 };
+	owned_text path = NULL;
+	int result = task_database_choose(world, database, &path, error);
+
+	if (result == 0)
+		result = comparison_open(&comparison, fds[1], path, against, error);
+	if (result == 0)
+		result = pair_open(&comparison, path, &pair, error);
+	if (result == 0)
+		result = changeset_make(&pair.request, &changeset, error);
+	if (result < 0)
+		return result;
+	text_buffer_add(&output.buffer, changeset.bytes.bytes, changeset.bytes.length);
+	result = task_output_end(&output, error);
+	return result < 0 ? result : answer(fds[0], changeset.changes, "left", &changeset.left, error);
+}
+
+/* Tables that an application keeps up by triggers, which do not run. */
+static int list_virtual(const char *path, struct text_list *ret_tables, struct error *error)
+{
+	owned_database opened = NULL;
+	owned_statement statement = NULL;
+	owned_fd directory_fd = -1;
+	owned_text name = NULL;
+	int result = database_locate(path, "apply the changeset to", &directory_fd, &name, error);
+	int code;
+
+	if (result < 0)
+		return result;
+	code = sqlite_open(directory_fd, name, SQLITE_RULE_WRITE, &opened);
+	if (code == SQLITE_OK)
+		code = sqlite3_prepare_v2(opened,
+					  "SELECT name FROM main.sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'",
+					  -1, &statement, NULL);
+	while (code == SQLITE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
+		const char *table = (const char *)sqlite3_column_text(statement, 0);
+
+		text_list_add(ret_tables, table ? table : "");
+		code = SQLITE_OK;
+	}
+	return code == SQLITE_DONE ? 0 : sqlite_fail(opened, code, "apply the changeset to", path, error);
+}
+
+static int read_changeset(int fd, char **ret_bytes, size_t *ret_size, struct error *error)
+{
+	struct stat status;
+	ssize_t size = -1;
+	char *bytes = NULL;
+
+	if (fstat(fd, &status) < 0)
+		return error_set(error, .number = errno, .step = "read the changeset");
+	if (!S_ISREG(status.st_mode) || status.st_size > CHANGESET_BYTES_MAX)
+		return error_set(error, .number = S_ISREG(status.st_mode) ? EFBIG : EINVAL,
+				 .step = "read the changeset",
+				 .cause = S_ISREG(status.st_mode) ? "it has more than 256 MiB" : "it is no file");
+	bytes = malloc((size_t)status.st_size + 1);
+	if (!bytes)
+		abort();
+	size = fd_read_all(fd, bytes, (size_t)status.st_size);
+	if (size < 0) {
+		free(bytes);
+		return error_set(error, .number = (int)-size, .step = "read the changeset");
+	}
+	*ret_bytes = bytes;
+	*ret_size = (size_t)size;
+	return 0;
+}
+
+int task_database_apply(const struct world *world, int out_fd, int file_fd, const char *database, struct error *error)
+{
+	owned_list tables = { 0 };
+	owned_text path = NULL;
+	owned_text bytes = NULL;
+	owned_text name = NULL;
+	owned_fd directory_fd = -1;
+	struct changeset_target target;
+	uint64_t changes = 0;
+	size_t size = 0;
+	int result = task_database_choose(world, database, &path, error);
+
+	if (result == 0)
+		result = read_changeset(file_fd, &bytes, &size, error);
+	if (result == 0)
+		result = database_locate(path, "apply the changeset to", &directory_fd, &name, error);
+	if (result < 0)
+		return result;
+	target = (struct changeset_target){ .path = path, .directory_fd = directory_fd, .name = name };
+	result = changeset_apply(&target, bytes, size, &changes, error);
+	if (result == 0)
+		result = list_virtual(path, &tables, error);
+	return result < 0 ? result : answer(out_fd, changes, "rebuild", &tables, error);
 }
