@@ -9,9 +9,11 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "overlay/layers.h"
 
-#define SEED_FILE "seed.json"
-#define STEP_READ "read the seed"
+#define SEED_FILE	"seed.json"
+#define STEP_READ	"read the seed"
+#define LAYERS_SIZE_MAX (16u << 20)
 
 /* Where a database lies in the seed is found by its path: only what can be one is taken. */
 static int check_databases(const struct text_list *databases)
@@ -58,6 +60,26 @@ void seed_release(struct seed *seed)
 {
 	text_free(&seed->path);
 	text_list_release(&seed->databases);
+}
+
+int seed_read_layers(int seed_fd, struct text_list *ret_paths, struct error *error)
+{
+	owned_text text = NULL;
+	size_t size;
+	int result = fd_read_file(seed_fd, LAYERS_NAMES, LAYERS_SIZE_MAX, &text, &size);
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP_READ, .object = LAYERS_NAMES);
+	/* Kind and path in turn, each ended by a NUL. */
+	for (size_t start = 0; start < size;) {
+		size_t kind = strlen(text + start) + 1;
+
+		if (start + kind >= size || text[start + kind] != '/')
+			return error_set(error, .number = EBADMSG, .step = STEP_READ, .object = LAYERS_NAMES);
+		text_list_add(ret_paths, text + start + kind);
+		start += kind + strlen(text + start + kind) + 1;
+	}
+	return 0;
 }
 
 int seed_write(int directory_fd, const struct text_list *databases, struct error *error)

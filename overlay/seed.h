@@ -29,6 +29,10 @@ struct seed {
 int seed_open(const char *path, struct seed *ret_seed, struct error *error);
 void seed_release(struct seed *seed);
 
+/** Lists the directories that the seed's layers belong to, upper-0's first. @seed_fd borrowed   @ret_paths added to
+ *  Errors: ENOENT, EBADMSG */
+int seed_read_layers(int seed_fd, struct text_list *ret_paths, struct error *error);
+
 /** Writes seed.json. @directory_fd borrowed */
 int seed_write(int directory_fd, const struct text_list *databases, struct error *error);
 

@@ -33,7 +33,7 @@ struct member_options {
 	int index;		 /* SBX_WORKER; -1: none */
 	unsigned count;		 /* SBX_WORKERS; 0: none */
 	struct annex annex;
-	const struct seed *seed;	  /* what it starts from; NULL: the tree as it is */
+	const struct seed *seed;	  /* what it starts from; NULL: what the spec says */
 	const struct moved *moved;	  /* it comes from another machine, borrowed; NULL: it does not */
 	const struct server_guest *guest; /* its services; NULL: none, then READY is when it stands */
 	const char *log_directory;	  /* absolute; NULL: none */

@@ -14,6 +14,7 @@
 #include "sandbox/registry/kept.h"
 #include "sandbox/registry/lock.h"
 #include "sandbox/registry/place.h"
+#include "sandbox/registry/seeds.h"
 
 void collect_report_release(struct collect_report *report)
 {
@@ -121,6 +122,7 @@ int collect_dead(const struct state_paths *paths, enum collect_mode mode, struct
 		return collection.result;
 	collect_part(&collection, state_fd, STATE_UPPERS, is_upper);
 	collect_part(&collection, state_fd, STATE_KEPT, kept_is_draft);
+	collect_part(&collection, state_fd, STATE_SEEDS, seed_is_leftover);
 	if (mode == COLLECT_REMOVE)
 		(void)is_done(&collection, tree_empty_trash(state_fd, &trash_error), &trash_error);
 	return collection.result;

@@ -3,34 +3,66 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/macro.h"
 #include "base/text.h"
 #include "base/tree.h"
+#include "sandbox/registry/claim.h"
 
 #define PLACE_LINK   "place"
 #define PLACE_PARENT "/var/tmp"
-#define PLACE_PREFIX "sbx-run-"
+#define PLACE_PREFIX "sbx-layers-"
+
+/* The link first: of what is killed in between it leads to nothing, and is gone with the claimed directory. */
+static int try_make(int claim_fd, const char *path)
+{
+	if (symlinkat(path, claim_fd, PLACE_LINK) < 0)
+		return -errno;
+	if (mkdir(path, 0700) < 0) {
+		int number = errno;
+
+		(void)unlinkat(claim_fd, PLACE_LINK, 0);
+		return -number;
+	}
+	return 0;
+}
 
 int place_make(int claim_fd, char **ret_path, struct error *error)
 {
-	char path[] = PLACE_PARENT "/" PLACE_PREFIX "XXXXXX";
+	enum { ATTEMPTS = 16 };
+	owned_text path = NULL;
+	int result = -EEXIST;
 
-	if (!mkdtemp(path))
-		return error_set(error, .number = errno, .step = "make a directory for seeds", .object = PLACE_PARENT);
-	if (symlinkat(path, claim_fd, PLACE_LINK) < 0) {
-		int number = errno;
+	for (int attempt = 0; attempt < ATTEMPTS && result == -EEXIST; attempt++) {
+		uint64_t number;
 
-		(void)rmdir(path);
-		return error_set(error, .number = number, .step = "note the directory of the seeds", .object = path);
+		if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+			return error_set(error, .number = errno, .step = "make a name for the directory of seeds");
+		text_free(&path);
+		path = text_format(PLACE_PARENT "/" PLACE_PREFIX "%016" PRIx64, number);
+		result = try_make(claim_fd, path);
 	}
-	*ret_path = text_duplicate(path);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "make a directory for seeds", .object = path);
+	*ret_path = path;
+	path = NULL;
 	return 0;
+}
+
+static ssize_t read_link(int claim_fd, char target[static PATH_MAX])
+{
+	ssize_t length = readlinkat(claim_fd, PLACE_LINK, target, PATH_MAX - 1);
+
+	target[MAX(length, (ssize_t)0)] = '\0';
+	return length < 0 ? -errno : length;
 }
 
 /* The name below the parent, or NULL where the link leads elsewhere: then nothing was made by us. */
@@ -43,22 +75,71 @@ static const char *check_link(const char *target)
 	return name;
 }
 
+/* Opens what the link leads to, if it is a directory of ours. @ret_name points into `target` */
+static int open_place(int claim_fd, char target[static PATH_MAX], int *ret_parent_fd, const char **ret_name)
+{
+	ssize_t length = read_link(claim_fd, target);
+	owned_fd fd = -1;
+	struct stat status;
+
+	*ret_parent_fd = -1;
+	*ret_name = length < 0 ? NULL : check_link(target);
+	if (!*ret_name)
+		return -ENOENT;
+	*ret_parent_fd = open(PLACE_PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_parent_fd < 0)
+		return -errno;
+	fd = openat(*ret_parent_fd, *ret_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno;
+	if (fstat(fd, &status) < 0 || status.st_uid != geteuid())
+		return -ENOENT;
+	return fd_take(&fd);
+}
+
+int place_share(int claim_fd, int *ret_fd, char **ret_path)
+{
+	char target[PATH_MAX];
+	owned_fd parent_fd = -1;
+	const char *name;
+	owned_fd fd = open_place(claim_fd, target, &parent_fd, &name);
+
+	if (fd < 0)
+		return fd;
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	/* Removed between the two. */
+	if (!claim_is_at(parent_fd, name, fd))
+		return -ENOENT;
+	*ret_fd = fd_take(&fd);
+	*ret_path = text_duplicate(target);
+	return 0;
+}
+
+bool place_is_shared(int claim_fd)
+{
+	char target[PATH_MAX];
+	owned_fd parent_fd = -1;
+	const char *name;
+	owned_fd fd = open_place(claim_fd, target, &parent_fd, &name);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 int place_remove(int claim_fd, struct error *error)
 {
 	char target[PATH_MAX];
-	ssize_t length = readlinkat(claim_fd, PLACE_LINK, target, sizeof(target) - 1);
 	owned_fd parent_fd = -1;
 	const char *name;
-	struct stat status;
+	owned_fd fd = open_place(claim_fd, target, &parent_fd, &name);
 	int result = 0;
 
-	if (length < 0)
-		return 0;
-	target[length] = '\0';
-	name = check_link(target);
-	parent_fd = open(PLACE_PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (name && parent_fd >= 0 && fstatat(parent_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISDIR(status.st_mode) && status.st_uid == geteuid())
+	if (fd < 0 && fd != -ENOENT)
+		return error_set(error, .number = -fd, .step = "open the directory of the seeds", .object = target);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return error_set(error, .number = EBUSY, .step = "remove the directory of the seeds", .object = target,
+				 .cause = "a live worker started from it");
+	if (fd >= 0)
 		result = tree_remove(parent_fd, name, error);
 	if (result == 0)
 		(void)unlinkat(claim_fd, PLACE_LINK, 0);

@@ -4,16 +4,29 @@
  * lower layer of each world.
  *
  * A symbolic link "place" in the claimed directory leads there. Whoever removes the claimed directory removes the place
- * first, so what a killed sbx left is collected like all else (collect.h). Worlds have a /var/tmp of their own. */
+ * first, so what a killed sbx left is collected like all else (collect.h). Worlds have a /var/tmp of their own.
+ *
+ * Whoever works on what lies there without the claim (worlds that start from a named seed) holds a shared flock(2) on the
+ * place itself. Programs that clean /var/tmp by age pass over a directory that is locked (systemd, tmpfiles.d(5)). */
 #ifndef SBX_REGISTRY_PLACE_H
 #define SBX_REGISTRY_PLACE_H
+
+#include <stdbool.h>
 
 #include "base/error.h"
 
 /** Makes the place of a claimed directory, mode 0700. @claim_fd borrowed   @ret_path absolute, the caller's */
 int place_make(int claim_fd, char **ret_path, struct error *error);
 
-/** Removes it with all that is in it; that there is none is success. The link is checked: only a directory of the
+/** Opens the place with a shared lock, which lasts until the last copy of the descriptor is closed.
+ *  @ret_path  absolute, the caller's
+ *  @return 0, -ENOENT there is none, -EBUSY it is being removed, or -errno; `error` is not filled */
+int place_share(int claim_fd, int *ret_fd, char **ret_path);
+
+/** Whether somebody shares it. */
+bool place_is_shared(int claim_fd);
+
+/** Removes it with all that is in it; that there is none is success; -EBUSY: somebody shares it. The link is checked: only a directory of the
  *  caller's own, of the name that place_make() gives, is removed. @claim_fd borrowed */
 int place_remove(int claim_fd, struct error *error);
 

@@ -12,8 +12,8 @@
 #include "base/text.h"
 
 static const char *const part_names[STATE_PARTS] = {
-	[STATE_RUN] = "run",   [STATE_UPPERS] = "uppers", [STATE_KEPT] = "kept",
-	[STATE_RUNS] = "runs", [STATE_TIMES] = "times",	  [STATE_TRASH] = "trash",
+	[STATE_RUN] = "run",	 [STATE_UPPERS] = "uppers", [STATE_KEPT] = "kept",   [STATE_RUNS] = "runs",
+	[STATE_TIMES] = "times", [STATE_SEEDS] = "seeds",   [STATE_TRASH] = "trash",
 };
 
 static const char *absolute(const char *variable)

@@ -51,6 +51,7 @@ enum state_part {
 	STATE_KEPT,   /* ID/: a kept worker */
 	STATE_RUNS,   /* ID/: logs and events of a test run or a pool, claimed while it lasts */
 	STATE_TIMES,  /* HASH: how long the items of a list took, for the order of the next run */
+	STATE_SEEDS,  /* NAME/: a seed, its layers at another place */
 	STATE_TRASH,  /* on the way to removal */
 	STATE_PARTS,
 };

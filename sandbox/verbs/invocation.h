@@ -73,6 +73,8 @@ struct invocation {
 	char *output;			   /* report: FILE or -; NULL: the run's directory */
 	bool list;			   /* report */
 	struct text_list filters;	   /* KEY=VALUE */
+	char *seed;			   /* run, up, test: NAME, or "none"; NULL: as sbx.yaml says */
+	struct text_list inputs;	   /* seed create: globs */
 
 	char *file;		       /* --file: the project's settings; NULL: sbx.yaml where there is one */
 	struct project_settings given; /* what options with a key of sbx.yaml said, in order */

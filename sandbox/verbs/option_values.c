@@ -19,6 +19,7 @@
 #include "netns/reach.h"
 #include "sandbox/pool/count.h"
 #include "sandbox/registry/row.h"
+#include "sandbox/registry/seeds.h"
 #include "sandbox/worker/request.h"
 
 #define HOSTNAME_LENGTH_MAX 64 /* __NEW_UTS_LEN, uname(2) */
@@ -709,6 +710,26 @@ int option_set_artifact(struct invocation *invocation, const struct option *opti
 	if (value[0] == '\0')
 		return option_refuse_value(option, value, "it must not be empty", NULL, error);
 	text_list_add(&invocation->artifacts, value);
+	return 0;
+}
+
+int option_set_input(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
+{
+	if (value[0] == '\0')
+		return option_refuse_value(option, value, "it must not be empty", NULL, error);
+	text_list_add(&invocation->inputs, value);
+	return 0;
+}
+
+int option_set_seed(struct invocation *invocation, const struct option *option, const char *value, struct error *error)
+{
+	int result = text_equal(value, "none") ? 0 : seed_check_name(value, error);
+
+	(void)option;
+	if (result < 0)
+		return result;
+	text_free(&invocation->seed);
+	invocation->seed = text_duplicate(value);
 	return 0;
 }
 

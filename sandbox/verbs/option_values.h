@@ -47,6 +47,8 @@ option_setter option_set_status_fd;
 option_setter option_set_slot;
 option_setter option_set_worker_count;
 option_setter option_set_artifact;
+option_setter option_set_input;
+option_setter option_set_seed;
 option_setter option_set_tail;
 option_setter option_set_since;
 option_setter option_set_doctor_tree;

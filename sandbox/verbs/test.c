@@ -13,6 +13,7 @@
 #include "sandbox/run/why.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/settings.h"
+#include "sandbox/verbs/start.h"
 #include "sandbox/verbs/verbs.h"
 
 static bool has_setting(const struct project_settings *settings, const char *key)
@@ -129,6 +130,7 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 int verb_test(struct invocation *invocation, struct error *error)
 {
 	owned_project project = { 0 };
+	owned_hold hold = SEED_HOLD_NONE;
 	int exit_code = EXIT_SBX_FAILED;
 	int result = check_items(invocation, error);
 
@@ -144,6 +146,8 @@ int verb_test(struct invocation *invocation, struct error *error)
 	/* So that browsers believe they are online. */
 	if (!has_setting(&invocation->given, "net") && !has_setting(&project.settings, "net"))
 		invocation->spec.network = NETWORK_ONLINE;
-	result = run(invocation, &project, &exit_code, error);
+	result = start_choose(invocation, &project, &hold, error);
+	if (result == 0)
+		result = run(invocation, &project, &exit_code, error);
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
 }

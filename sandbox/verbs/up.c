@@ -13,6 +13,7 @@
 #include "sandbox/pool/document.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/settings.h"
+#include "sandbox/verbs/start.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
 
@@ -79,10 +80,13 @@ static int start(struct invocation *invocation, const struct project *project, s
 				      .wait_timeout_ms = invocation->wait_timeout_ms,
 				      .description = &description,
 				      .say = say_line };
+	owned_hold hold = SEED_HOLD_NONE;
 	int exit_code = EXIT_SBX_FAILED;
 	int result = choose_count(invocation, project, &options.count, error);
 
 	choose_network(invocation, project);
+	if (result == 0)
+		result = start_choose(invocation, project, &hold, error);
 	if (result == 0 && !refilled)
 		result = describe(invocation, project, &description, error);
 	if (result == 0)

@@ -33,7 +33,7 @@
  * (finding 54). */
 static int close_others(const struct worker_plan *plan)
 {
-	int kept[12 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
+	int kept[13 + ANNEX_GRAFTS_MAX + PORTS_MAX] = { 0,
 							1,
 							2,
 							plan->control_fd,
@@ -44,8 +44,9 @@ static int close_others(const struct worker_plan *plan)
 							plan->reach_fds[0],
 							plan->outbound_fds[0],
 							plan->hold_fd,
-							plan->shared.count ? plan->shared.fd : -1 };
-	size_t count = 12;
+							plan->shared.count ? plan->shared.fd : -1,
+							plan->seed_fd };
+	size_t count = 13;
 
 	for (size_t i = 0; i < plan->graft_count && i < ANNEX_GRAFTS_MAX; i++)
 		kept[count++] = plan->grafts[i].fd;

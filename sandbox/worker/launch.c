@@ -224,11 +224,18 @@ static void finish(struct run *run, struct launch_result *result)
 
 int launch_run(const struct spec *spec, launch_say *say, struct launch_result *ret_result, struct error *error)
 {
+	return launch_run_to_end(spec, say, NULL, ret_result, error);
+}
+
+int launch_run_to_end(const struct spec *spec, launch_say *say, const struct launch_last *last,
+		      struct launch_result *ret_result, struct error *error)
+{
 	struct run run = { .listing = LISTING_NONE, .keeping = KEEPING_NONE, .launched = LAUNCHED_NONE, .say = say };
 	int result;
 
 	*ret_result = (struct launch_result){ .exit_code = EXIT_SBX_FAILED };
 	plan_init(&run.plan, spec);
+	run.plan.stays = last;
 	status_init(&run.status, spec->status_fd);
 	result = prepare(&run, error);
 	if (result == 0)
@@ -239,6 +246,10 @@ int launch_run(const struct spec *spec, launch_say *say, struct launch_result *r
 		if (result == 0) {
 			say_advice(&run, &ret_result->command.advice);
 			finish(&run, ret_result);
+		}
+		if (result == 0 && last && ret_result->exit_code == 0) {
+			result = last->run(last->argument, &run.plan, run.launched.control_fd, error);
+			ret_result->exit_code = result < 0 ? EXIT_SBX_FAILED : 0;
 		}
 	}
 	if (result < 0)

@@ -28,6 +28,18 @@ struct launch_result {
  *  Errors: any step of set-up; nothing of the world is left then. */
 int launch_run(const struct spec *spec, launch_say *say, struct launch_result *ret_result, struct error *error);
 
+/* What is to be done with the world when its command has ended and nothing runs in it any more. */
+struct launch_last {
+	/** @control_fd  to its PID 1, for tasks   @return 0 or -errno with error filled */
+	int (*run)(void *argument, const struct worker_plan *plan, int control_fd, struct error *error);
+	void *argument;
+};
+
+/** The same, and at the end `last`, if the command's exit status is 0. A failure of it is one of the whole.
+ *  @ret_result  its exit code is the command's until `last` fails */
+int launch_run_to_end(const struct spec *spec, launch_say *say, const struct launch_last *last,
+		      struct launch_result *ret_result, struct error *error);
+
 /* ---- parts of it, for whoever owns a world without a command of its own ---- */
 
 /* A world that is being made, or lives. */

@@ -281,8 +281,19 @@ void plan_init(struct worker_plan *plan, const struct spec *spec)
 				      .lock_fd = -1,
 				      .log_fd = -1,
 				      .hold_fd = -1,
+				      .seed = spec ? spec->seed : NULL,
+				      .seed_fd = spec && spec->seed ? spec->seed_fd : -1,
 				      .reach_fds = { -1, -1 },
 				      .outbound_fds = { -1, -1 } };
+}
+
+int plan_look(struct worker_plan *plan, struct error *error)
+{
+	int result = plan_identity(plan, error);
+
+	if (result == 0)
+		result = plan_tree(plan, error);
+	return result < 0 ? result : plan_databases(plan, error);
 }
 
 int plan_make(struct worker_plan *plan, struct error *error)

@@ -18,6 +18,9 @@ void plan_init(struct worker_plan *plan, const struct spec *spec);
  *  @return 0 or -errno; plan_release() in both cases */
 int plan_make(struct worker_plan *plan, struct error *error);
 
+/** Only who runs this, which tree, and which databases: nothing is opened or published. Instead of plan_make(). */
+int plan_look(struct worker_plan *plan, struct error *error);
+
 /** Has the state directory hidden, once it is there: it lies in HOME as a rule, and holds other workers' rows. */
 int plan_hide_state(struct worker_plan *plan, struct error *error);
 

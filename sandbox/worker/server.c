@@ -983,7 +983,7 @@ static bool has_others(const struct server *server)
 /* The main payload has ended, and whoever ended with it has been told. */
 static void end_world(struct server *server)
 {
-	bool is_kept = server->world->plan->spec->keep != KEEP_NEVER;
+	bool is_kept = server->world->plan->spec->keep != KEEP_NEVER || server->world->plan->stays;
 	int status;
 	pid_t pid;
 

@@ -15,6 +15,8 @@
 #include "sandbox/policy/limits.h"
 #include "sandbox/policy/seccomp.h"
 
+struct seed;
+
 enum home_mode {
 	HOME_COPY_ON_WRITE,
 	HOME_EMPTY,
@@ -71,6 +73,11 @@ struct spec {
 	bool no_databases;	    /* --db none */
 	bool verify_databases;	    /* the full integrity check instead of the quick one */
 	bool fix_ef_lock;
+
+	/* What its files and rows start from, overlay/seed.h, and the lock that says so, which PID 1 keeps as long as the
+	 * world lives. Borrowed; NULL: the tree as it is. */
+	const struct seed *seed;
+	int seed_fd; /* with `seed` */
 
 	struct volume_list volumes;
 	uint64_t scratch_bytes_max;  /* --size; 0: default */

@@ -95,7 +95,9 @@ struct worker_plan {
 	struct annex annex;	  /* /run/sbx, in a world that has one */
 	struct graft *grafts;	  /* owned */
 	size_t graft_count;
-	const struct seed *seed;	  /* what the layers start from, overlay/seed.h; borrowed; NULL: none */
+	const struct seed *seed; /* what the layers start from, overlay/seed.h; borrowed; NULL: none */
+	int seed_fd;		 /* kept open by PID 1 for the lock on the seed, borrowed; -1: none */
+	bool stays; /* after the main payload has ended, until the owner ends: something is to be taken from it then */
 	const struct server_guest *guest; /* borrowed; NULL: none */
 	int log_fd;			  /* a directory that the guest writes logs to, borrowed; -1: none */
 	bool outlives_owner; /* in the end: its helpers on the host end with it alone, not with their maker */
