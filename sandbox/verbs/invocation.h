@@ -52,8 +52,7 @@ struct invocation {
 	char *database;			   /* db: which of the worker's; NULL: its only one */
 	char *against;			   /* db diff: a worker or a snapshot; NULL: what the worker started with */
 	char *changeset;		   /* db diff: the file; NULL: none */
-	uint64_t workers;		   /* test: how many worlds; 0: as the runner says */
-	char *worker_count;		   /* up: N, N% or auto; NULL: not said */
+	char *worker_count;		   /* up, test: N, N% or auto; NULL: not said */
 	bool detach;			   /* up */
 	char *refill;			   /* up: the id of a detached pool; NULL: a new one */
 	uint64_t wait_timeout_ms;	   /* up, lease; 0: none */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sbx test: a suite in several worlds. What happens then stands in sandbox/run/run.c, from top to bottom. */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "sandbox/pool/count.h"
 #include "sandbox/run/items.h"
 #include "sandbox/run/run.h"
 #include "sandbox/run/why.h"
@@ -48,11 +49,101 @@ static void add_artifacts(const struct invocation *invocation, const char *here,
 	}
 }
 
-static unsigned count_processors(void)
-{
-	cpu_set_t set;
+/* ---- how many ---- */
 
-	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)MAX(CPU_COUNT(&set), 1) : 1;
+/* What cannot be measured before a run: a headless browser with its pages, and a server or two. */
+static const struct count_size taken_size = { .memory_bytes = UINT64_C(600) << 20, .inotify_instances = 2 };
+
+/* Begun all the same: what a worker really takes nobody knows yet. */
+static void warn_of_too_many(unsigned workers, const struct count_machine *machine)
+{
+	struct count_machine beside = *machine;
+	char reason[COUNT_REASON_SIZE];
+	unsigned fits;
+
+	beside.processors = 0; /* more than those are slow, no more */
+	fits = count_fit(&beside, &taken_size, reason);
+	if (workers > fits) {
+		owned_text line = text_format("%u worlds may be more than this machine bears: %s", workers, reason);
+
+		say_line(line);
+	}
+}
+
+/* @ret_workers  0: as many as the runner says */
+static int choose_workers(const struct invocation *invocation, const struct project *project, unsigned *ret_workers,
+			  struct error *error)
+{
+	const char *text = invocation->worker_count ? invocation->worker_count
+			   : project->test.workers  ? project->test.workers
+						    : project->workers;
+	struct count_machine machine;
+	struct count count = { 0 };
+	char reason[COUNT_REASON_SIZE];
+	owned_text line = NULL;
+	int result = text ? count_parse(text, &count) : 0;
+
+	*ret_workers = 0;
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "use the number of workers", .object = text,
+				 .cause = "it is not a number from 1 to 256, a share of the processors, or auto");
+	count_read_machine(&machine);
+	if (count.is_auto) {
+		*ret_workers = count_fit(&machine, &taken_size, reason);
+		line = text_duplicate(reason);
+	} else if (count.percent) {
+		*ret_workers = count_percent(count.percent, machine.processors);
+		line = text_format("%u worker%s: %s of %u processors", *ret_workers, *ret_workers == 1 ? "" : "s", text,
+				   machine.processors);
+	} else if (invocation->items && count.number == 0) {
+		*ret_workers = MIN(machine.processors, (unsigned)COUNT_WORKERS_MAX);
+	} else {
+		*ret_workers = count.number;
+		warn_of_too_many(count.number, &machine);
+	}
+	if (line)
+		say_line(line);
+	return 0;
+}
+
+/* ---- the command ---- */
+
+/* A shell would find nothing to do in it: then its words are what sbx knows runners by. */
+static bool is_plain(const char *text)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -_./:@,+%";
+
+	return text[strspn(text, plain)] == '\0';
+}
+
+/* As sbx.yaml says, where the line says nothing. */
+static int choose_command(struct invocation *invocation, const struct project *project, struct error *error)
+{
+	const struct project_command *command = &project->test.command;
+	struct text_list *payload = &invocation->spec.payload;
+	owned_text words = NULL;
+	char *rest;
+
+	if (payload->count > 0)
+		return 0;
+	if (command->arguments.count == 0)
+		return error_set(error, .number = EINVAL, .step = "start a test runner",
+				 .cause = project->file ? "the line names none, and sbx.yaml has no command of test"
+							: "the line names none, and there is no sbx.yaml here",
+				 .remedy =
+					 "write sbx test -- npx playwright test, or in sbx.yaml: test: { command: npx "
+					 "playwright test }");
+	if (!command->is_text || !is_plain(command->arguments.items[command->arguments.count - 1])) {
+		for (size_t i = 0; i < command->arguments.count; i++)
+			text_list_add(payload, command->arguments.items[i]);
+		return 0;
+	}
+	words = text_duplicate(command->arguments.items[command->arguments.count - 1]);
+	rest = words;
+	for (char *word = strsep(&rest, " "); word; word = strsep(&rest, " "))
+		if (word[0] != '\0')
+			text_list_add(payload, word);
+	return 0;
 }
 
 static int check_items(const struct invocation *invocation, struct error *error)
@@ -70,15 +161,13 @@ static int check_items(const struct invocation *invocation, struct error *error)
 
 /* Makes the items' runner the command. */
 static int prepare_items(struct invocation *invocation, const char *here, const struct project *project,
-			 struct items_plan *plan, struct error *error)
+			 unsigned workers, struct items_plan *plan, struct error *error)
 {
 	owned_text tree = path_normal(here, invocation->spec.tree ? invocation->spec.tree : ".");
 
-	if (invocation->workers == 0)
-		invocation->workers = MIN(count_processors(), 256U);
 	plan->list = text_duplicate(invocation->items);
 	plan->batch = (unsigned)MAX(invocation->batch, UINT64_C(1));
-	plan->workers = (unsigned)invocation->workers;
+	plan->workers = workers;
 	plan->junit = invocation->junit ? path_normal(here, invocation->junit) : NULL;
 	for (size_t i = 0; i < project->artifacts.count; i++)
 		text_list_take(&plan->directories, path_normal(project->directory ? project->directory : tree,
@@ -102,6 +191,10 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	struct shard shard = SHARD_NONE;
 	int result = choose_shard(invocation, &shard, error);
 
+	if (result == 0)
+		result = choose_command(invocation, project, error);
+	if (result == 0)
+		result = choose_workers(invocation, project, &options.workers, error);
 	if (result < 0)
 		return result;
 	if (!here)
@@ -111,8 +204,7 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	/* A list of items is cut by its own runner, whatever LIST calls. */
 	*(invocation->items ? &plan.shard : &options.shard) = shard;
 	if (invocation->items)
-		result = prepare_items(invocation, here, project, &plan, error);
-	options.workers = (unsigned)invocation->workers;
+		result = prepare_items(invocation, here, project, options.workers, &plan, error);
 	options.units = (struct unit_choice){ .fresh = invocation->fresh };
 	if (result == 0 && invocation->why) {
 		invocation->spec.keep = KEEP_NEVER;

@@ -297,6 +297,42 @@ services:
 	[[ $output != *Running* ]]
 }
 
+@test "first run: sbx.yaml's test command and number of workers, without a word on the line; a flag beats the file" {
+	web_server "node server.js $port"
+	printf '%s\n' 'test: { command: npx playwright test a b, workers: 2 }' 'workers: 3' >sbx.yaml
+	run_sbx 0 test
+	assert_has "$output" "2 passed"
+	assert_has "$output" "using 2 workers"
+	mkdir below && cd below
+	run_sbx 125 test
+	assert_has "$output" "cannot start a test runner: the line names none, and there is no sbx.yaml here"
+	run_sbx 0 test -C .. -n 1 -- npx playwright test a.spec
+	assert_has "$output" "1 passed"
+	cd ..
+	mv sbx.yaml ci.yaml
+	run_sbx 0 test -f ci.yaml
+	assert_has "$output" "2 passed"
+	# In a shell, where there is something for it to do.
+	printf '%s\n' 'test: { command: echo "for $SBX_WORKERS" && npx playwright test }' 'workers: 2' >sbx.yaml
+	run_sbx 0 test
+	assert_has "$output" "for 2"
+	printf '%s\n' 'workers: 2' >sbx.yaml
+	run_sbx 125 test
+	assert_has "$output" "write sbx test -- npx playwright test, or in sbx.yaml: test: { command: npx playwright test }"
+}
+
+@test "first run: -n auto says what binds it, -n 50% what it is of, and one that is too much that it may be" {
+	web_server "node server.js $port"
+	suite 0 -n auto
+	assert_has "$output" " workers, bound by "
+	suite 0 -n 50%
+	assert_has "$output" ": 50% of $(nproc) processors"
+	run_sbx 125 test -n 0%
+	run_sbx 125 test -n some
+	run_sbx 0 test -n 256 -- npx playwright test --list
+	assert_has "$output" "256 worlds may be more than this machine bears: "
+}
+
 @test "first run: a shared service runs once, in the runner's world, at the same port of each world" {
 	config ''
 	cat >visits.js <<-'END'
