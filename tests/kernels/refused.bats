@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2030,SC2031 # output is set anew by each test
 # Machines that refuse what a world needs, made for real.
 load machine
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2154 # set by the helpers
 # The small suite of tests/runners/playwright under sbx test, as it stands, with the Playwright in $RUNNERS/node_modules:
 # scripts/test-playwright runs this for each version, beside the helpers of the scenarios.
 load workers

@@ -18,7 +18,7 @@ with_mounts() {
 }
 
 # rename(2) and nothing else: mv copies where that is refused.
-rename() { echo "perl -e 'rename(\$ARGV[0], \$ARGV[1]) or die qq(\$!\\n)' $1 $2"; }
+rename() { printf '%s\n' "perl -e 'rename(\$ARGV[0], \$ARGV[1]) or die qq(\$!\\n)' $1 $2"; }
 
 # What an overlay has to be able to do: finding 35 says where tmpfs fails at it.
 overlay_works='
@@ -117,7 +117,7 @@ overlay_works='
 	pid=$!
 	read -r seen <up
 	assert_same hidden "$seen"
-	assert_same 2 "$(ls -A "$HOME/scratch" | wc -l)"
+	assert_same 2 "$(find "$HOME/scratch" -mindepth 1 -maxdepth 1 -printf . | wc -c)"
 	kill $pid
 	wait $pid || true
 	assert_same mine "$(ls -A "$HOME/scratch")"

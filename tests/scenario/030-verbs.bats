@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # The verbs beside run, on a live worker.
 load workers
 

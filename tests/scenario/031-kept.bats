@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # Kept workers: made by run --keep, entered, asked, removed; and the registry, which nothing depends on.
 load workers
 

@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # The completions, asked by the shells themselves.
 bats_require_minimum_version 1.5.0
 load helpers
@@ -11,7 +10,6 @@ setup_file() {
 
 # What bash offers behind LINE, cut into words where readline cuts them.
 complete_bash() {
-	# shellcheck disable=SC2016 # the inner bash expands
 	LINE=$1 run bash --norc --noprofile -c '
 		source <(sbx completion bash) || exit
 		cut=${LINE//=/ = }

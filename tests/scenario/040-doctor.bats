@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # Causes are made for real: in an outer user namespace, with limits, with filters. `run` and `doctor` must say the same.
-# shellcheck disable=SC2016,SC2154 # scripts for other shells stand in single quotes; tree is helpers.bash's
 load helpers
 
 # doctor STATUS [WRAPPER…]: runs doctor under a wrapper (a command that ends in one to run), checks its JSON against the

@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # Pools: services, their readiness, order, restarts and end; in the foreground and detached.
 bats_require_minimum_version 1.5.0
 load pools

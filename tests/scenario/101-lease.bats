@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # Leases of a pool: exclusive, fair, free again however their holder ends. SBX_LEASES=10000 for the long sample.
 bats_require_minimum_version 1.5.0
 load pools

@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # What stays after a test run: the worlds of red tests, artifacts, snapshots; and that nothing else does.
 load workers
 

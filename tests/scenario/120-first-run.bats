@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for node; set by the helpers
 # How the first run of a suite fails, and the sentence with which it ends. Without a browser: what the tests ask is a
 # server that answers "shop".
 load workers

@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
 # Runners of all kinds, four wide on one port and one file, as they stand: tests/runners/fixed.
 load workers
 

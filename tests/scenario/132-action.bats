@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2154 # set by the helpers
 # The action for GitHub: each shell step of action.yml, as a runner starts it; and what a validator says of it and of the
 # workflows. Nothing is installed: sudo is a stand-in that notes what it is asked for.
 load helpers
@@ -53,7 +52,6 @@ run_action() {
 }
 
 @test "action: loads the profile where the image restricts user namespaces, and changes no setting of the kernel" {
-	# shellcheck disable=SC2016 # expanded by the stand-in
 	stand_in cat '[[ $* != */apparmor_restrict_unprivileged_userns ]] || { echo 1; exit; }; exec /bin/cat "$@"'
 	run_action 0
 	assert_has "$(<log)" "install -D -m 644 scripts/apparmor/sbx /etc/apparmor.d/sbx"
@@ -78,7 +76,6 @@ run_action() {
 
 @test "action: fails where a sandbox cannot be made, with what doctor says in log and summary" {
 	rm temp/sbx-built/sbx
-	# shellcheck disable=SC2016 # expanded by the stand-in
 	printf '#!/bin/sh\n[ "$1" != doctor ] || { echo "user namespace: refused"; exit 1; }\necho sbx 0\n' >temp/sbx-built/sbx
 	chmod +x temp/sbx-built/sbx
 	run_action 1

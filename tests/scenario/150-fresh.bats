@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2034,SC2154 # for the inner shell and node; used and set by the helpers
+# shellcheck disable=SC2034 # used by the helpers
 # Worlds that nobody has used: sbx test --fresh, --retry-fresh, sbx lease --fresh. Without a browser: what the tests ask
 # is a server that counts visits in a file of the tree and in its memory.
 bats_require_minimum_version 1.5.0
