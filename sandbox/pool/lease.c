@@ -25,7 +25,8 @@
 #define REFILL_LOG "refill.log"
 
 enum {
-	LOOK_MS = 50, /* for a world that somebody else makes anew */
+	ANSWER_MS = 1000, /* of a PID 1 that is asked for what it has now: one that says nothing then is passed over */
+	LOOK_MS = 50,	  /* for a world that somebody else makes anew */
 	REFILL_END_FD = 3,
 	REFILL_TEXT_MAX = 300,
 };
@@ -105,6 +106,7 @@ static void start_refill(struct leasing *leasing)
 	(void)close(ends[1]);
 	if (pid < 0)
 		fd_close(&ends[0]);
+	fd_close(&leasing->refill_fd); /* one that is on its way goes on */
 	leasing->refill_fd = ends[0];
 }
 
@@ -125,8 +127,15 @@ static int fail_refill(const struct leasing *leasing, struct error *error)
 
 /* ---- asking ---- */
 
+static bool wants_spare(const struct leasing *leasing)
+{
+	return leasing->options->is_fresh && leasing->pool.description.spares > 0;
+}
+
 static bool is_wanted(const struct leasing *leasing, unsigned index)
 {
+	if ((index >= leasing->pool.description.workers) != wants_spare(leasing))
+		return false;
 	return leasing->options->slot < 0 || (unsigned)leasing->options->slot == index;
 }
 
@@ -134,10 +143,12 @@ static bool is_wanted(const struct leasing *leasing, unsigned index)
 static void ask_all(struct leasing *leasing)
 {
 	const struct pool *pool = &leasing->pool;
-	struct request_header header = { .kind = REQUEST_LEASE, .argument = 1 };
+	struct request_header header = { .kind = REQUEST_LEASE,
+					 .argument = 1,
+					 .flags = leasing->options->is_fresh ? LEASE_FRESH : 0 };
 
 	leasing->missing = leasing->stopped = 0;
-	for (unsigned i = 0; i < pool->description.workers; i++) {
+	for (unsigned i = 0; i < pool_places(&pool->description); i++) {
 		if (leasing->sockets[i] >= 0 || !is_wanted(leasing, i))
 			continue;
 		if (pool_connect(&leasing->places, pool, i, &leasing->sockets[i], NULL) == 0 &&
@@ -157,7 +168,7 @@ static unsigned count_asked(const struct leasing *leasing)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < leasing->pool.description.workers; i++)
+	for (unsigned i = 0; i < pool_places(&leasing->pool.description); i++)
 		count += leasing->sockets[i] >= 0;
 	return count;
 }
@@ -178,8 +189,11 @@ static int hear_worker(struct leasing *leasing, unsigned index)
 
 	if (reply_receive(leasing->sockets[index], &reply, NULL) <= 0) {
 		fd_close(&leasing->sockets[index]);
+		leasing->has_refilled = false; /* its place is free */
 		return 0;
 	}
+	if (reply.kind == REPLY_FAILED && reply.error.number == ESTALE)
+		return 0; /* it renews itself: its end is news */
 	if (reply.kind == REPLY_FAILED)
 		renew(leasing, index);
 	if (reply.kind != REPLY_DONE)
@@ -203,7 +217,8 @@ static int fail_timeout(const struct leasing *leasing, struct error *error)
 {
 	return error_set(error, .number = ETIMEDOUT, .step = "get a worker of the pool",
 			 .object = leasing->pool.description.name, .cause = "none was free in time",
-			 .remedy = "raise --wait-timeout, or start more with 'sbx up -n N'");
+			 .remedy = wants_spare(leasing) ? "raise --wait-timeout, or start more with 'sbx up --spares N'"
+							: "raise --wait-timeout, or start more with 'sbx up -n N'");
 }
 
 /* Whether there is any use in waiting. */
@@ -228,7 +243,7 @@ static int check_hope(struct leasing *leasing, struct error *error)
 
 static int wait_for_answer(struct leasing *leasing)
 {
-	unsigned count = leasing->pool.description.workers;
+	unsigned count = pool_places(&leasing->pool.description);
 	struct pollfd *polled = calloc(count + 1, sizeof(*polled));
 	int result = 0;
 
@@ -248,6 +263,27 @@ static int wait_for_answer(struct leasing *leasing)
 	}
 	free(polled);
 	return result;
+}
+
+/* A spare that stands ready, before anybody is asked to wait, and another one to be made. */
+static bool take_ready_spare(struct leasing *leasing)
+{
+	struct request_header header = { .kind = REQUEST_LEASE, .flags = LEASE_FRESH };
+
+	for (unsigned i = leasing->pool.description.workers; i < pool_places(&leasing->pool.description); i++) {
+		owned_fd fd = -1;
+		struct reply reply;
+
+		if (pool_connect(&leasing->places, &leasing->pool, i, &fd, NULL) < 0 ||
+		    request_send(fd, &header, NULL, NULL) < 0 ||
+		    poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, ANSWER_MS) <= 0 ||
+		    reply_receive(fd, &reply, NULL) <= 0 || reply.kind != REPLY_DONE)
+			continue;
+		leasing->worker = i;
+		leasing->socket = fd_take(&fd);
+		return true;
+	}
+	return false;
 }
 
 /* As the first in the queue. */
@@ -272,9 +308,10 @@ static int take_worker(struct leasing *leasing, struct error *error)
 
 static int get_worker(struct leasing *leasing, struct error *error)
 {
-	unsigned count = leasing->pool.description.workers;
-	owned_text queue = leasing->options->slot < 0 ? text_duplicate(leasing->pool.id)
-						      : text_format("%s.w%d", leasing->pool.id, leasing->options->slot);
+	unsigned count = pool_places(&leasing->pool.description);
+	owned_text queue = leasing->options->slot >= 0 ? text_format("%s.w%d", leasing->pool.id, leasing->options->slot)
+			   : wants_spare(leasing)      ? text_format("%s.s", leasing->pool.id)
+						       : text_duplicate(leasing->pool.id);
 	int result = queue_enter(leasing->runtime_fd, queue, &leasing->ticket, error);
 
 	if (result < 0)
@@ -289,7 +326,8 @@ static int get_worker(struct leasing *leasing, struct error *error)
 		abort();
 	for (unsigned i = 0; i < count; i++)
 		leasing->sockets[i] = -1;
-	result = take_worker(leasing, error);
+	if (!wants_spare(leasing) || !take_ready_spare(leasing))
+		result = take_worker(leasing, error);
 	/* What two gave at the same moment goes back. */
 	for (unsigned i = 0; i < count; i++)
 		fd_close(&leasing->sockets[i]);
@@ -316,7 +354,7 @@ static void fill_environment(const struct spec *spec, struct text_list *set, str
 		text_list_add(set, changes.items[i]);
 }
 
-static int run_command(const struct leasing *leasing, struct relay_result *ret_result, int *ret_exit_code,
+static int run_command(struct leasing *leasing, struct relay_result *ret_result, int *ret_exit_code,
 		       struct error *error)
 {
 	const struct spec *spec = leasing->options->spec;
@@ -333,10 +371,25 @@ static int run_command(const struct leasing *leasing, struct relay_result *ret_r
 	if (!spec->workdir && path_canonical(".", &here) == 0 && path_is_below(here, leasing->pool.description.tree))
 		options.directory = here;
 	result = attach_start(leasing->socket, &options, &relay, error);
+	/* Behind the command that has just begun: the next one finds a spare. */
+	if (result == 0 && wants_spare(leasing) && leasing->pool.description.is_detached)
+		start_refill(leasing);
 	if (result == 0)
 		result = attach_follow(relay, leasing->socket, -1, ret_result, ret_exit_code, error);
 	relay_close(relay);
 	return result;
+}
+
+/* A fresh one has ended with its lease, in place of which another is to be: for spares that was begun long ago, unless no
+ * place was free then. */
+static void replace_fresh(struct leasing *leasing)
+{
+	struct error ignored = { 0 };
+
+	(void)ask_renewal(leasing->socket, &ignored); /* a PID 1 that is gone: as asked */
+	fd_close(&leasing->socket);
+	if (leasing->pool.description.is_detached)
+		start_refill(leasing);
 }
 
 /* Of an owner in the foreground the renewal is its business. */
@@ -391,7 +444,9 @@ int pool_lease_run(const struct pool_lease_options *options, struct relay_result
 		result = get_worker(&leasing, error);
 	if (result == 0) {
 		result = run_command(&leasing, ret_result, ret_exit_code, error);
-		if (result == 0 || ret_result->has_ended)
+		if (options->is_fresh)
+			replace_fresh(&leasing);
+		else if (result == 0 || ret_result->has_ended)
 			reset(&leasing, *ret_exit_code);
 	}
 	fd_close(&leasing.socket);

@@ -3,11 +3,17 @@
  *
  * How it works. Who wants one takes a ticket (queue.h). Who is first asks the PID 1s of all workers at once, and takes
  * the first that is given; each PID 1 is the truth about its own lease, which is a connection: however that ends, the
- * worker is free. In a detached pool whoever is first also sees to it that a world that has died is made anew, by a
+ * worker is free. A fresh lease asks the spares (pool.h), or the workers of a pool that has none, and is given one that
+ * nobody has used; its world ends with it, by its PID 1, and its successor is started as soon as it is taken. Where
+ * none stands ready it waits until one does: a worker that has been used is made anew for it. Those who want a worker
+ * and those who want a spare wait in lines of their own.
+ *
+ * In a detached pool whoever is first also sees to it that a world that has died is made anew, by a
  * child that it leaves behind (finding 43). Host side. */
 #ifndef SBX_POOL_LEASE_H
 #define SBX_POOL_LEASE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -26,6 +32,7 @@ struct pool_lease_options {
 	int slot;		  /* that worker; -1: any */
 	uint64_t wait_timeout_ms; /* 0: waits for ever */
 	enum pool_lease_reset reset;
+	bool is_fresh;		 /* a world that nobody has used; `slot` is -1 then */
 	const struct spec *spec; /* payload, environment, workdir, pass_fds, timeout; borrowed */
 };
 

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "sandbox/pool/queue.h"
 #include "sandbox/pool/services.h"
 #include "sandbox/registry/claim.h"
 #include "sandbox/worker/visit.h"
@@ -133,6 +134,7 @@ int pool_write(const struct pool *pool, struct error *error)
 	json_add_text(&out, "name", description->name);
 	json_add_text(&out, "tree", description->tree);
 	json_add_number(&out, "workers", description->workers);
+	json_add_number(&out, "spares", description->spares);
 	json_add_bool(&out, "detached", description->is_detached);
 	json_add_list(&out, "arguments", &description->arguments);
 	json_add_text(&out, "directory", description->directory);
@@ -155,6 +157,7 @@ static int read_description(int fd, struct pool_description *ret_description, st
 	owned_json json = { 0 };
 	struct json_value root;
 	int64_t workers = 0;
+	int64_t spares = 0; /* of one that an earlier version made: none */
 	size_t size = 0;
 	int result = fd_read_file(fd, POOL_FILE, POOL_FILE_MAX, &text, &size);
 
@@ -168,16 +171,19 @@ static int read_description(int fd, struct pool_description *ret_description, st
 	(void)json_text(json_member(root, "settings_directory"), &description.settings_directory);
 	(void)json_text(json_member(root, "settings_text"), &description.settings_text);
 	(void)json_bool(json_member(root, "detached"), &description.is_detached);
+	(void)json_number(json_member(root, "spares"), &spares);
 	if (json_text(json_member(root, "name"), &description.name) < 0 ||
 	    json_text(json_member(root, "tree"), &description.tree) < 0 ||
 	    json_text(json_member(root, "directory"), &description.directory) < 0 ||
 	    json_list(json_member(root, "arguments"), &description.arguments) < 0 ||
 	    json_list(json_member(root, "environment"), &description.environment) < 0 ||
-	    json_number(json_member(root, "workers"), &workers) < 0 || workers < 1 || workers > UINT16_MAX) {
+	    json_number(json_member(root, "workers"), &workers) < 0 || workers < 1 || workers > UINT16_MAX ||
+	    spares < 0 || spares > POOL_SPARES_MAX) {
 		pool_description_release(&description);
 		return error_set(error, .number = EBADMSG, .step = "read the pool's description", .object = POOL_FILE);
 	}
 	description.workers = (unsigned)workers;
+	description.spares = (unsigned)spares;
 	*ret_description = description;
 	return 0;
 }
@@ -309,9 +315,23 @@ int pool_find(const struct state_paths *places, const char *name, const char *di
 
 /* ---- its worlds ---- */
 
+unsigned pool_places(const struct pool_description *description)
+{
+	return description->workers + 2 * description->spares;
+}
+
+char *pool_place_name(const struct pool_description *description, unsigned index)
+{
+	bool is_spare = index >= description->workers;
+
+	return text_format("%c%u", is_spare ? 's' : 'w', is_spare ? index - description->workers : index);
+}
+
 char *pool_worker_name(const struct pool *pool, unsigned index)
 {
-	return text_format("%s.w%u", pool->description.name, index);
+	owned_text place = pool_place_name(&pool->description, index);
+
+	return text_format("%s.%s", pool->description.name, place);
 }
 
 int pool_connect(const struct state_paths *places, const struct pool *pool, unsigned index, int *ret_fd,
@@ -339,7 +359,8 @@ int pool_connect(const struct state_paths *places, const struct pool *pool, unsi
 
 bool pool_is_stopped(const struct pool *pool, unsigned index)
 {
-	owned_text file = text_format("w%u/" SERVICES_STOPPED_FILE, index);
+	owned_text place = pool_place_name(&pool->description, index);
+	owned_text file = text_format("%s/" SERVICES_STOPPED_FILE, place);
 
 	return faccessat(pool->fd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -355,6 +376,15 @@ int pool_lock_refill(const struct pool *pool, enum pool_refill_wait wait, int *r
 		return error_set(error, .number = number, .step = "look after the pool", .object = pool->path);
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+void pool_remove_queues(const struct state_paths *places, const struct pool *pool)
+{
+	owned_runtimes runtimes = { 0 };
+
+	state_open_runtimes(places, &runtimes);
+	for (size_t i = 0; i < runtimes.count; i++)
+		queue_remove(runtimes.fds[i], pool->id);
 }
 
 int pool_remove(struct pool *pool, struct error *error)

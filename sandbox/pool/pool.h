@@ -4,6 +4,14 @@
  * Its directory is runs/ID in the state directory: pool.json, which says how its worlds are made, and their logs,
  * wK/SERVICE. It is claimed (claim.h, but shared: LOCK_SH) by the `up` that makes it and by the PID 1 of each of its worlds. Locks and PID 1s
  * are the truth about who lives and who has leased what (lock.h, request.h); pool.json only says what there should be.
+ *
+ * Spares. A pool may have S of them beside its workers: worlds that nobody has used, ready, for `lease --fresh`; only
+ * that takes them. They are places 0 to 2S - 1, NAME.s0 and so on, since S stand ready while as many again may be in
+ * use: at the moment when a lease takes one, another is started in a free place, by the `up` that owns them or by a
+ * child that the lease leaves behind (up --refill); the one in use ends with its lease, by its own PID 1, however that
+ * ends. So S leases at once find one ready, and S more than that wait for one to get ready or to end. SBX_WORKER counts
+ * on from N there, so that no two worlds of a pool have the same. One number for both kinds is the index: workers
+ * first.
  * Host side. */
 #ifndef SBX_POOL_POOL_H
 #define SBX_POOL_POOL_H
@@ -16,10 +24,13 @@
 #include "sandbox/registry/row.h"
 #include "sandbox/registry/state.h"
 
+enum { POOL_SPARES_MAX = 64 };
+
 struct pool_description {
 	char *name;
 	char *tree; /* absolute */
 	unsigned workers;
+	unsigned spares;  /* that stand ready; twice as many have a place */
 	bool is_detached; /* no `up` looks after it: who leases does */
 	/* How it was made, to make a world of it anew. */
 	struct text_list arguments;   /* of sbx: "up", … */
@@ -76,6 +87,10 @@ int pool_list(const struct state_paths *places, struct pool_list *ret_list, stru
 int pool_find(const struct state_paths *places, const char *name, const char *directory, struct pool *ret_pool,
 	      struct error *error);
 
+/** How many worlds there can be: workers, and places for spares. */
+unsigned pool_places(const struct pool_description *description);
+/** "w2", or "s0" for a spare: what it is called within the pool, and its logs' directory. @return the caller's */
+char *pool_place_name(const struct pool_description *description, unsigned index);
 /** "NAME.w2". @return the caller's */
 char *pool_worker_name(const struct pool *pool, unsigned index);
 /** Connects to the PID 1 of one of its worlds, wherever that is listed. Errors: ENOENT, ECONNREFUSED: it does not live
@@ -88,6 +103,9 @@ bool pool_is_stopped(const struct pool *pool, unsigned index);
 /** Waits until nobody else makes worlds of it anew. @ret_fd the lock, the caller's   @return 0, -EBUSY or -errno */
 enum pool_refill_wait { POOL_REFILL_WAIT, POOL_REFILL_TRY };
 int pool_lock_refill(const struct pool *pool, enum pool_refill_wait wait, int *ret_fd, struct error *error);
+
+/** Removes the queues of those who wait for one of its worlds: they see then that it has ended. */
+void pool_remove_queues(const struct state_paths *places, const struct pool *pool);
 
 /** Removes its directory, logs and all, once nobody claims it: waits 10 seconds for that at most. */
 int pool_remove(struct pool *pool, struct error *error);

@@ -7,6 +7,9 @@
  * that has died or is to be renewed, and ends when it is told to, when all worlds were stopped, or when all services
  * have ended by themselves. Ctrl-C ends the services in good order, a second one at once.
  *
+ * Spares (pool.h) are worlds like the others, but that none is made anew for its place: as many are started, in any free
+ * place, as stand unused too few.
+ *
  * Detached, it lets go of the worlds once all are ready: from then on each PID 1 is on its own, holds its lock and the
  * claim of the pool's directory, and restarts its services by their policy. Whoever leases (lease.h) has a world that
  * has died made anew: up_refill(). */
@@ -34,7 +37,6 @@
 #include "sandbox/pool/logs.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/pool/progress.h"
-#include "sandbox/pool/queue.h"
 #include "sandbox/pool/services.h"
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/lock.h"
@@ -52,7 +54,8 @@ struct up;
 struct slot {
 	struct up *up;
 	unsigned index;
-	char *name; /* "NAME.w2" */
+	char *name;  /* "NAME.w2"; NULL: no world is to be there */
+	char *place; /* "w2" */
 	struct member member;
 	struct service_list list;
 	struct services *services;
@@ -62,14 +65,16 @@ struct slot {
 	bool was_ready;
 	bool is_stopped; /* on purpose: not made anew */
 	bool is_renewed;
+	bool is_taken; /* a spare: by a lease, so it ends soon */
 };
 
 struct up {
 	const struct up_options *options;
 	struct spec spec;
 	struct pool *pool;
-	struct slot *slots;
+	struct slot *slots; /* of workers, then of spares */
 	unsigned count;
+	unsigned workers;
 	struct progress *progress;
 	struct logs *logs;
 	int signal_fd;
@@ -95,7 +100,7 @@ static uint64_t now_ms(void)
 
 static void say(struct up *up, const struct slot *slot, const char *line)
 {
-	owned_text message = slot ? text_format("w%u: %s", slot->index, line) : text_duplicate(line);
+	owned_text message = slot ? text_format("%s: %s", slot->place, line) : text_duplicate(line);
 
 	if (up->progress)
 		progress_say(up->progress, message);
@@ -111,9 +116,14 @@ static void say_error(struct up *up, const struct slot *slot, const struct error
 	say(up, slot, text);
 }
 
+static bool is_spare(const struct slot *slot)
+{
+	return slot->index >= slot->up->workers;
+}
+
 static void set_phase(struct up *up, const struct slot *slot, enum progress_state state, const char *phase)
 {
-	if (up->progress)
+	if (up->progress && !is_spare(slot))
 		progress_set(up->progress, slot->index, state, phase, now_ms());
 }
 
@@ -122,8 +132,8 @@ static void fail(struct up *up, const struct slot *slot, const struct error *err
 	if (up->has_failed)
 		return;
 	*up->error = *error;
-	if (!text_starts_with(error->context, "worker w"))
-		(void)error_context(up->error, "worker w%u", slot->index);
+	if (!text_starts_with(error->context, "worker "))
+		(void)error_context(up->error, "worker %s", slot->place);
 	set_phase(up, slot, PROGRESS_BAD, "failed");
 	up->has_failed = true;
 }
@@ -148,6 +158,7 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 	struct up *up = slot->up;
 	struct services_news news = services_news_unpack(reply->number);
 
+	slot->is_taken |= reply->kind == REPLY_TAKEN;
 	if (reply->kind != REPLY_SERVICE)
 		return;
 	switch (news.state) {
@@ -215,14 +226,14 @@ static int fill_services(struct up *up, struct slot *slot, struct error *error)
 	const struct declared_options declared = { .project = up->options->project,
 						   .caller = environ,
 						   .worker = slot->index,
-						   .workers = up->count,
+						   .workers = up->workers,
 						   .shared = DECLARED_WITHOUT_SHARED };
 	int result = up->spec.payload.count > 0 ? 0 : refuse_shared(up->options->project, error);
 
 	if (result < 0)
 		return result;
 	if (up->spec.payload.count > 0)
-		declared_add_command(&slot->list, "main", &up->spec.payload, slot->index, up->count);
+		declared_add_command(&slot->list, "main", &up->spec.payload, slot->index, up->workers);
 	else
 		result = declared_services(&declared, &slot->list, error);
 	slot->has_ended = calloc(slot->list.count + 1, sizeof(*slot->has_ended));
@@ -234,7 +245,7 @@ static int fill_services(struct up *up, struct slot *slot, struct error *error)
 /* The files of a world's predecessor are added to; what it says of its end is not. */
 static int open_log_directory(struct up *up, const struct slot *slot, int *ret_fd, struct error *error)
 {
-	owned_text name = text_format("w%u", slot->index);
+	const char *name = slot->place;
 	int fd = -1;
 
 	if ((mkdirat(up->pool->fd, name, 0700) == 0 || errno == EEXIST))
@@ -251,8 +262,8 @@ static int follow_logs(struct up *up, const struct slot *slot, int log_fd, struc
 	int result = 0;
 
 	for (size_t i = 0; i < slot->list.count && result == 0; i++) {
-		owned_text prefix = slot->list.count > 1 ? text_format("w%u %s", slot->index, slot->list.items[i].name)
-							 : text_format("w%u", slot->index);
+		owned_text prefix = slot->list.count > 1 ? text_format("%s %s", slot->place, slot->list.items[i].name)
+							 : text_duplicate(slot->place);
 
 		result = logs_add(up->logs, log_fd, slot->list.items[i].name, prefix, error);
 	}
@@ -261,13 +272,13 @@ static int follow_logs(struct up *up, const struct slot *slot, int log_fd, struc
 
 static int start_world(struct up *up, struct slot *slot, struct error *error)
 {
-	owned_text log_path = text_format("%s/w%u", up->pool->path, slot->index);
+	owned_text log_path = text_format("%s/%s", up->pool->path, slot->place);
 	owned_fd log_fd = -1;
 	struct member_options options = { .spec = &up->spec,
 					  .name = slot->name,
 					  .run = up->pool->id,
 					  .index = (int)slot->index,
-					  .count = up->count,
+					  .count = up->workers,
 					  .log_directory = log_path,
 					  .is_to_detach = up->options->is_detached,
 					  .hold_fd = up->pool->fd };
@@ -287,7 +298,7 @@ static int start_world(struct up *up, struct slot *slot, struct error *error)
 	options.log_fd = log_fd;
 	slot->member.hear = hear;
 	slot->member.argument = slot;
-	slot->was_ready = slot->is_stopped = slot->is_renewed = false;
+	slot->was_ready = slot->is_stopped = slot->is_renewed = slot->is_taken = false;
 	set_phase(up, slot, PROGRESS_BUSY, "starts");
 	return member_begin(&slot->member, &options, NULL, 0, up->options->say, error);
 }
@@ -308,7 +319,7 @@ static void settle_dead(struct up *up, struct slot *slot)
 	bool was_ready = slot->was_ready;
 
 	if (!is_meant)
-		(void)error_context(&error, "worker w%u", slot->index);
+		(void)error_context(&error, "worker %s", slot->place);
 	end_world(slot);
 	if (up->is_stopping || slot->is_stopped) {
 		set_phase(up, slot, PROGRESS_BUSY, "ended");
@@ -326,12 +337,47 @@ static void settle_dead(struct up *up, struct slot *slot)
 		fail(up, slot, &error);
 		return;
 	}
-	if (!is_renewed)
-		say(up, slot, "made anew");
 	for (size_t i = 0; i < slot->list.count; i++)
 		slot->has_ended[i] = false;
+	if (is_spare(slot)) {
+		text_free(&slot->name); /* which of them is next is start_spares()' business */
+		return;
+	}
+	if (!is_renewed)
+		say(up, slot, "made anew");
 	if (start_world(up, slot, &error) < 0)
 		fail(up, slot, &error);
+}
+
+static unsigned count_unused_spares(const struct up *up)
+{
+	unsigned count = 0;
+
+	for (unsigned i = up->workers; i < up->count; i++)
+		count += up->slots[i].member.state != MEMBER_ABSENT && !up->slots[i].is_taken;
+	return count;
+}
+
+/* As many as are too few, where there is a place for them. One whose world died three times in a row fails the pool, as
+ * a worker does. */
+static void start_spares(struct up *up)
+{
+	unsigned unused = count_unused_spares(up);
+
+	for (unsigned i = up->workers; i < up->count && unused < up->pool->description.spares; i++) {
+		struct slot *slot = &up->slots[i];
+		struct error error = { 0 };
+
+		if (slot->member.state != MEMBER_ABSENT || slot->is_stopped)
+			continue;
+		if (!slot->name)
+			slot->name = pool_worker_name(up->pool, i);
+		if (start_world(up, slot, &error) < 0) {
+			fail(up, slot, &error);
+			return;
+		}
+		unused++;
+	}
 }
 
 /* ---- all of them ---- */
@@ -459,7 +505,7 @@ static void hear_world(struct up *up, struct member *member)
 
 static void step(struct up *up)
 {
-	struct pollfd polled[FIXED_POLLED + COUNT_WORKERS_MAX];
+	struct pollfd polled[FIXED_POLLED + COUNT_WORKERS_MAX + 2 * POOL_SPARES_MAX];
 	size_t count = prepare_poll(up, polled);
 	bool must_look = up->logs && logs_fd(up->logs) < 0;
 
@@ -476,6 +522,8 @@ static void step(struct up *up)
 	for (unsigned i = 0; i < up->count && !up->has_failed; i++)
 		if (up->slots[i].member.state == MEMBER_DEAD || (up->is_killed && up->slots[i].name))
 			settle_dead(up, &up->slots[i]);
+	if (up->all_were_ready && !up->is_stopping && !up->has_failed && !up->options->is_detached)
+		start_spares(up);
 }
 
 /* ---- beginning ---- */
@@ -515,8 +563,12 @@ static void stop_timer(const struct up *up)
 	(void)timerfd_settime(up->timer_fd, 0, &timer, NULL);
 }
 
-static void make_slots(struct up *up, unsigned count)
+static void make_slots(struct up *up, unsigned workers)
 {
+	unsigned count;
+
+	up->workers = up->pool->description.workers = workers;
+	count = pool_places(&up->pool->description);
 	up->slots = calloc(count, sizeof(*up->slots));
 	if (!up->slots)
 		abort();
@@ -524,6 +576,7 @@ static void make_slots(struct up *up, unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		up->slots[i].up = up;
 		up->slots[i].index = i;
+		up->slots[i].place = pool_place_name(&up->pool->description, i);
 		member_init(&up->slots[i].member);
 	}
 }
@@ -540,6 +593,7 @@ static void free_slots(struct up *up)
 		service_list_release(&slot->list);
 		free(slot->has_ended);
 		text_free(&slot->name);
+		text_free(&slot->place);
 	}
 	free(up->slots);
 	up->slots = NULL;
@@ -549,10 +603,10 @@ static void free_slots(struct up *up)
 static void begin_showing(struct up *up)
 {
 	struct table_options output;
-	owned_text title = text_format("sbx up: %u worker%s", up->count, up->count == 1 ? "" : "s");
+	owned_text title = text_format("sbx up: %u worker%s", up->workers, up->workers == 1 ? "" : "s");
 	struct progress_options progress = { .fd = STDERR_FILENO,
-					     .mode = progress_choose_mode(STDERR_FILENO, up->count),
-					     .workers = up->count,
+					     .mode = progress_choose_mode(STDERR_FILENO, up->workers),
+					     .workers = up->workers,
 					     .title = title };
 	struct logs_options logs = { .fds = { STDOUT_FILENO, STDOUT_FILENO }, .tail = LOG_TAIL_ALL };
 
@@ -596,14 +650,14 @@ static int start_worlds(struct up *up, unsigned first, struct error *error)
 		if (up->slots[i].name) {
 			result = start_world(up, &up->slots[i], error);
 			if (result < 0)
-				(void)error_context(error, "worker w%u", i);
+				(void)error_context(error, "worker %s", up->slots[i].place);
 		}
 	return result;
 }
 
 static void name_slots(struct up *up)
 {
-	for (unsigned i = 0; i < up->count; i++)
+	for (unsigned i = 0; i < up->workers + up->pool->description.spares; i++)
 		up->slots[i].name = pool_worker_name(up->pool, i);
 }
 
@@ -622,7 +676,8 @@ static int start_auto(struct up *up, const struct count_machine *machine, struct
 {
 	char reason[COUNT_REASON_SIZE];
 	struct count_size size;
-	unsigned count = up->count;
+	unsigned count = up->workers;
+	unsigned spares = up->pool->description.spares;
 	unsigned fits;
 	int result = start_world(up, &up->slots[0], error);
 
@@ -635,6 +690,7 @@ static int start_auto(struct up *up, const struct count_machine *machine, struct
 	count_measure(up->slots[0].member.launched.pid, &size);
 	fits = count_fit(machine, &size, reason);
 	say(up, NULL, reason);
+	fits = fits > spares ? fits - spares : 1;
 	if (fits < count) {
 		free_slots(up);
 		make_slots(up, fits);
@@ -650,9 +706,15 @@ static int detach_all(struct up *up, struct error *error)
 {
 	int result = 0;
 
-	for (unsigned i = 0; i < up->count && result == 0; i++)
+	for (unsigned i = 0; i < up->count && result == 0; i++) {
 		if (up->slots[i].name)
 			result = member_detach(&up->slots[i].member, error);
+		/* A lease had it already, and has ended. */
+		if (result < 0 && up->slots[i].is_taken) {
+			*error = (struct error){ 0 };
+			result = 0;
+		}
+	}
 	if (result < 0)
 		return result;
 	up->pool->description.is_detached = true;
@@ -724,8 +786,8 @@ static int start_pool(struct up *up, struct error *error)
 	int result;
 
 	count_read_machine(&machine);
+	up->pool->description.spares = up->options->spares;
 	make_slots(up, is_auto ? count_fit(&machine, NULL, NULL) : known_count(up->options, &machine));
-	up->pool->description.workers = up->count;
 	begin_showing(up);
 	name_slots(up);
 	if (is_auto)
@@ -737,7 +799,6 @@ static int start_pool(struct up *up, struct error *error)
 	/* From now on `down` finds it. */
 	for (size_t i = 0; i < up->slots[0].member.plan.messages.count; i++)
 		say(up, NULL, up->slots[0].member.plan.messages.items[i]);
-	up->pool->description.workers = up->count;
 	describe(up);
 	return pool_write(up->pool, error);
 }
@@ -746,7 +807,7 @@ static void say_ready(struct up *up)
 {
 	owned_text line =
 		text_format("%u worker%s ready: sbx lease -- COMMAND, sbx exec w0 COMMAND, sbx logs w0, sbx down",
-			    up->count, up->count == 1 ? " is" : "s are");
+			    up->workers, up->workers == 1 ? " is" : "s are");
 
 	say(up, NULL, line);
 }
@@ -782,16 +843,6 @@ static void remove_dead_pools(const struct state_paths *places, const char *tree
 		if (!list.items[i].is_alive &&
 		    (!list.items[i].description.is_detached || text_equal(list.items[i].description.tree, tree)))
 			(void)pool_remove(&list.items[i], NULL);
-}
-
-/* Who waits in one sees that there is no pool any more. */
-static void remove_queues(const struct state_paths *places, const struct pool *pool)
-{
-	owned_runtimes runtimes = { 0 };
-
-	state_open_runtimes(places, &runtimes);
-	for (size_t i = 0; i < runtimes.count; i++)
-		queue_remove(runtimes.fds[i], pool->id);
 }
 
 static int find_places(struct state_paths *ret_places, struct error *error)
@@ -842,7 +893,7 @@ int up_run(const struct up_options *options, int *ret_exit_code, struct error *e
 	if (is_left)
 		(void)printf("%s\n", pool.description.name); /* main() looks whether it could be written */
 	else if (pool.fd >= 0) {
-		remove_queues(&places, &pool);
+		pool_remove_queues(&places, &pool);
 		(void)pool_remove(&pool, NULL);
 	}
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
@@ -859,14 +910,29 @@ static bool is_missing(const struct state_paths *places, const struct pool *pool
 	return !pool_is_stopped(pool, index) && pool_connect(places, pool, index, &fd, NULL) < 0;
 }
 
+static unsigned count_missing_spares(const struct state_paths *places, const struct pool *pool)
+{
+	unsigned unused = 0;
+
+	for (unsigned i = pool->description.workers; i < pool_places(&pool->description); i++) {
+		owned_fd fd = -1;
+
+		if (pool_connect(places, pool, i, &fd, NULL) == 0)
+			unused += ask_whether_unused(fd);
+	}
+	return pool->description.spares - MIN(unused, pool->description.spares);
+}
+
 static int refill(struct up *up, const struct state_paths *places, struct error *error)
 {
+	unsigned spares = count_missing_spares(places, up->pool);
 	unsigned missing = 0;
 	int result;
 
 	make_slots(up, up->pool->description.workers);
 	for (unsigned i = 0; i < up->count; i++)
-		if (is_missing(places, up->pool, i)) {
+		if ((i < up->workers || spares > 0) && is_missing(places, up->pool, i)) {
+			spares -= i >= up->workers;
 			up->slots[i].name = pool_worker_name(up->pool, i);
 			missing++;
 		}
@@ -906,70 +972,4 @@ int up_refill(const struct up_options *options, struct pool *pool, struct error 
 	release(&up);
 	state_paths_release(&places);
 	return result;
-}
-
-/* ---- down ---- */
-
-static int stop_world(const struct state_paths *places, const struct pool *pool, unsigned index, uint64_t grace_ms,
-		      int *ret_fd)
-{
-	struct request_header header = { .kind = REQUEST_STOP,
-					 .argument = grace_ms == ASK_OWN_GRACE ? -1 : (int64_t)grace_ms };
-	int result = pool_connect(places, pool, index, ret_fd, NULL);
-
-	return result < 0 ? result : request_send(*ret_fd, &header, NULL, NULL);
-}
-
-static void wait_for_end(int fd)
-{
-	struct reply reply;
-
-	while (reply_receive(fd, &reply, NULL) > 0)
-		;
-}
-
-/* Its lock is let go of a moment after its connections. */
-static int remove_listing(const struct state_paths *places, const struct pool *pool, unsigned index,
-			  struct error *error)
-{
-	owned_text name = pool_worker_name(pool, index);
-	owned_runtimes runtimes = { 0 };
-	int result = 0;
-
-	state_open_runtimes(places, &runtimes);
-	for (size_t i = 0; i < runtimes.count && result == 0; i++) {
-		result = lock_wait(runtimes.fds[i], name, error);
-		if (result == 0)
-			(void)lock_collect(runtimes.fds[i], name, NULL);
-	}
-	return result;
-}
-
-int down_run(const struct state_paths *places, struct pool *pool, uint64_t grace_ms, struct error *error)
-{
-	unsigned count = pool->description.workers;
-	int *fds = calloc(count, sizeof(*fds));
-	owned_fd lock_fd = -1;
-	int result;
-
-	if (!fds)
-		abort();
-	/* So that nobody makes a world anew meanwhile. */
-	result = pool_lock_refill(pool, POOL_REFILL_WAIT, &lock_fd, error);
-	for (unsigned i = 0; i < count && result == 0; i++) {
-		fds[i] = -1;
-		(void)stop_world(places, pool, i, grace_ms, &fds[i]); /* one that does not live is down already */
-	}
-	for (unsigned i = 0; i < count && result == 0; i++) {
-		if (fds[i] >= 0)
-			wait_for_end(fds[i]);
-		fd_close(&fds[i]);
-	}
-	for (unsigned i = 0; i < count && result == 0; i++)
-		result = remove_listing(places, pool, i, error);
-	remove_queues(places, pool);
-	free(fds);
-	/* Its layers on disk: nobody was left to remove them. What cannot be removed now the next command tries. */
-	(void)collect_dead(places, COLLECT_REMOVE, NULL, NULL);
-	return result < 0 ? result : pool_remove(pool, error);
 }

@@ -21,6 +21,7 @@ struct up_options {
 	const struct project *project; /* borrowed: its services, where there is no payload */
 	const char *name;	       /* of the pool; NULL: its id */
 	struct count count;
+	unsigned spares; /* that stand ready for `lease --fresh`; POOL_SPARES_MAX at most */
 	bool is_detached;
 	uint64_t wait_timeout_ms; /* until all are ready; 0: none but the services' own */
 	/* Arguments, directory and settings, for pool.json; borrowed. The rest of it is filled in here. */
@@ -36,9 +37,5 @@ int up_run(const struct up_options *options, int *ret_exit_code, struct error *e
 
 /** Makes anew what is missing of a detached pool. One at a time does that; who comes second finds nothing to do. */
 int up_refill(const struct up_options *options, struct pool *pool, struct error *error);
-
-/** Ends a pool: all of its worlds, gracefully, and what is kept of them.
- *  @grace_ms  ASK_OWN_GRACE (ask.h): each service's own */
-int down_run(const struct state_paths *places, struct pool *pool, uint64_t grace_ms, struct error *error);
 
 #endif

@@ -124,14 +124,15 @@ static bool fits_prefix(const struct candidate *candidate, const char *word)
 	return candidate->id && id_is_prefix(word, PREFIX_LENGTH_MIN) && text_starts_with(candidate->id, word);
 }
 
-/* ---- members of runs and pools: "NAME.w2" ---- */
+/* ---- members of runs and pools: "NAME.w2", and "NAME.s0" for spares ---- */
 
 /* Where "w2" begins in the name of a member; NULL: it is none. */
 static const char *member_part(const char *name)
 {
 	const char *dot = strrchr(name, '.');
 
-	if (!dot || dot[1] != 'w' || dot[2] == '\0' || strspn(dot + 2, "0123456789") != strlen(dot + 2))
+	if (!dot || (dot[1] != 'w' && dot[1] != 's') || dot[2] == '\0' ||
+	    strspn(dot + 2, "0123456789") != strlen(dot + 2))
 		return NULL;
 	return dot + 1;
 }

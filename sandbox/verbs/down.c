@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "base/path.h"
+#include "sandbox/pool/down.h"
 #include "sandbox/pool/pool.h"
-#include "sandbox/pool/up.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"

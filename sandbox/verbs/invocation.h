@@ -71,6 +71,8 @@ struct invocation {
 	enum unit_kind fresh;		   /* test */
 	char *output;			   /* report: FILE or -; NULL: the run's directory */
 	bool list;			   /* report */
+	bool lease_fresh;		   /* lease */
+	uint64_t spares;		   /* up */
 	struct text_list filters;	   /* KEY=VALUE */
 	char *seed;			   /* run, up, test: NAME, or "none"; NULL: as sbx.yaml says */
 	struct text_list inputs;	   /* seed create: globs */

@@ -3,6 +3,7 @@
  * pool. */
 #include "sandbox/run/lease.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -37,6 +38,7 @@ static int lease_of_pool(const struct invocation *invocation, struct error *erro
 					      .slot = (int)invocation->slot - 1,
 					      .wait_timeout_ms = invocation->wait_timeout_ms,
 					      .reset = invocation->reset_after,
+					      .is_fresh = invocation->lease_fresh,
 					      .spec = &invocation->spec };
 	struct relay_result ended = { 0 };
 	int exit_code = EXIT_SBX_FAILED;
@@ -47,9 +49,24 @@ static int lease_of_pool(const struct invocation *invocation, struct error *erro
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
 }
 
+static int check_fresh(const struct invocation *invocation, bool is_in_run, struct error *error)
+{
+	const char *other = invocation->reset_after != POOL_LEASE_RESET_NEVER ? "--reset-after"
+			    : invocation->slot > 0 && !is_in_run	      ? "--slot"
+									      : NULL;
+
+	if (!invocation->lease_fresh || !other)
+		return 0;
+	return error_set(error, .number = EINVAL, .step = "use", .object = other,
+			 .cause = "a fresh world is any that nobody has used, and ends with its lease",
+			 .remedy = "leave out --fresh, or this");
+}
+
 int verb_lease(struct invocation *invocation, struct error *error)
 {
 	bool is_in_run = getenv(LEASE_ENVIRONMENT_SOCKET) || access(ANNEX_SOCKET, F_OK) == 0;
 
+	if (check_fresh(invocation, is_in_run, error) < 0)
+		return -EINVAL;
 	return is_in_run ? lease_of_run(invocation, error) : lease_of_pool(invocation, error);
 }

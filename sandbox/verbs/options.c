@@ -6,6 +6,7 @@
 #include "base/macro.h"
 #include "base/text.h"
 #include "sandbox/pool/lease.h"
+#include "sandbox/pool/pool.h"
 #include "sandbox/verbs/option_values.h"
 
 static const struct option_choice homes[] = {

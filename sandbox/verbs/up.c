@@ -76,6 +76,7 @@ static int start(struct invocation *invocation, const struct project *project, s
 	struct up_options options = { .spec = &invocation->spec,
 				      .project = project,
 				      .name = invocation->spec.name,
+				      .spares = (unsigned)invocation->spares,
 				      .is_detached = invocation->detach,
 				      .wait_timeout_ms = invocation->wait_timeout_ms,
 				      .description = &description,

@@ -154,6 +154,15 @@ int ask_renewal(int socket, struct error *error)
 	return ask_for_the_end(socket, &header, &exit_code, error);
 }
 
+bool ask_whether_unused(int socket)
+{
+	struct request_header header = { .kind = REQUEST_LEASE, .flags = LEASE_ASK };
+	struct error ignored = { 0 };
+	struct reply reply;
+
+	return ask(socket, &header, NULL, NULL, &reply, &ignored) == 0 && reply.number == 1;
+}
+
 int ask_detach(int socket, struct error *error)
 {
 	struct request_header header = { .kind = REQUEST_DETACH };

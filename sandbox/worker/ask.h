@@ -3,6 +3,7 @@
 #ifndef SBX_WORKER_ASK_H
 #define SBX_WORKER_ASK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -45,6 +46,8 @@ int ask_stop(int socket, uint64_t grace_ms, int *ret_exit_code, struct error *er
 int ask_restart(int socket, uint64_t grace_ms, struct error *error);
 /** Ends a world at once, which is to be made anew. */
 int ask_renewal(int socket, struct error *error);
+/** Whether nobody has used the world (request.h, LEASE_FRESH). One that cannot be asked counts as used. */
+bool ask_whether_unused(int socket);
 /** Of its owner: the world goes on without it. What else PID 1 has to say meanwhile is passed over. */
 int ask_detach(int socket, struct error *error);
 

@@ -35,7 +35,7 @@ enum request_kind {
 	REQUEST_WAIT,	   /* answered with REPLY_EXITED when the main payload has ended, or the world without one */
 	REQUEST_LEASE,	 /* the world is this connection's alone until its end. REPLY_DONE, or REPLY_FAILED with EBUSY,
 			    * EAGAIN (its services are not ready yet), or what became of them; argument 1: waits instead
-			    * of EBUSY and EAGAIN, who came first is first */
+			    * of EBUSY and EAGAIN, who came first is first; flags: enum lease_flag */
 	REQUEST_CONNECT, /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: enum
 			   * connect_right */
 	REQUEST_RUN_TASK,  /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
@@ -60,6 +60,13 @@ enum stop_flag {
 	STOP_RENEW = 1 << 0, /* the world is to be made anew: whoever looks after it may do that */
 };
 
+enum lease_flag {
+	/* Only if nobody has used the world: neither a lease nor a command, nor a file copied there. Else it is renewed, as
+	 * by STOP_RENEW, and REPLY_FAILED says ESTALE. When such a lease ends the world does, renewed as well. */
+	LEASE_FRESH = 1 << 0,
+	LEASE_ASK = 1 << 1, /* is not a lease: REPLY_DONE, number: 1 nobody has used it, 0 somebody has */
+};
+
 enum reply_kind {
 	REPLY_READY = 1, /* the world stands; sent to the owner once, with the annex's listening socket if it has one */
 	REPLY_STEP,	 /* with --verbose: error.step is done, it took `number` nanoseconds */
@@ -71,6 +78,7 @@ enum reply_kind {
 	REPLY_DONE,	 /* number: exit status of a task */
 	REPLY_SERVICE,	 /* to the owner: what server_guest (server.h) has to tell; its own numbers */
 	REPLY_DEGRADED, /* error.step holds what is weaker than usual, error.cause why; several may come before READY */
+	REPLY_TAKEN,	/* to the owner: a lease with LEASE_FRESH has the world, which ends with it */
 };
 
 /* Which of the payload's descriptors 0 to 2 shall be the private terminal instead of what was passed. */

@@ -77,6 +77,7 @@ struct client {
 	bool waits_for_main;
 	bool waits_for_guest; /* for the services that it had restarted */
 	pid_t session;	      /* of its last payload */
+	bool wants_fresh;     /* LEASE_FRESH */
 	uint64_t lease_turn;  /* waits for a lease, since that many were asked for; 0: does not */
 };
 
@@ -89,6 +90,8 @@ struct server {
 	struct ports ports;
 	struct client *lessee; /* who has the world for itself; NULL: nobody */
 	uint64_t lease_turns;
+	bool is_used;	     /* a lease, or a command or a task of somebody else than the owner, has been here */
+	bool is_lease_fresh; /* of the lessee: the world ends with it */
 	bool is_renewed;
 	bool has_main;
 	bool has_main_ended;
@@ -173,6 +176,25 @@ static bool is_clearing(const struct server *server, const struct client *client
 }
 
 /* Those that have gone and have nothing going on any more. */
+/* Of a world that has services, and no command of its own. */
+static const struct server_guest *find_stoppable_guest(const struct server *server)
+{
+	const struct server_guest *guest = server->world->plan->guest;
+
+	return guest && guest->stop && !server->has_main ? guest : NULL;
+}
+
+/* The world ends, and whoever looks after it may make it anew. What is thrown away needs no grace. */
+static void begin_renewal(struct server *server)
+{
+	const struct server_guest *guest = find_stoppable_guest(server);
+
+	if (!guest || server->has_main_ended || server->is_renewed)
+		return;
+	server->is_renewed = true;
+	guest->stop(guest->argument, 0);
+}
+
 static void remove_clients(struct server *server)
 {
 	size_t kept = 0;
@@ -186,8 +208,11 @@ static void remove_clients(struct server *server)
 			continue;
 		}
 		has_dropped |= ports_drop(&server->ports, client);
-		if (server->lessee == client)
+		if (server->lessee == client) {
 			server->lessee = NULL;
+			if (server->is_lease_fresh)
+				begin_renewal(server);
+		}
 		forget_request(client);
 		fd_close(&client->channel_fd);
 		fd_close(&client->task_fd);
@@ -320,14 +345,6 @@ static struct client *find_main(const struct server *server)
 		if (server->clients[i]->is_main)
 			return server->clients[i];
 	return NULL;
-}
-
-/* Of a world that has services, and no command of its own. */
-static const struct server_guest *find_stoppable_guest(const struct server *server)
-{
-	const struct server_guest *guest = server->world->plan->guest;
-
-	return guest && guest->stop && !server->has_main ? guest : NULL;
 }
 
 static void handle_signal(struct server *server, struct client *client)
@@ -501,8 +518,10 @@ static void handle_spawn(struct server *server, struct client *client)
 		refuse(client, EPERM, "only the owner starts the worker's own command, once");
 	else if (server->has_main_ended)
 		refuse(client, ESRCH, "the worker is ending");
-	else
+	else {
+		server->is_used |= !client->is_owner;
 		start_payload(server, client, &request);
+	}
 	spawn_request_release(&request);
 }
 
@@ -553,6 +572,14 @@ static int read_task(const struct client *client, struct task *ret_task)
 	return 0;
 }
 
+/* Whether a task leaves the world as it was. One that is not known here does not. */
+static bool is_reading(enum task_kind kind)
+{
+	return kind == TASK_INSPECT || kind == TASK_DIFF || kind == TASK_COPY_OUT || kind == TASK_DB_LIST ||
+	       kind == TASK_DB_QUERY || kind == TASK_KEEP || kind == TASK_FREEZE || kind == TASK_CLONE ||
+	       kind == TASK_LISTENERS;
+}
+
 static void handle_task(struct server *server, struct client *client)
 {
 	struct task task;
@@ -575,6 +602,7 @@ static void handle_task(struct server *server, struct client *client)
 			do_task(server, client, &task, ends[1]);
 		(void)close(ends[1]);
 		client->task_fd = ends[0];
+		server->is_used |= !is_reading(task.kind);
 		if (pid > 0)
 			client->task = pid;
 		else {
@@ -637,7 +665,7 @@ static int look_after_guest(const struct server *server, struct error *error)
 /* Gives the world, if it is free, to who has waited longest. */
 static void grant_lease(struct server *server)
 {
-	struct client *client = server->lessee ? NULL : find_next_lessee(server);
+	struct client *client = server->lessee || server->is_renewed ? NULL : find_next_lessee(server);
 	struct error error = { 0 };
 	int result = client ? look_after_guest(server, &error) : 0;
 
@@ -648,14 +676,27 @@ static void grant_lease(struct server *server)
 		reply_error(client, &error);
 		return;
 	}
+	if (client->wants_fresh && server->is_used) {
+		refuse(client, ESTALE, "somebody has used it");
+		begin_renewal(server);
+		return;
+	}
 	server->lessee = client;
+	server->is_used = true;
+	server->is_lease_fresh = client->wants_fresh;
 	reply_number(client, REPLY_DONE, 0);
+	if (client->wants_fresh && server->client_count > 0 && server->clients[0]->is_owner)
+		reply_number(server->clients[0], REPLY_TAKEN, 0);
 }
 
 static void handle_lease(struct server *server, struct client *client)
 {
 	bool is_leased = server->lessee || find_next_lessee(server);
 
+	if (client->header.flags & LEASE_ASK) {
+		reply_number(client, REPLY_DONE, !server->is_used && !server->is_renewed);
+		return;
+	}
 	if (server->lessee == client) {
 		reply_number(client, REPLY_DONE, 0);
 		return;
@@ -664,6 +705,7 @@ static void handle_lease(struct server *server, struct client *client)
 		refuse(client, EBUSY, "somebody has leased it");
 		return;
 	}
+	client->wants_fresh = client->header.flags & LEASE_FRESH;
 	client->lease_turn = ++server->lease_turns;
 	grant_lease(server);
 	if (client->lease_turn && client->header.argument == 0) {

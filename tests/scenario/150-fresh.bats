@@ -86,3 +86,121 @@ test.describe.serial("in order", () => {
 	assert_has "$output" "1 failed"
 	assert_has "$output" "1 flaky"
 }
+
+@test "lease --fresh: a spare that nobody has used, its server answering; it ends afterwards, and the next is another one" {
+	shop
+	up_detached -n 1 --spares 1
+	run_sbx 0 ps -q
+	assert_same "$pool.s0"$'\n'"$pool.w0" "$(sort <<<"$output")"
+	for _ in 1 2 3; do
+		run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+		assert_same "1 1" "$output"
+	done
+	# Not of those that are leased, nor of a worker.
+	run_sbx 0 lease -- curl -s "http://localhost:$port/visit"
+	run_sbx 0 lease -- curl -s "http://localhost:$port/visit"
+	assert_same "2 2" "$output"
+	run_sbx 0 lease --fresh -- sh -c 'echo $SBX_WORKER $SBX_WORKERS'
+	[[ $output == [12]" 1" ]]
+	run_sbx 0 down
+	assert_nothing_left
+}
+
+shop() {
+	echo "services: { shop: { command: 'node server.js $port', ready: { port: $port } } }" >sbx.yaml
+}
+
+# hold FILE: a fresh lease in the background that has begun, and ends when FILE.go is written to; what it visited is in
+# FILE. $holder is its pid.
+hold() {
+	mkfifo "$1.go"
+	"$SBX" lease --fresh --wait-timeout 20s -- sh -c "curl -s http://localhost:$port/visit; echo; read -r _" <>"$1.go" >"$1" 3>&- &
+	holder=$!
+	runs+=("$holder")
+	wait_for grep -q . "$1"
+}
+
+spares_ready() {
+	[[ $("$SBX" ps -q --filter status=running | grep -c '\.s') -eq $1 ]]
+}
+
+@test "lease --fresh: while one is in use another stands ready; more wait, and get one when it ends" {
+	shop
+	up_detached -n 1 --spares 1
+	hold first
+	assert_same "1 1" "$(cat first)"
+	wait_for spares_ready 2
+	hold second
+	assert_same "1 1" "$(cat second)"
+	run_sbx 125 lease --fresh --wait-timeout 100ms -- true
+	assert_has "$output" "none was free in time"
+	assert_has "$output" "sbx up --spares N"
+	"$SBX" lease --fresh -- curl -s "http://localhost:$port/visit" >third 3>&- &
+	waiting=$!
+	echo >first.go
+	wait "$waiting"
+	assert_same "1 1" "$(cat third)"
+	echo >second.go
+	wait "$holder"
+	# At rest as many as were asked for, once more.
+	wait_for spares_ready 1
+}
+
+@test "lease --fresh: SIGKILL of its holder ends command and world, and the next one gets another" {
+	shop
+	up_detached -n 1 --spares 1
+	hold first
+	kill -KILL "$holder"
+	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+	assert_same "1 1" "$output"
+}
+
+@test "lease --fresh: a spare that died, or that a command was in, is not handed out" {
+	shop
+	up_detached -n 1 --spares 1
+	kill -KILL "$(pid_of s0)"
+	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+	assert_same "1 1" "$output"
+	wait_for spares_ready 1
+	run_sbx 0 exec "$("$SBX" ps -q | grep '\.s')" curl -s "http://localhost:$port/visit"
+	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+	assert_same "1 1" "$output"
+}
+
+@test "lease --fresh: without spares a worker, made anew first where it has been used" {
+	shop
+	up_detached -n 1
+	run_sbx 0 lease --fresh -- curl -s "http://localhost:$port/visit"
+	assert_same "1 1" "$output"
+	run_sbx 0 lease --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+	assert_same "1 1" "$output"
+	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+	assert_same "1 1" "$output"
+	run_sbx 125 lease --fresh --slot 0 -- true
+	assert_has "$output" "cannot use '--slot': a fresh world is any that nobody has used"
+}
+
+@test "lease --fresh: of a pool in the foreground, which makes the next one" {
+	shop
+	up_foreground -n 1 --spares 1
+	for _ in 1 2 3; do
+		run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
+		assert_same "1 1" "$output"
+	done
+	hold first
+	wait_for spares_ready 2
+	echo >first.go
+	kill -TERM "$up"
+	wait "$up" || true
+	assert_nothing_left
+}
+
+@test "lease --fresh: where no spare can be made it says why, and does not wait for ever" {
+	shop
+	up_detached -n 1 --spares 1
+	kill -KILL "$(pid_of s0)"
+	echo 'console.error("no second licence"); process.exit(4)' >server.js
+	run_sbx 125 lease --fresh --wait-timeout 20s -- true
+	assert_has "$output" "no second licence"
+	run_sbx 0 lease -- curl -s "http://localhost:$port/"
+}

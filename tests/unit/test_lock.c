@@ -304,6 +304,31 @@ static void test_a_name_has_one_live_holder(void **state)
 	lock_release(&second);
 }
 
+static void test_a_renamed_worker_lives_under_its_new_name_with_its_socket(void **state)
+{
+	struct place *place = *state;
+	struct lock first = { .fd = -1 };
+	struct lock other = { .fd = -1 };
+	struct error error = { 0 };
+	char file[LOCK_FILE_NAME_SIZE];
+	owned_fd socket_fd = -1;
+
+	assert_int_equal(make(place->runtime_fd, "s1", &first, NULL), 0);
+	assert_int_equal(make(place->runtime_fd, "w2", &other, NULL), 0);
+	socket_fd = openat(place->runtime_fd, lock_socket_name("s1", file), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(socket_fd >= 0);
+	assert_int_equal(lock_rename(&first, "w2", &error), -EEXIST);
+	assert_int_equal(lock_rename(&first, "no/name", &error), -EINVAL);
+	assert_int_equal(lock_is_held(place->runtime_fd, "s1"), 1);
+	assert_int_equal(lock_rename(&first, "w1", &error), 0);
+	assert_int_equal(lock_is_held(place->runtime_fd, "s1"), 0);
+	assert_int_equal(lock_is_held(place->runtime_fd, "w1"), 1);
+	assert_true(is_there(place->runtime_fd, lock_socket_name("w1", file)));
+	lock_release(&other);
+	lock_release(&first);
+	assert_int_equal(count_entries(place->runtime_fd), 0);
+}
+
 static void test_a_name_being_given_up_is_waited_for(void **state)
 {
 	struct place *place = *state;
@@ -884,6 +909,7 @@ int main(void)
 		TEST(test_a_long_command_is_cut_and_a_long_path_refused),
 		TEST(test_a_name_that_is_none_is_refused),
 		TEST(test_a_name_has_one_live_holder),
+		TEST(test_a_renamed_worker_lives_under_its_new_name_with_its_socket),
 		TEST(test_a_name_being_given_up_is_waited_for),
 		TEST(test_asking_is_not_living),
 		TEST(test_a_killed_holder_leaves_one_lock_that_is_collected_with_its_socket),
