@@ -125,6 +125,7 @@ int sqlite_open(int directory_fd, const char *name, enum sqlite_rule rule, sqlit
 	} rules[] = {
 		[SQLITE_RULE_UNTOUCHED] = { SQLITE_OPEN_READONLY, LAYER_UNTOUCHED, "?readonly_shm=1" },
 		[SQLITE_RULE_UNTOUCHED_AT_ONCE] = { SQLITE_OPEN_READONLY, LAYER_AT_ONCE, "?readonly_shm=1" },
+		[SQLITE_RULE_AT_REST] = { SQLITE_OPEN_READONLY, LAYER_UNTOUCHED, "?immutable=1" },
 		[SQLITE_RULE_WRITE] = { SQLITE_OPEN_READWRITE, LAYER_LITERAL, "" },
 		[SQLITE_RULE_CREATE] = { SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, LAYER_LITERAL, "" },
 	};
@@ -148,7 +149,7 @@ int sqlite_open(int directory_fd, const char *name, enum sqlite_rule rule, sqlit
 	(void)sqlite3_db_config(database, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	(void)sqlite3_db_config(database, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	/* The last one to close would merge the WAL into the database: not on somebody else's. */
-	if (rule == SQLITE_RULE_UNTOUCHED || rule == SQLITE_RULE_UNTOUCHED_AT_ONCE)
+	if (rule != SQLITE_RULE_WRITE && rule != SQLITE_RULE_CREATE)
 		(void)sqlite3_db_config(database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	*ret_database = database;
 	database = NULL;

@@ -28,6 +28,8 @@ enum sqlite_rule {
 	SQLITE_RULE_UNTOUCHED,
 	/* The same, and never waits: SQLITE_BUSY or SQLITE_PROTOCOL where a writer stands still in the middle. */
 	SQLITE_RULE_UNTOUCHED_AT_ONCE,
+	/* A copy that nobody writes to, without sidecars: no locks, and in WAL mode as well. */
+	SQLITE_RULE_AT_REST,
 	SQLITE_RULE_WRITE,  /* an existing one; read-only where the file's permissions say so */
 	SQLITE_RULE_CREATE, /* made where it is missing */
 };

@@ -81,7 +81,7 @@ int database_restore(const struct restore_request *request, struct error *error)
 
 	if (result < 0)
 		return result;
-	code = sqlite_open(request->directory_fd, request->name, SQLITE_RULE_UNTOUCHED, &source);
+	code = sqlite_open(request->directory_fd, request->name, SQLITE_RULE_AT_REST, &source);
 	if (code != SQLITE_OK)
 		return fail(source, code, request->path, told);
 	code = sqlite_open(directory_fd, name, rule, &target);

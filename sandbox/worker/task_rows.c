@@ -63,8 +63,28 @@ static int find_below(int layer_fd, const char *below, int *ret_directory, char 
 	return 1;
 }
 
+/* The host's file, to which its programs may be writing. In WAL mode SQLite cannot read one that no program has open
+ * without making files beside it: then it is at rest, if there is nothing in its WAL. */
+static enum sqlite_rule rule_of_source(const struct pair *pair)
+{
+	owned_text wal = text_format("%s-wal", pair->before_name);
+	owned_database database = NULL;
+	struct stat status;
+	int64_t ignored;
+	int code = sqlite_open(pair->before_fd, pair->before_name, SQLITE_RULE_UNTOUCHED, &database);
+
+	if (code == SQLITE_OK)
+		code = sqlite_number(database, "SELECT count(*) FROM sqlite_schema", &ignored);
+	if ((code & 0xff) != SQLITE_CANTOPEN)
+		return SQLITE_RULE_UNTOUCHED;
+	return fstatat(pair->before_fd, wal, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_size > 0
+		       ? SQLITE_RULE_UNTOUCHED
+		       : SQLITE_RULE_AT_REST;
+}
+
 static int find_start(const struct world *world, struct pair *pair, struct error *error)
 {
+	enum sqlite_rule rule = SQLITE_RULE_AT_REST;
 	const struct layer *layer = layers_find(&world->layers, pair->path);
 	const char *below = layer && !text_equal(layer->path, pair->path) ? path_below(pair->path, layer->path) : NULL;
 	int result = 0;
@@ -77,16 +97,17 @@ static int find_start(const struct world *world, struct pair *pair, struct error
 	}
 	if (below && result == 0) {
 		result = find_below(layer->lower_fd, below, &pair->before_fd, &pair->before_name);
-		if (result == 1 && pair->before_fd >= 0)
+		if (result == 1 && pair->before_fd >= 0) {
 			pair->against = "the host's file as it is now";
+			rule = rule_of_source(pair);
+		}
 	}
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "find what the worker started with",
 				 .object = pair->path, .remedy = "compare with another worker: --against WORKER");
-	pair->request.before = (struct rows_side){ .path = pair->path,
-						   .directory_fd = pair->before_fd,
-						   .name = pair->before_name,
-						   .rule = SQLITE_RULE_UNTOUCHED };
+	pair->request.before = (struct rows_side){
+		.path = pair->path, .directory_fd = pair->before_fd, .name = pair->before_name, .rule = rule
+	};
 	return 0;
 }
 
@@ -441,7 +462,7 @@ static int find_before(const struct comparison *comparison, struct pair *pair, s
 	pair->request.before = (struct rows_side){ .path = pair->path,
 						   .directory_fd = comparison->copies.directory_fd,
 						   .name = pair->before_name,
-						   .rule = SQLITE_RULE_UNTOUCHED };
+						   .rule = SQLITE_RULE_AT_REST };
 	return 0;
 }
 

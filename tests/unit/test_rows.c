@@ -108,7 +108,7 @@ static struct rows_request request_of(const struct place *place)
 		.before = { .path = "before",
 			    .directory_fd = place->fd,
 			    .name = "before",
-			    .rule = SQLITE_RULE_UNTOUCHED },
+			    .rule = SQLITE_RULE_AT_REST },
 		.after = { .path = "after", .directory_fd = place->fd, .name = "after", .rule = SQLITE_RULE_WRITE },
 	};
 }
@@ -458,6 +458,7 @@ static void check_restore(const struct place *place, const char *mode)
 	int64_t number = 0;
 	struct error error = { 0 };
 
+	run(place, "before", pragma);
 	run(place, "before", "CREATE TABLE p(a); INSERT INTO p VALUES(1)");
 	run(place, "after", pragma);
 	run(place, "after", "CREATE TABLE p(a); INSERT INTO p VALUES(1), (2); CREATE TABLE late(a)");
