@@ -113,6 +113,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	(void)json_number(json_member(root, "line"), &test.line);
 	(void)json_number(json_member(root, "slot"), &test.slot);
 	(void)json_number(json_member(root, "retry"), &test.retry);
+	(void)json_number(json_member(root, "retries"), &test.retries);
+	(void)json_bool(json_member(root, "fresh"), &test.is_fresh);
 	(void)json_number(json_member(root, "durationMs"), &test.duration_ms);
 	(void)json_number(json_member(root, "startedMs"), &test.started_ms);
 	(void)json_text(json_member(root, "message"), &message);

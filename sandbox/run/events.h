@@ -48,9 +48,11 @@ struct events_test {
 	int64_t line;
 	int64_t slot; /* -1: hosted in R */
 	int64_t retry;
+	int64_t retries; /* that the suite allows; one more with --retry-fresh */
 	int64_t duration_ms;
 	int64_t started_ms;  /* CLOCK_REALTIME; 0: not told */
 	const char *message; /* of its first error; "" */
+	bool is_fresh;	     /* the try more, in a world that nobody has used */
 	bool ok;	     /* as expected */
 	bool is_interrupted; /* stopped by the user, or by a limit of failures: nothing is known of it */
 };

@@ -18,15 +18,17 @@
  *	SBX_WORKERS		N, where -n was given; else unset: the runner's own number, worlds are made lazily
  *	SBX_SHARD		I/N, for the runner's own --shard
  *	SBX_ARGUMENTS		a JSON array: more words for Playwright's command line
+ *	SBX_RETRY		`fresh`, with --retry-fresh: the reporter gives each test one try more than its own, and
+ *that one asks for a fresh world
  *	SBX_UNIT		`worker`, `file` or `fail`: the unit of --fresh and --reset (unit.h); else unset. `file`: each
- *group of tests gets a process, so a lease, of its own. Set at all, R is never the world, not with N = 1 either
+ *group of tests gets a process, so a lease, of its own. Where this or SBX_RETRY is set R is never the world, not with N = 1 either
  *
  * With N = 1 R is the world: the hook then only passes --workers=1, every test process is an ordinary child of the
  *runner. Nothing of this list reaches a world: the hook takes it out of the environment that it hands to a lease.
  *
  * 2. A lease
  *
- *	$SBX_LEASE lease [--slot K] [--after S] [--project ID] [--retry R] --pass-fd FD -- NODE [NODE OPTION…] ENTRY
+ *	$SBX_LEASE lease [--slot K] [--after S] [--project ID] [--retry R] [--fresh] --pass-fd FD -- NODE [NODE OPTION…] ENTRY
  *[ARGUMENT…]
  *
  *	--slot K	the world to be in; below N where N is set. It is exclusive: while another lease holds it, wait in
@@ -36,8 +38,9 @@
  *first lease only, and a world of an older freeze is replaced. A plain comparison of numbers; which projects depend on
  *which is the hook's business. Default 0
  *	--project ID	for what is shown
- *	--retry R	the greatest retry among the tests that the process starts with: > 0 with --retry-fresh means a
- *new world
+ *	--retry R	the greatest retry among the tests that the process starts with, for what is shown
+ *	--fresh		a world that nobody has used, beside the one of that number, which stays as it is: it ends with
+ *the lease
  *	--pass-fd FD	the channel to the runner (NODE_CHANNEL_FD in the environment says the same number): must arrive
  *in the world under that number. The client closes its own copy at once, or the runner never sees the disconnect
  *
@@ -64,7 +67,8 @@
  *{event:"begin"|"end", project, parallelIndex, pid, ended} ended: how many hosted processes have ended, this one
  *included; the S of --after counts in it complaint	{text}	a server of R, or globalSetup, said something that sounds
  *like a connection that failed; twenty at most test	{event:"begin", id, project, hosted, title, file, line, column,
- *parallelIndex, slot, workerIndex, retry, startedMs|null} test	{event:"end", … the same, status, expected, ok, durationMs,
+ *parallelIndex, slot, workerIndex, retry, retries, fresh, startedMs|null} retries: the user's own; fresh: this try is the one
+ *that sbx added test	{event:"end", … the same, status, expected, ok, durationMs,
  *message|null, attachments[{name, path, contentType}]} end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
  *theirs: the services of sbx.yaml end there; those of the config the hook has stopped itself refuse	{message, remedy}	the runner will not run N-wide as it was
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no

@@ -37,7 +37,8 @@ static int ask_for_world(int socket, const struct lease_options *options, struct
 					 .version = LEASE_VERSION,
 					 .slot = options->slot,
 					 .after = options->after,
-					 .retry = options->retry };
+					 .retry = options->retry,
+					 .flags = options->is_fresh ? LEASE_REQUEST_FRESH : 0 };
 	size_t fd_count = 0;
 	ssize_t got;
 	int result;
@@ -86,7 +87,8 @@ static void fill_environment(const struct lease_answer *answer, struct text_list
 	for (char **entry = environ; *entry; entry++) {
 		if (text_starts_with(*entry, LEASE_ENVIRONMENT_SOCKET "=") || text_starts_with(*entry, "SBX_LEASE=") ||
 		    text_starts_with(*entry, "SBX_WORKERS=") || text_starts_with(*entry, "SBX_WORKER=") ||
-		    text_starts_with(*entry, "SBX_SHARD="))
+		    text_starts_with(*entry, "SBX_SHARD=") || text_starts_with(*entry, "SBX_UNIT=") ||
+		    text_starts_with(*entry, "SBX_RETRY=") || text_starts_with(*entry, "SBX_ARGUMENTS="))
 			continue;
 		if (text_starts_with(*entry, "NODE_OPTIONS="))
 			text_list_take(set, without_element(*entry, ' ', HOOK_OPTION));

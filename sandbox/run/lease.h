@@ -9,6 +9,7 @@
 #ifndef SBX_RUN_LEASE_H
 #define SBX_RUN_LEASE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -23,13 +24,18 @@ enum {
 	LEASE_PROJECT_MAX = 256,
 };
 
+enum lease_request_flag {
+	/* A world that nobody has used, beside that of the number, which stays as it is: it ends with the lease. */
+	LEASE_REQUEST_FRESH = 1 << 0,
+};
+
 struct lease_request {
 	uint32_t magic;
 	uint32_t version;
 	int32_t slot;	/* LEASE_SLOT_ANY, or the world's number */
 	uint32_t after; /* hosted processes whose work the world must show: hook.h section 2 */
 	uint32_t retry;
-	uint32_t reserved;
+	uint32_t flags;			 /* enum lease_request_flag */
 	char project[LEASE_PROJECT_MAX]; /* for what is shown */
 };
 
@@ -50,6 +56,7 @@ struct lease_options {
 	int slot;
 	unsigned after;
 	unsigned retry;
+	bool is_fresh;
 	const char *project;	 /* NULL: none */
 	const struct spec *spec; /* payload, pass_fds */
 	/* May be NULL. @worker  the world's number   @wait_status  LEASE_ENDED: as wait(2) gives it */

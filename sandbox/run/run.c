@@ -40,6 +40,7 @@
 #include "sandbox/pool/declared.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/run/advice.h"
+#include "sandbox/run/again.h"
 #include "sandbox/run/artifacts.h"
 #include "sandbox/run/checks.h"
 #include "sandbox/run/directory.h"
@@ -64,6 +65,7 @@ enum {
 	/* A job that is cancelled on GitHub gets SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that: the copies of
 	 * the artifacts must be whole by then. */
 	CANCEL_MS = 1000,
+	EXIT_OF_RED_TESTS = 1, /* as Playwright has it */
 };
 
 enum peer_kind {
@@ -91,7 +93,11 @@ struct slot {
 	unsigned index;
 	unsigned generation; /* of the freeze it stems from */
 	struct peer *holder;
-	bool is_promised; /* to one who waits; for the time of advance() */
+	struct slot *aside;	 /* the holder's, which nobody else has used, beside this one's world; NULL */
+	bool is_awaited;	 /* a spare: by a lease, which fails if it dies */
+	bool will_want_aside;	 /* a test there has failed in its last own try */
+	struct again_past again; /* with --retry-fresh: the tests that have been in its present world */
+	bool is_promised;	 /* to one who waits; for the time of advance() */
 	unsigned leases;
 	struct evidence_cause red; /* its world is to be kept for, when the lease ends */
 	struct unit_past past;	   /* of its present world */
@@ -123,6 +129,7 @@ struct run {
 	bool are_resting;		       /* R's services of sbx.yaml */
 	struct evidence evidence;
 	struct evidence_cause red; /* of R */
+	struct again again;
 	struct harvest harvest;
 	struct checks checks;
 
@@ -150,7 +157,7 @@ static void fail(struct run *run)
 /* With one world R is that world; unless tests are to begin in worlds that R, which goes on, cannot be. */
 static bool is_runner_the_world(const struct run *run)
 {
-	return run->options->workers == 1 && !unit_word(&run->options->units);
+	return run->options->workers == 1 && !unit_word(&run->options->units) && !run->options->units.retry;
 }
 
 /* ---- world R ---- */
@@ -208,6 +215,8 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 		text_list_take(set, text_format("SBX_WORKERS=%u", run->options->workers));
 	if (unit_word(&run->options->units))
 		text_list_take(set, text_format("SBX_UNIT=%s", unit_word(&run->options->units)));
+	if (run->options->units.retry)
+		text_list_add(set, "SBX_RETRY=fresh");
 	/* Its server would block the end, on a port of R that no browser reaches. */
 	text_list_add(set, "PLAYWRIGHT_HTML_OPEN=never");
 	/* Shared by the test processes: what the runner leaves there for them, and warm caches. */
@@ -461,6 +470,7 @@ static int start_world(struct run *run, struct slot *slot, struct error *error)
 	options.log_directory = logs;
 	slot->generation = run->generation;
 	slot->past = (struct unit_past){ 0 };
+	again_past_release(&slot->again);
 	slot->trouble_told = false;
 	journal_slot(run, slot, JOURNAL_START, NULL);
 	return member_begin(&slot->member, &options, grafts, graft_count, run->options->say, error);
@@ -482,7 +492,9 @@ static void free_slot(struct run *run, struct slot **slot)
 	if (!*slot)
 		return;
 	end_world(run, *slot);
+	free_slot(run, &(*slot)->aside);
 	evidence_cause_release(&(*slot)->red);
+	again_past_release(&(*slot)->again);
 	text_free(&(*slot)->name);
 	free(*slot);
 	*slot = NULL;
@@ -566,12 +578,26 @@ static void start_spare(struct run *run, unsigned index)
 		drop_spare(run, index, &error);
 }
 
+/* It is to end, when there is time for it. Takes an empty place. */
+static void retire(struct run *run, struct slot **slot)
+{
+	if (!*slot)
+		return;
+	run->used = reallocarray(run->used, run->used_count + 1, sizeof(struct slot *));
+	if (!run->used)
+		abort();
+	run->used[run->used_count++] = *slot;
+	rename_world(run, *slot, 'e');
+	*slot = NULL;
+}
+
 /* For whom the next unit is to have one, by what is known now. */
 static void start_spares(struct run *run)
 {
 	for (unsigned i = 0; i < run->slot_count; i++)
-		if (run->slots[i] && run->slots[i]->holder &&
-		    unit_choose(&run->options->units, &run->slots[i]->past) == UNIT_WORLD_FRESH)
+		if (run->slots[i] && run->slots[i]->holder && !run->slots[i]->aside &&
+		    (run->slots[i]->will_want_aside ||
+		     unit_choose(&run->options->units, &run->slots[i]->past) == UNIT_WORLD_FRESH))
 			start_spare(run, i);
 }
 
@@ -591,11 +617,7 @@ static void replace_used(struct run *run, unsigned index)
 	spare->leases = used->leases;
 	run->spares[index] = NULL;
 	run->slots[index] = spare;
-	run->used = reallocarray(run->used, run->used_count + 1, sizeof(struct slot *));
-	if (!run->used)
-		abort();
-	run->used[run->used_count++] = used;
-	rename_world(run, used, 'e');
+	retire(run, &used);
 	rename_world(run, spare, 'w');
 }
 
@@ -606,6 +628,21 @@ static void end_used(struct run *run)
 		free_slot(run, &run->used[i]);
 	}
 	run->used_count = 0;
+}
+
+static int freeze_for(struct run *run, unsigned after, struct error *error)
+{
+	int result;
+
+	if (run->is_frozen && run->generation >= after)
+		return 0;
+	result = check_runner(run, error);
+	if (result < 0)
+		return result;
+	journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_FREEZE, NULL);
+	result = freeze(run, error);
+	journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_THAW, NULL);
+	return result;
 }
 
 /* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
@@ -641,14 +678,37 @@ static int prepare_world(struct run *run, unsigned index, unsigned after, struct
 	case MEMBER_ABSENT:
 		break;
 	}
-	if (!run->is_frozen || run->generation < after)
-		result = check_runner(run, error);
-	if (result == 0 && (!run->is_frozen || run->generation < after)) {
-		journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_FREEZE, NULL);
-		result = freeze(run, error);
-		journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_THAW, NULL);
-	}
+	result = freeze_for(run, after, error);
 	return result < 0 ? result : start_world(run, slot, error);
+}
+
+/* The same for a world that nobody has used, beside that of the place, which stays as it is. */
+static int prepare_aside(struct run *run, unsigned index, unsigned after, struct error *error)
+{
+	struct slot *spare = run->spares[index];
+	int result;
+
+	if (run->slots[index]->holder)
+		return 0;
+	if (spare && spare->generation < after) {
+		drop_spare(run, index, NULL);
+		spare = NULL;
+	}
+	if (!spare) {
+		result = freeze_for(run, after, error);
+		if (result < 0)
+			return result;
+		spare = run->spares[index] = new_slot(run, 's', index);
+		spare->is_awaited = true;
+		return start_world(run, spare, error);
+	}
+	spare->is_awaited = true;
+	if (spare->member.state == MEMBER_DEAD) {
+		*error = spare->member.error;
+		(void)error_context(error, "fresh world of w%u", index);
+		return -MAX(error->number, 1);
+	}
+	return spare->member.state == MEMBER_READY;
 }
 
 /* ---- leases ---- */
@@ -668,8 +728,10 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 				       .workers = run->options->workers ? run->options->workers : run->slot_count };
 	struct error error = { 0 };
 	owned_fd connection = -1;
+	bool is_fresh = peer->request.flags & LEASE_REQUEST_FRESH;
+	struct slot *world = is_fresh ? run->spares[slot->index] : slot;
 
-	if (member_connect(&slot->member, CONNECT_RESTRICTED, &connection, &error) < 0) {
+	if (member_connect(&world->member, CONNECT_RESTRICTED, &connection, &error) < 0) {
 		refuse_lease(peer, &error);
 		return;
 	}
@@ -680,7 +742,13 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	peer->kind = PEER_HOLDING;
 	peer->slot = slot;
 	slot->holder = peer;
-	slot->past.was_leased = true;
+	if (is_fresh) {
+		slot->aside = world;
+		slot->will_want_aside = false;
+		run->spares[slot->index] = NULL;
+	} else {
+		slot->past.was_leased = true;
+	}
 	slot->leases++;
 	journal_slot(run, slot, JOURNAL_LEASE, NULL);
 }
@@ -726,7 +794,9 @@ static void advance(struct run *run)
 			continue;
 		index = slot->index;
 		slot->is_promised = true;
-		result = prepare_world(run, index, peer->request.after, run->error);
+		result = peer->request.flags & LEASE_REQUEST_FRESH
+				 ? prepare_aside(run, index, peer->request.after, run->error)
+				 : prepare_world(run, index, peer->request.after, run->error);
 		if (result > 0)
 			grant_lease(run, peer, run->slots[index]);
 		/* The runner would go on for each test to find the same: the run has failed, and R ends with it. The
@@ -761,13 +831,21 @@ static void hear_spare(struct run *run, unsigned index)
 	struct slot *spare = run->spares[index];
 
 	member_hear(&spare->member, run->options->say);
-	if (spare->member.state == MEMBER_DEAD)
+	if (spare->member.state == MEMBER_DEAD && !spare->is_awaited)
 		drop_spare(run, index, &spare->member.error);
+}
+
+/* The world in which tests of that number run now; NULL: there is none. */
+static struct slot *world_of(const struct run *run, int64_t number)
+{
+	struct slot *slot = number >= 0 && number < SLOTS_MAX ? run->slots[number] : NULL;
+
+	return slot && slot->aside ? slot->aside : slot;
 }
 
 static void explain_red_test(struct run *run, const struct events_test *test)
 {
-	struct slot *slot = test->slot >= 0 && test->slot < SLOTS_MAX ? run->slots[test->slot] : NULL;
+	struct slot *slot = world_of(run, test->slot);
 	struct error error = { 0 };
 	owned_text name = NULL;
 	owned_text line = NULL;
@@ -784,14 +862,38 @@ static void explain_red_test(struct run *run, const struct events_test *test)
 	run->options->say(line);
 }
 
+/* Of a suite whose red tests are tried once more, in a fresh world. */
+static void hear_try(struct run *run, const struct events_test *test, struct slot *slot)
+{
+	const char *tree = run->runner.plan.tree;
+
+	if (test->is_fresh) {
+		const struct again_case *item = again_decide(&run->again, test);
+		owned_buffer line = { 0 };
+
+		if (!item)
+			return;
+		again_write(item, &line);
+		run_directory_log_event(&run->directory, line.bytes, line.length);
+		return;
+	}
+	again_add(&slot->again, test, tree);
+	if (test->ok || test->is_interrupted || test->retry < test->retries || slot->member.state != MEMBER_READY)
+		return;
+	slot->will_want_aside = true;
+	again_suspect(&run->again, test, tree, &slot->again, &slot->member);
+}
+
 static void test_ended(void *argument, const struct events_test *test)
 {
 	struct run *run = argument;
 	bool is_in_world = test->slot >= 0 && !is_runner_the_world(run);
-	struct slot *slot = is_in_world && test->slot < SLOTS_MAX ? run->slots[test->slot] : NULL;
+	struct slot *slot = is_in_world ? world_of(run, test->slot) : NULL;
 
 	if (slot && !test->ok && !test->is_interrupted)
 		slot->past.was_red = true;
+	if (slot && run->options->units.retry)
+		hear_try(run, test, slot);
 	if (slot || !is_in_world)
 		evidence_note(&run->evidence, test, run->runner.plan.tree, slot ? &slot->red : &run->red);
 	struct timespec now;
@@ -903,7 +1005,7 @@ static void keep_evidence(struct run *run)
 	evidence_keep(&run->evidence, &run->runner, JOURNAL_RUNNER, NULL, &run->red);
 	for (size_t i = 0; i < run->peer_count; i++)
 		if (run->peers[i]->fd < 0 && run->peers[i]->slot)
-			keep_slot(run, run->peers[i]->slot);
+			keep_slot(run, world_of(run, run->peers[i]->slot->index));
 }
 
 static void forget_peers(struct run *run)
@@ -921,6 +1023,7 @@ static void forget_peers(struct run *run)
 		if (peer->slot) {
 			journal_slot(run, peer->slot, JOURNAL_FREE, NULL);
 			peer->slot->holder = NULL;
+			retire(run, &peer->slot->aside);
 		}
 		text_buffer_release(&peer->input);
 		free(peer);
@@ -1038,12 +1141,17 @@ static size_t prepare_poll(const struct run *run, struct pollfd *polled)
 	for (unsigned i = 0; i < run->slot_count; i++)
 		polled[count++] = (struct pollfd){ .fd = run->spares[i] ? member_fd(&run->spares[i]->member) : -1,
 						   .events = POLLIN };
+	for (unsigned i = 0; i < run->slot_count; i++)
+		polled[count++] = (struct pollfd){ .fd = run->slots[i] && run->slots[i]->aside
+								 ? member_fd(&run->slots[i]->aside->member)
+								 : -1,
+						   .events = POLLIN };
 	return count;
 }
 
 static void step(struct run *run)
 {
-	struct pollfd polled[FIXED_POLLED + PEERS_MAX + 2 * SLOTS_MAX];
+	struct pollfd polled[FIXED_POLLED + PEERS_MAX + 3 * SLOTS_MAX];
 	size_t peers = run->peer_count;
 	unsigned slots = run->slot_count;
 
@@ -1063,6 +1171,9 @@ static void step(struct run *run)
 	for (unsigned i = 0; i < slots; i++)
 		if (polled[FIXED_POLLED + peers + slots + i].revents && run->spares[i])
 			hear_spare(run, i);
+	for (unsigned i = 0; i < slots; i++)
+		if (polled[FIXED_POLLED + peers + 2 * slots + i].revents && run->slots[i] && run->slots[i]->aside)
+			hear_world(run, run->slots[i]->aside);
 	if (polled[2].revents)
 		member_hear(&run->runner, run->options->say);
 	if (run->runner.state == MEMBER_READY && !run->has_begun && !run->has_failed &&
@@ -1141,6 +1252,11 @@ static void harvest_all(struct run *run)
 	harvest_finish(&run->harvest, &run->runner);
 }
 
+static bool is_red_by_fresh_only(const struct run *run)
+{
+	return run->options->units.retry == UNIT_RETRY_RED && again_count(&run->again, AGAIN_PASSES_ONLY_FRESH) > 0;
+}
+
 static void finish(struct run *run, int *ret_exit_code)
 {
 	struct error error = { 0 };
@@ -1164,6 +1280,8 @@ static void finish(struct run *run, int *ret_exit_code)
 	keep_last(run);
 	checks_end(&run->checks, &run->events);
 	*ret_exit_code = run->timed_out ? EXIT_TIMED_OUT : process_exit_code(run->status);
+	if (*ret_exit_code == 0 && is_red_by_fresh_only(run))
+		*ret_exit_code = EXIT_OF_RED_TESTS;
 }
 
 static void release(struct run *run)
@@ -1274,6 +1392,8 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	journal_end(&run.directory, result < 0 ? spawn_exit_code(error) : *ret_exit_code);
 	release(&run);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	again_tell(&run.again, is_red_by_fresh_only(&run), options->say);
+	again_release(&run.again);
 	evidence_tell(&run.evidence);
 	evidence_release(&run.evidence);
 	if (result < 0)

@@ -8,6 +8,9 @@
  * ends a test process after each red test, and hands out a describe.serial as a whole, first try and retries alike: so
  * a unit never begins within one.
  *
+ * A try that --retry-fresh adds is no unit but a lease of its own kind (lease.h, LEASE_REQUEST_FRESH): its world stands
+ * beside the one that the others go on in.
+ *
  * A process that was killed, or whose server died, has a new world in any case: that is run.c's. */
 #ifndef SBX_RUN_UNIT_H
 #define SBX_RUN_UNIT_H
@@ -21,10 +24,18 @@ enum unit_kind {
 	UNIT_FAIL,
 };
 
+/* Whether a red test is tried once more, in a world that nobody has used, and what the run is if it passes only there. */
+enum unit_retry {
+	UNIT_RETRY_NEVER,
+	UNIT_RETRY_RED,
+	UNIT_RETRY_GREEN,
+};
+
 /* What was asked for. */
 struct unit_choice {
 	enum unit_kind fresh;
 	enum unit_kind reset;
+	enum unit_retry retry;
 };
 
 /* What a world has been through since it began, or was last brought back to the seed. */
@@ -42,8 +53,7 @@ enum unit_world {
 /** What the next lease gets in place of a world with that past. Where both are due fresh is: it is the stronger. */
 enum unit_world unit_choose(const struct unit_choice *choice, const struct unit_past *past);
 
-/** The word for the hook, SBX_UNIT: "worker", "file" or "fail"; NULL: nothing was asked for, and with one world the
- *  tests may run in R itself. */
+/** The word for the hook, SBX_UNIT: "worker", "file" or "fail"; NULL: no unit begins in another world. */
 const char *unit_word(const struct unit_choice *choice);
 
 #endif

@@ -69,6 +69,7 @@ struct invocation {
 	char *junit;			   /* test */
 	struct text_list artifacts;	   /* test */
 	enum unit_kind fresh;		   /* test */
+	enum unit_retry retry_fresh;	   /* test */
 	char *output;			   /* report: FILE or -; NULL: the run's directory */
 	bool list;			   /* report */
 	bool lease_fresh;		   /* lease */

@@ -18,6 +18,7 @@ static int lease_of_run(const struct invocation *invocation, struct error *error
 	struct lease_options options = { .slot = (int)invocation->slot - 1,
 					 .after = (unsigned)invocation->after,
 					 .retry = (unsigned)invocation->retry,
+					 .is_fresh = invocation->lease_fresh,
 					 .project = invocation->project,
 					 .spec = &invocation->spec };
 	int exit_code = EXIT_SBX_FAILED;

@@ -39,6 +39,12 @@ static const struct option_choice units[] = {
 	{ 0 },
 };
 
+static const struct option_choice retries[] = {
+	{ .word = "red", .value = UNIT_RETRY_RED },
+	{ .word = "green", .value = UNIT_RETRY_GREEN },
+	{ 0 },
+};
+
 static const struct option_choice resets[] = {
 	{ .word = "each", .value = POOL_LEASE_RESET_EACH },
 	{ .word = "fail", .value = POOL_LEASE_RESET_FAIL },

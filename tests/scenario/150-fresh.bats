@@ -204,3 +204,54 @@ spares_ready() {
 	assert_has "$output" "no second licence"
 	run_sbx 0 lease -- curl -s "http://localhost:$port/"
 }
+
+# A suite with one test that meets what an earlier one left, and others that need what the first has made.
+leaky() {
+	suite_of '
+test("makes a row", async ({ request }) => { await visit(request); });
+test("leaves a file", async () => { require("node:fs").writeFileSync("left-behind", ""); });
+test("needs a clean tree", async () => { expect(require("node:fs").existsSync("left-behind")).toBe(false); });
+test("goes on with the row", async ({ request }) => { expect(await visit(request)).toBe("2 2"); });'
+}
+
+@test "retry-fresh: a test that passes only when fresh is named with the earlier one and what it left, and leaves the run red" {
+	leaky
+	for workers in 1 2; do
+		run_sbx 1 test -n "$workers" --retry-fresh -- npx playwright test
+		assert_has "$output" "1 flaky"
+		assert_has "$output" "3 passed"
+		assert_has "$output" "passes only when fresh: tests/1.spec.js:5 needs a clean tree
+  suspected: tests/1.spec.js:4 leaves a file, which left left-behind
+  or: tests/1.spec.js:3 makes a row, which left visits"
+		assert_has "$output" "1 test passes only when fresh, which leaves the run red"
+	done
+	run grep -h '"type":"fresh"' "$XDG_STATE_HOME"/sbx/runs/*/events.jsonl
+	output=${lines[0]}
+	assert_same "passes only when fresh|leaves a file|['left-behind']" \
+		"$(json "d['verdict'] + '|' + d['suspects'][0]['title'] + '|' + str(d['suspects'][0]['left'])")"
+	run_sbx 0 test -n 2 --retry-fresh=green -- npx playwright test
+	assert_has "$output" "1 test passes only when fresh, which --retry-fresh=green lets pass"
+}
+
+@test "retry-fresh: after the suite's own retries, which meet the old world; a test that is red there too stays red" {
+	leaky
+	echo 'require("@playwright/test").test("real", () => { require("@playwright/test").expect(1).toBe(2); });' >tests/2.spec.js
+	run_sbx 1 test -n 2 --retry-fresh -- npx playwright test --retries 1
+	assert_has "$output" "retry #2"
+	assert_has "$output" "1 failed"
+	assert_has "$output" "1 flaky"
+	assert_has "$output" "passes only when fresh: tests/1.spec.js:5 needs a clean tree"
+	[[ $output != *"fresh: tests/2"* ]]
+	run_sbx 125 test -n 2 --retry-fresh -- npx jest
+	assert_has "$output" "Jest cannot be told to try a test once more"
+}
+
+@test "retry-fresh: what only the memory of a server holds is said to have left no file" {
+	suite_of '
+test("makes the server remember", async ({ request }) => { await request.get("/remember"); });
+test("needs a new server", async ({ request }) => { expect((await (await request.get("/")).text())).toBe("0 0"); });'
+	sed -i "s|response.end|if (request.url === '/remember') inMemory++; response.end|" server.js
+	run_sbx 1 test -n 2 --retry-fresh -- npx playwright test
+	assert_has "$output" "passes only when fresh: tests/1.spec.js:4 needs a new server
+  no earlier test of its world left a file there: what a server remembers, or chance"
+}

@@ -12,6 +12,9 @@ struct told {
 	unsigned count;
 	char id[64];
 	int64_t slot;
+	int64_t retries;
+	int64_t start_ms;
+	bool is_fresh;
 	bool ok;
 	bool is_interrupted;
 };
@@ -23,6 +26,9 @@ static void note(void *argument, const struct events_test *test)
 	told->count++;
 	text_copy(told->id, sizeof(told->id), test->id);
 	told->slot = test->slot;
+	told->retries = test->retries;
+	told->is_fresh = test->is_fresh;
+	told->start_ms = test->started_ms;
 	told->ok = test->ok;
 	told->is_interrupted = test->is_interrupted;
 }
@@ -39,12 +45,16 @@ static void test_events_tell_of_a_red_test_and_its_world(void **state)
 {
 	struct events events = { 0 };
 	struct told told = take(&events, "{\"type\":\"test\",\"event\":\"end\",\"id\":\"a-b\",\"hosted\":false,"
+					 "\"retries\":2,\"fresh\":true,\"startedMs\":1700000000123,"
 					 "\"slot\":3,\"status\":\"failed\",\"ok\":false}");
 
 	(void)state;
 	assert_int_equal(told.count, 1);
 	assert_string_equal(told.id, "a-b");
 	assert_int_equal(told.slot, 3);
+	assert_int_equal(told.retries, 2);
+	assert_true(told.is_fresh);
+	assert_true(told.start_ms == 1700000000123);
 	assert_false(told.ok);
 	assert_false(told.is_interrupted);
 	assert_int_equal(events.tests_failed, 1);

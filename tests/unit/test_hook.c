@@ -31,8 +31,9 @@ static void test_hook_files_are_those_of_the_tree(void **state)
 
 static void test_hook_files_speak_the_same_words_as_the_header(void **state)
 {
-	static const char *const words[] = { "SBX_LEASE", "SBX_RUN_SOCKET", "SBX_WORKERS", "SBX_UNIT", "--slot",
-					     "--after",	  "--project",	    "--retry",	   "--pass-fd" };
+	static const char *const words[] = { "SBX_LEASE", "SBX_RUN_SOCKET", "SBX_WORKERS", "SBX_UNIT",
+					     "--slot",	  "--after",	    "--project",   "--retry",
+					     "--pass-fd", "SBX_RETRY",	    "--fresh" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)

@@ -27,6 +27,7 @@ const shared = {
 	hosted: null, // ids of projects that stay in R; null until the reporter has told
 	dependencies: new Map(), // project id -> ids, direct ones
 	services: [], // of the config: { label, command, cwd }
+	ownRetries: new Map(), // test id -> how often the user has it tried again, where sbx has it tried once more (SBX_RETRY)
 	mayRest: false, // nothing in R asks the servers once the worlds have theirs
 	initialEnvironment: { ...process.env },
 	nextReporter: undefined, // the user's own PW_TEST_REPORTER
@@ -113,7 +114,7 @@ function worldCount() {
 
 /* With one world R is the world, unless units are to begin in worlds of their own. */
 function isOneWorld() {
-	return worldCount() === 1 && !process.env.SBX_UNIT;
+	return worldCount() === 1 && !process.env.SBX_UNIT && !process.env.SBX_RETRY;
 }
 
 /* A debugger has one worker, and stops the servers' clients, not the servers. */
@@ -159,6 +160,7 @@ function prepareJest(runner) {
 	const inBand = ['-i', '--runInBand', '--detectOpenHandles'].find(name => hasOption(words, name));
 
 	runner.workersAsked = optionValue(words, '--maxWorkers', '-w');
+	refuseRetry('Jest');
 	if (isOneWorld())
 		return;
 	if (inBand)
@@ -167,11 +169,20 @@ function prepareJest(runner) {
 		addArgument(runner, 2, `--maxWorkers=${worldCount()}`);
 	// Jest runs a few fast files in its own process, outside the worlds. With a limit of memory it never does
 	// (shouldRunInBand), and one that is all there is never restarts a process.
+	// One of a byte is never enough: it restarts the process after each file.
 	if (!hasOption(words, '--workerIdleMemoryLimit') && parseInt(runner.version, 10) >= 29)
-		addArgument(runner, 2, '--workerIdleMemoryLimit=100%');
+		addArgument(runner, 2, `--workerIdleMemoryLimit=${process.env.SBX_UNIT === 'file' ? '2' : '100%'}`);
+}
+
+/* Only Playwright lets one have a test tried once more than it would by itself. */
+function refuseRetry(name) {
+	if (process.env.SBX_RETRY)
+		refuse(`${name} cannot be told to try a test once more, in a fresh world`,
+		       'leave --retry-fresh out; --fresh file begins each file in a world that nobody has used');
 }
 
 function prepareVitest(runner) {
+	refuseRetry('Vitest');
 	runner.workersAsked = optionValue(runner.arguments, '--maxWorkers');
 	if (worldCount() > 0 && !isOneWorld() && runner.workersAsked === undefined)
 		addArgument(runner, 2 + runner.arguments.length, `--maxWorkers=${worldCount()}`);
@@ -283,7 +294,7 @@ function worldEnvironment(environment) {
 	const result = { ...(environment ?? process.env) };
 	const ours = `--require=${__filename}`;
 
-	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_ARGUMENTS', 'SBX_SHARD'])
+	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_RETRY', 'SBX_ARGUMENTS', 'SBX_SHARD'])
 		delete result[name];
 	if (result.PW_TEST_REPORTER === process.env.PW_TEST_REPORTER && 'PW_TEST_REPORTER' in result) {
 		delete result.PW_TEST_REPORTER;
@@ -325,6 +336,8 @@ function spawnLeased(call, where) {
 		words.push('--project', where.project);
 	if (where.retry)
 		words.push('--retry', String(where.retry));
+	if (where.fresh)
+		words.push('--fresh');
 	words.push('--pass-fd', String(channel), '--', options.execPath ?? process.execPath,
 		   ...(options.execArgv ?? process.execArgv), file, ...args);
 	return require('node:child_process').spawn(lease, words, {
@@ -383,8 +396,11 @@ function startPlaywright(call) {
 		isReady: message => message?.method === 'ready',
 		isInitial: message => message?.method === '__init__',
 		isStop: message => message?.method === '__stop__',
-		isUnit: message => process.env.SBX_UNIT === 'file' && message?.method === '__dispatch__' &&
-			message.params?.method === 'runTestGroup' && !shared.hosted?.has(parameters?.projectId),
+		unitOf: message => message?.method === '__dispatch__' && message.params?.method === 'runTestGroup' &&
+			!shared.hosted?.has(parameters?.projectId) ? unitOf(message) : null,
+		isRed: message => message?.method === 'testEnd' && message.params.status !== message.params.expectedStatus,
+		isDone: message => message?.method === 'done',
+		outlives: message => message?.method === 'teardownErrors',
 		stop: { method: '__stop__' },
 		stopped: { method: '__env_produced__', params: [] },
 		arrived: place => place.slot !== undefined && restServers(place.project),
@@ -401,6 +417,24 @@ function startPlaywright(call) {
 	});
 }
 
+/* The try that sbx adds, in a world that nobody has used. */
+function isFreshTry(entry) {
+	return shared.ownRetries.has(entry.testId) && entry.retry > shared.ownRetries.get(entry.testId);
+}
+
+/* A group of tests. Playwright adds those that it tries again to what is left of their file: a fresh try is parted from
+ * these, which go on in the world that they had. */
+function unitOf(message) {
+	const { params } = message.params;
+	const withEntries = entries => ({ ...message, params: { ...message.params, params: { ...params, entries } } });
+	const fresh = params.entries.filter(isFreshTry);
+	const rest = params.entries.filter(entry => !isFreshTry(entry));
+
+	if (fresh.length === 0)
+		return { message, isFresh: false, rest: null };
+	return { message: withEntries(fresh), isFresh: true, rest: rest.length > 0 ? withEntries(rest) : null };
+}
+
 function placeOf(parameters, dispatch) {
 	const { projectId, parallelIndex } = parameters;
 
@@ -410,8 +444,9 @@ function placeOf(parameters, dispatch) {
 	if (shared.hosted.has(projectId))
 		return { hosted: true, project: projectId, parallelIndex };
 	const after = Math.max(0, ...[...dependenciesOf(projectId)].map(id => hostedEndedOf.get(id) ?? 0));
-	const retry = Math.max(0, ...(dispatch?.params?.entries ?? []).map(entry => entry.retry ?? 0));
-	return { slot: slotOf(parallelIndex), after, project: projectId, retry };
+	const entries = dispatch?.params?.entries ?? [];
+	const retry = Math.max(0, ...entries.map(entry => entry.retry ?? 0));
+	return { slot: slotOf(parallelIndex), after, project: projectId, retry, fresh: entries.some(isFreshTry) };
 }
 
 /* In R: the ordinary child, one at a time, since R is one world with one set of rows. */
@@ -451,8 +486,8 @@ function startHosted(call, place, started) {
 // ---- a child whose place is not known yet ----------------------------------------------------------------------------
 
 /* What the runner holds in place of a ChildProcess: answers and queues until `protocol.decide` has found the place in
- * what the runner sends, then starts the real one and passes all on, both ways. With protocol.isUnit a process ends after
- * each unit of work and the next unit gets another one, which the runner does not notice. */
+ * what the runner sends, then starts the real one and passes all on, both ways. Where protocol.unitOf finds a unit of work
+ * that is to have a world of its own, the process ends and the unit gets another one, which the runner does not notice. */
 class Deferred extends require('node:events') {
 	constructor(call, protocol) {
 		const { PassThrough } = require('node:stream');
@@ -466,6 +501,8 @@ class Deferred extends require('node:events') {
 		this._isReady = false; // the real one has said so
 		this._initial = null;
 		this._units = 0;
+		this._isFresh = false; // its world is for the present unit only
+		this._rest = null; // of the present unit's message: to be sent when that is done
 		this.pid = undefined;
 		this.connected = true;
 		this.killed = false;
@@ -497,10 +534,14 @@ class Deferred extends require('node:events') {
 			this._initial = message;
 		if (this._protocol.isStop?.(message) && !this._isReady)
 			return this._stopUnstarted(done);
-		if (this._protocol.isUnit?.(message) && this._units++ > 0) {
-			this._queue.push([message, handle, options, callback]);
-			this._renew(message);
-			return true;
+		const unit = this._protocol.unitOf?.(message);
+		if (unit) {
+			message = unit.message;
+			if (this._beginUnit(unit)) {
+				this._queue.push([message, handle, options, callback]);
+				this._renew(message);
+				return true;
+			}
 		}
 		if (this._child && this._isReady)
 			return this._child.send(message, handle, options, callback);
@@ -510,6 +551,32 @@ class Deferred extends require('node:events') {
 		const place = this._protocol.decide(message);
 		if (place)
 			this._start(place);
+		return true;
+	}
+
+	/* @return whether it needs another process than the present one */
+	_beginUnit(unit) {
+		const isAnother = this._units++ > 0 && (process.env.SBX_UNIT === 'file' || unit.isFresh || this._isFresh);
+
+		this._isFresh = unit.isFresh;
+		this._rest = unit.rest;
+		return isAnother;
+	}
+
+	/* What the real one says, while a part of the unit waits: the runner must not hear that all is done. @return whether it
+	 * is to be kept from it */
+	_holdBack(message) {
+		if (!this._rest)
+			return false;
+		// The runner ends the process then, and hands out what is left anew.
+		if (this._protocol.isRed(message))
+			this._rest = null;
+		if (!this._rest || !this._protocol.isDone(message))
+			return false;
+		const rest = this._protocol.unitOf(this._rest);
+		this._beginUnit(rest);
+		this._queue.push([rest.message]);
+		this._renew(rest.message);
 		return true;
 	}
 
@@ -539,9 +606,9 @@ class Deferred extends require('node:events') {
 		});
 		child.on('message', (message, handle) => {
 			if (child !== this._child)
-				return;
+				return void (this._protocol.outlives?.(message) && this.emit('message', message));
 			if (this._isReady || !isReady(message))
-				return void this.emit('message', message, handle);
+				return void (this._holdBack(message) || this.emit('message', message, handle));
 			this._isReady = true;
 			this._protocol.arrived?.(this._place);
 			this._flush();

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/run/again.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/json.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "sandbox/run/changes.h"
+
+enum {
+	SUSPECTS_MAX = 3,
+	LEFT_MAX = 64,	    /* paths of one suspect that are remembered */
+	LEFT_SHOWN_MAX = 4, /* … and that the last lines have */
+	CASES_MAX = 1000,
+	SHOWN_MAX = 1024,
+};
+
+static const char *const verdict_texts[] = {
+	[AGAIN_UNKNOWN] = "unknown",
+	[AGAIN_PASSES_ONLY_FRESH] = "passes only when fresh",
+	[AGAIN_FAILS_FRESH] = "fails when fresh",
+};
+
+/* ---- what has been in a world ---- */
+
+static void release_test(struct again_test *test)
+{
+	text_free(&test->id);
+	text_free(&test->title);
+	text_free(&test->file);
+}
+
+static char *below_tree(const char *path, const char *tree)
+{
+	return text_duplicate(path_is_below(path, tree) && path_below(path, tree)[0] ? path_below(path, tree) : path);
+}
+
+static void copy_test(const struct again_test *from, struct again_test *to)
+{
+	*to = *from;
+	to->id = text_duplicate(from->id);
+	to->title = text_duplicate(from->title);
+	to->file = text_duplicate(from->file);
+}
+
+void again_past_release(struct again_past *past)
+{
+	for (size_t i = 0; i < past->count; i++)
+		release_test(&past->items[i]);
+	free(past->items);
+	*past = (struct again_past){ 0 };
+}
+
+void again_add(struct again_past *past, const struct events_test *test, const char *tree)
+{
+	past->items = reallocarray(past->items, past->count + 1, sizeof(*past->items));
+	if (!past->items)
+		abort();
+	past->items[past->count++] = (struct again_test){ .id = text_duplicate(test->id),
+							  .title = text_duplicate(test->title),
+							  .file = below_tree(test->file, tree),
+							  .line = test->line,
+							  .began_ms = test->started_ms,
+							  .ended_ms = test->started_ms + test->duration_ms };
+}
+
+int again_find_author(const struct again_past *past, int64_t changed_ms, int64_t tick_ms)
+{
+	int author = -1;
+
+	for (size_t i = 0; i < past->count; i++) {
+		const struct again_test *test = &past->items[i];
+
+		/* It was written between changed_ms and a tick later. */
+		if (test->began_ms > changed_ms + tick_ms)
+			break;
+		if (author >= 0 && test->began_ms > changed_ms && past->items[author].ended_ms >= changed_ms)
+			break;
+		author = (int)i;
+	}
+	return author;
+}
+
+/* ---- suspects ---- */
+
+struct search {
+	struct again_case *item;
+	const struct again_past *past;
+	const char *tree;
+	int64_t tick_ms;
+	size_t red; /* its index in the past */
+	struct text_list *left;
+};
+
+static void take_change(void *argument, const struct change *change)
+{
+	struct search *search = argument;
+	owned_text path = NULL;
+	int author;
+
+	author = again_find_author(search->past, change->changed_ms, search->tick_ms);
+	if (author < 0 || text_equal(search->past->items[author].id, search->item->id) ||
+	    search->left[author].count == LEFT_MAX)
+		return;
+	path = below_tree(change->path, search->tree);
+	text_list_take(&search->left[author],
+		       change->kind == 'D' ? text_format("%s (removed)", path) : text_duplicate(path));
+}
+
+static void choose_suspects(struct search *search)
+{
+	struct again_case *item = search->item;
+
+	item->suspects = calloc(SUSPECTS_MAX, sizeof(*item->suspects));
+	if (!item->suspects)
+		abort();
+	for (size_t i = search->past->count; i > 0 && item->suspect_count < SUSPECTS_MAX; i--) {
+		struct again_suspect *suspect = &item->suspects[item->suspect_count];
+
+		if (search->left[i - 1].count == 0)
+			continue;
+		copy_test(&search->past->items[i - 1], &suspect->test);
+		suspect->left = search->left[i - 1];
+		search->left[i - 1] = (struct text_list){ 0 };
+		item->suspect_count++;
+	}
+}
+
+static int64_t read_tick_ms(void)
+{
+	struct timespec tick = { 0 };
+
+	(void)clock_getres(CLOCK_REALTIME_COARSE, &tick);
+	return (int64_t)tick.tv_sec * 1000 + (tick.tv_nsec + 999999) / 1000000;
+}
+
+static struct again_case *find_case(const struct again *again, const char *id)
+{
+	for (size_t i = 0; i < again->count; i++)
+		if (text_equal(again->items[i].id, id))
+			return &again->items[i];
+	return NULL;
+}
+
+void again_suspect(struct again *again, const struct events_test *test, const char *tree, const struct again_past *past,
+		   const struct member *member)
+{
+	struct error ignored = { 0 };
+	struct search search = { .past = past, .tree = tree, .tick_ms = read_tick_ms() };
+
+	if (again->count == CASES_MAX || find_case(again, test->id))
+		return;
+	again->items = reallocarray(again->items, again->count + 1, sizeof(*again->items));
+	search.left = calloc(past->count + 1, sizeof(*search.left));
+	if (!again->items || !search.left)
+		abort();
+	search.item = &again->items[again->count++];
+	*search.item = (struct again_case){ .id = text_duplicate(test->id),
+					    .title = text_duplicate(test->title),
+					    .file = below_tree(test->file, tree),
+					    .line = test->line };
+	if (changes_read(member, "/", take_change, &search, &ignored) == 0)
+		choose_suspects(&search);
+	for (size_t i = 0; i < past->count; i++)
+		text_list_release(&search.left[i]);
+	free(search.left);
+}
+
+const struct again_case *again_decide(struct again *again, const struct events_test *test)
+{
+	struct again_case *item = find_case(again, test->id);
+
+	if (!item || test->is_interrupted)
+		return NULL;
+	item->verdict = test->ok ? AGAIN_PASSES_ONLY_FRESH : AGAIN_FAILS_FRESH;
+	return item;
+}
+
+void again_release(struct again *again)
+{
+	for (size_t i = 0; i < again->count; i++) {
+		struct again_case *item = &again->items[i];
+
+		text_free(&item->id);
+		text_free(&item->title);
+		text_free(&item->file);
+		for (size_t j = 0; j < item->suspect_count; j++) {
+			release_test(&item->suspects[j].test);
+			text_list_release(&item->suspects[j].left);
+		}
+		free(item->suspects);
+	}
+	free(again->items);
+	*again = (struct again){ 0 };
+}
+
+/* ---- telling ---- */
+
+void again_write(const struct again_case *item, struct text_buffer *out)
+{
+	json_begin_object(out, NULL);
+	json_add_text(out, "type", "fresh");
+	json_add_text(out, "id", item->id);
+	json_add_text(out, "title", item->title);
+	json_add_text(out, "file", item->file);
+	json_add_number(out, "line", item->line);
+	json_add_text(out, "verdict", verdict_texts[item->verdict]);
+	json_begin_array(out, "suspects");
+	for (size_t i = 0; i < item->suspect_count; i++) {
+		const struct again_suspect *suspect = &item->suspects[i];
+
+		json_begin_object(out, NULL);
+		json_add_text(out, "title", suspect->test.title);
+		json_add_text(out, "file", suspect->test.file);
+		json_add_number(out, "line", suspect->test.line);
+		json_add_list(out, "left", &suspect->left);
+		json_end_object(out);
+	}
+	json_end_array(out);
+	json_end_object(out);
+}
+
+unsigned again_count(const struct again *again, enum again_verdict verdict)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < again->count; i++)
+		count += again->items[i].verdict == verdict;
+	return count;
+}
+
+/* It comes from the suite: a terminal must not be commanded by it. */
+static void add_shown(struct text_buffer *out, const char *text)
+{
+	char shown[SHOWN_MAX];
+
+	text_escape(shown, sizeof(shown), text);
+	text_buffer_add_text(out, shown);
+}
+
+static void add_place(struct text_buffer *out, const char *file, int64_t line, const char *title)
+{
+	add_shown(out, file);
+	text_buffer_format(out, ":%lld ", (long long)line);
+	add_shown(out, title);
+}
+
+static void tell_case(const struct again_case *item, launch_say *say)
+{
+	owned_buffer text = { 0 };
+
+	text_buffer_add_text(&text, "passes only when fresh: ");
+	add_place(&text, item->file, item->line, item->title);
+	if (item->suspect_count == 0)
+		text_buffer_add_text(&text,
+				     "\n  no earlier test of its world left a file there: what a server remembers, "
+				     "or chance; sbx test --why tells more");
+	for (size_t i = 0; i < item->suspect_count; i++) {
+		const struct again_suspect *suspect = &item->suspects[i];
+
+		text_buffer_add_text(&text, i == 0 ? "\n  suspected: " : "\n  or: ");
+		add_place(&text, suspect->test.file, suspect->test.line, suspect->test.title);
+		text_buffer_add_text(&text, ", which left ");
+		for (size_t j = 0; j < MIN(suspect->left.count, (size_t)LEFT_SHOWN_MAX); j++) {
+			text_buffer_add_text(&text, j ? ", " : "");
+			add_shown(&text, suspect->left.items[j]);
+		}
+		if (suspect->left.count > LEFT_SHOWN_MAX)
+			text_buffer_format(&text, " and %zu more", suspect->left.count - LEFT_SHOWN_MAX);
+	}
+	say(text.bytes);
+}
+
+void again_tell(const struct again *again, bool is_failure, launch_say *say)
+{
+	unsigned count = again_count(again, AGAIN_PASSES_ONLY_FRESH);
+	owned_text line = NULL;
+
+	for (size_t i = 0; i < again->count; i++)
+		if (again->items[i].verdict == AGAIN_PASSES_ONLY_FRESH)
+			tell_case(&again->items[i], say);
+	if (count == 0)
+		return;
+	line = text_format("%u test%s only when fresh, which %s", count, count == 1 ? " passes" : "s pass",
+			   is_failure ? "leaves the run red, whatever the runner says; --retry-fresh=green lets it pass"
+				      : "--retry-fresh=green lets pass");
+	say(line);
+}
