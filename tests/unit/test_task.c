@@ -326,10 +326,11 @@ static int changes_are_listed(void *argument)
 	EXPECT_SUCCESS(outcome);
 	EXPECT(json_read(&json, outcome.text, strlen(outcome.text), NULL) == 0);
 	got = relative(&stage, outcome.text);
-	EXPECT(strstr(got, "{\"kind\":\"C\",\"path\":\"~/app/file\",\"type\":\"file\",\"mode\":\"0644\",\"bytes\":9}"));
+	EXPECT(strstr(got, "{\"kind\":\"C\",\"path\":\"~/app/"
+			   "file\",\"type\":\"file\",\"mode\":\"0644\",\"bytes\":9,\"changed\":\"2"));
 	EXPECT(strstr(got, "{\"kind\":\"A\",\"path\":\"~/app/new/link\",\"type\":\"link\""));
-	EXPECT(strstr(got,
-		      "{\"kind\":\"C\",\"path\":\"~/app/sub\",\"type\":\"directory\",\"mode\":\"0700\",\"bytes\":0}"));
+	EXPECT(strstr(got, "{\"kind\":\"C\",\"path\":\"~/app/"
+			   "sub\",\"type\":\"directory\",\"mode\":\"0700\",\"bytes\":0,\"changed\":\"2"));
 	return INSIDE_OK;
 }
 
