@@ -431,8 +431,11 @@ static int share_services(const struct run *run, struct member_options *options,
 		       : member_connect(&run->runner, CONNECT_SHARER, &options->shared.fd, error);
 }
 
+/* Of a world in its place: what spares and used ones do is nothing that tests meet. */
 static void journal_slot(struct run *run, struct slot *slot, enum journal_event event, const char *detail)
 {
+	if (run->slots[slot->index] != slot)
+		return;
 	slot->is_ready_told = event == JOURNAL_READY || (slot->is_ready_told && event != JOURNAL_START);
 	journal_world(&run->directory, (int)slot->index, slot->name, event, detail);
 }
@@ -615,10 +618,15 @@ static void replace_used(struct run *run, unsigned index)
 	if (!spare)
 		spare = new_slot(run, 's', index);
 	spare->leases = used->leases;
+	journal_slot(run, used, JOURNAL_END, NULL);
 	run->spares[index] = NULL;
 	run->slots[index] = spare;
 	retire(run, &used);
 	rename_world(run, spare, 'w');
+	if (spare->member.state != MEMBER_ABSENT)
+		journal_slot(run, spare, JOURNAL_START, NULL);
+	if (spare->member.state == MEMBER_READY)
+		journal_slot(run, spare, JOURNAL_READY, NULL);
 }
 
 static void end_used(struct run *run)
