@@ -162,7 +162,8 @@ spares_ready() {
 	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
 	assert_same "1 1" "$output"
 	wait_for spares_ready 1
-	run_sbx 0 exec "$("$SBX" ps -q | grep '\.s')" curl -s "http://localhost:$port/visit"
+	# Its server may be on its way still.
+	wait_for "$SBX" exec "$("$SBX" ps -q | grep '\.s')" curl -s "http://localhost:$port/visit"
 	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
 	assert_same "1 1" "$output"
 }
