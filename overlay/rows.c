@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "overlay/rows.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +134,7 @@ static int list_parts(const struct side *side, const char *sql, struct parts *re
 		if (!ret_parts->items)
 			abort();
 		ret_parts->items[ret_parts->count++] = part;
-		if (ret_parts->count > 4 * ROWS_TABLES_MAX)
+		if (ret_parts->count > (size_t)4 * ROWS_TABLES_MAX)
 			return error_set(error, .number = E2BIG, .step = STEP_ROWS, .object = side->asked->path,
 					 .cause = "it has too many tables and indexes");
 		code = SQLITE_OK;
@@ -166,9 +167,11 @@ static int each_pair(struct comparison *comparison, const char *sql, pair_action
 		int order = i == before.count  ? 1
 			    : j == after.count ? -1
 					       : compare_parts(&before.items[i], &after.items[j]);
+		const struct part *part_before = order <= 0 ? &before.items[i] : NULL;
+		const struct part *part_after = order >= 0 ? &after.items[j] : NULL;
 
-		result = action(comparison, order <= 0 ? &before.items[i] : NULL, order >= 0 ? &after.items[j] : NULL,
-				error);
+		assert(part_before || part_after);
+		result = action(comparison, part_before, part_after, error);
 		i += order <= 0;
 		j += order >= 0;
 	}

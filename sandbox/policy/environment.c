@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/policy/environment.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -204,6 +205,7 @@ static uint32_t *find_place(const struct variables *variables, const char *name,
 	for (size_t place = hash(name, length) & variables->place_mask;; place = (place + 1) & variables->place_mask) {
 		uint32_t index = variables->places[place];
 
+		assert(index <= variables->count);
 		if (index == 0 || (variables->items[index - 1].name_length == length &&
 				   memcmp(variables->items[index - 1].name, name, length) == 0))
 			return &variables->places[place];

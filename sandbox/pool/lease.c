@@ -41,6 +41,7 @@ struct leasing {
 
 	/* Of whoever is first. */
 	int *sockets; /* to the PID 1 of each worker, which is asked; -1 */
+	unsigned socket_count;
 	unsigned missing;
 	unsigned stopped;
 	int refill_fd; /* readable when the child that makes worlds anew has ended; -1: there is none */
@@ -148,7 +149,7 @@ static void ask_all(struct leasing *leasing)
 					 .flags = leasing->options->is_fresh ? LEASE_FRESH : 0 };
 
 	leasing->missing = leasing->stopped = 0;
-	for (unsigned i = 0; i < pool_places(&pool->description); i++) {
+	for (unsigned i = 0; i < leasing->socket_count; i++) {
 		if (leasing->sockets[i] >= 0 || !is_wanted(leasing, i))
 			continue;
 		if (pool_connect(&leasing->places, pool, i, &leasing->sockets[i], NULL) == 0 &&
@@ -168,7 +169,7 @@ static unsigned count_asked(const struct leasing *leasing)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < pool_places(&leasing->pool.description); i++)
+	for (unsigned i = 0; i < leasing->socket_count; i++)
 		count += leasing->sockets[i] >= 0;
 	return count;
 }
@@ -243,7 +244,7 @@ static int check_hope(struct leasing *leasing, struct error *error)
 
 static int wait_for_answer(struct leasing *leasing)
 {
-	unsigned count = pool_places(&leasing->pool.description);
+	unsigned count = leasing->socket_count;
 	struct pollfd *polled = calloc(count + 1, sizeof(*polled));
 	int result = 0;
 
@@ -270,7 +271,7 @@ static bool take_ready_spare(struct leasing *leasing)
 {
 	struct request_header header = { .kind = REQUEST_LEASE, .flags = LEASE_FRESH };
 
-	for (unsigned i = leasing->pool.description.workers; i < pool_places(&leasing->pool.description); i++) {
+	for (unsigned i = leasing->pool.description.workers; i < leasing->socket_count; i++) {
 		owned_fd fd = -1;
 		struct reply reply;
 
@@ -308,7 +309,6 @@ static int take_worker(struct leasing *leasing, struct error *error)
 
 static int get_worker(struct leasing *leasing, struct error *error)
 {
-	unsigned count = pool_places(&leasing->pool.description);
 	owned_text queue = leasing->options->slot >= 0 ? text_format("%s.w%d", leasing->pool.id, leasing->options->slot)
 			   : wants_spare(leasing)      ? text_format("%s.s", leasing->pool.id)
 						       : text_duplicate(leasing->pool.id);
@@ -321,15 +321,16 @@ static int get_worker(struct leasing *leasing, struct error *error)
 		return fail_timeout(leasing, error);
 	if (result < 0)
 		return result;
-	leasing->sockets = malloc(count * sizeof(*leasing->sockets));
+	leasing->socket_count = pool_places(&leasing->pool.description);
+	leasing->sockets = malloc(leasing->socket_count * sizeof(*leasing->sockets));
 	if (!leasing->sockets)
 		abort();
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < leasing->socket_count; i++)
 		leasing->sockets[i] = -1;
 	if (!wants_spare(leasing) || !take_ready_spare(leasing))
 		result = take_worker(leasing, error);
 	/* What two gave at the same moment goes back. */
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < leasing->socket_count; i++)
 		fd_close(&leasing->sockets[i]);
 	queue_leave(&leasing->ticket);
 	return result;

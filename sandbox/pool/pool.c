@@ -108,9 +108,7 @@ int pool_claim(const struct pool *pool, struct error *error)
 	int number = 0;
 
 	/* Those who only ask hold it for a moment. */
-	if (RETRY_EINTR(flock(pool->fd, LOCK_SH)) < 0)
-		number = errno;
-	else if (faccessat(pool->fd, POOL_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+	if (RETRY_EINTR(flock(pool->fd, LOCK_SH)) < 0 || faccessat(pool->fd, POOL_FILE, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		number = errno;
 	return number ? error_set(error, .number = number, .step = "claim the directory of the pool",
 				  .object = pool->path)

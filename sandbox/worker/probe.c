@@ -298,8 +298,8 @@ static int step_layers(struct probed_world *probed, struct error *error)
 
 		(void)snprintf(
 			cause, sizeof(cause),
-			"%s%s below HOME is a mount: only the usual directories of HOME can be written (finding 37)",
-			below ? below->point : "something", below ? "" : "");
+			"%s below HOME is a mount: only the usual directories of HOME can be written (finding 37)",
+			below ? below->point : "something");
 		degrade(probed, cause, "unmount it, or name more directories that are to be written: -v DIR:DIR:O");
 	}
 	mountinfo_release(&mounts);
