@@ -116,7 +116,6 @@ static void write_test(const struct report_test *test, struct text_buffer *out)
 		write_try(&test->tries[i], out);
 	json_end_array(out);
 	json_end_object(out);
-	text_buffer_add_text(out, "\n");
 }
 
 static void write_worker(const struct report_worker *worker, struct text_buffer *out)

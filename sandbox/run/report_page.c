@@ -205,8 +205,8 @@ static void add_logs(struct writer *writer, const struct report_try *try)
 			 report_worker_word(try->worker, name));
 		return;
 	}
-	html_add(writer->out, "<details open><summary>Log of %s meanwhile, %zu lines</summary>\n",
-		 report_worker_word(try->worker, name), try->line_count);
+	html_add(writer->out, "<details open><summary>Log of %s meanwhile, %zu line%s</summary>\n",
+		 report_worker_word(try->worker, name), try->line_count, try->line_count == 1 ? "" : "s");
 	if (try->lines_missed > 0)
 		html_add(writer->out, "<p class=\"dim\">%lld lines before these are not shown.</p>\n",
 			 (long long)try->lines_missed);

@@ -10,7 +10,7 @@
 #include "sandbox/run/report_html.h"
 
 enum {
-	TICKS_WANTED = 5,
+	TICKS_MAX = 5,
 	LANE_HEIGHT = 26,
 };
 
@@ -92,14 +92,30 @@ static void add_tests(struct text_buffer *out, const struct scale *scale, const 
 	}
 }
 
-/* 1, 2 or 5 times a power of ten: about five of them. */
+/* The shortest of those that people count by of which there are not too many. */
 static int64_t tick_length(int64_t length_ms)
 {
-	int64_t tick = 1;
+	static const int64_t lengths[] = { 10,	  50,	 100,	 500,	 1000,	 2000,	  5000,	   10000,   20000,
+					   30000, 60000, 120000, 300000, 600000, 1200000, 1800000, 3600000, 7200000 };
 
-	for (unsigned i = 0; tick * TICKS_WANTED < length_ms && i < 45; i++)
-		tick = i % 3 == 1 ? tick / 2 * 5 : tick * 2;
-	return tick;
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++)
+		if (lengths[i] * TICKS_MAX >= length_ms)
+			return lengths[i];
+	return length_ms / TICKS_MAX / 3600000 * 3600000 + 3600000;
+}
+
+/* Ticks are whole: "2 s", "20 min". */
+static char *tick_word(int64_t ms, char text[static HTML_DURATION_SIZE])
+{
+	if (ms < 1000 || ms % 1000 != 0)
+		return html_duration(ms, text);
+	if (ms < 60000)
+		(void)snprintf(text, HTML_DURATION_SIZE, "%lld s", (long long)ms / 1000);
+	else if (ms % 60000 == 0 && ms < 3600000)
+		(void)snprintf(text, HTML_DURATION_SIZE, "%lld min", (long long)ms / 60000);
+	else
+		return html_duration(ms, text);
+	return text;
 }
 
 static void add_axis(struct text_buffer *out, const struct scale *scale)
@@ -107,12 +123,12 @@ static void add_axis(struct text_buffer *out, const struct scale *scale)
 	int64_t tick = tick_length(scale->length_ms);
 
 	text_buffer_add_text(out, "<div class=\"lane axis\" aria-hidden=\"true\"><span></span><svg height=\"20\">");
-	for (int64_t at = 0; at <= scale->length_ms * 19 / 20; at += tick) {
+	for (int64_t at = 0; at <= scale->length_ms * 22 / 25; at += tick) {
 		char duration[HTML_DURATION_SIZE];
 
 		text_buffer_add_text(out, "<text y=\"14\"");
 		add_percent(out, "x", at * 100000 / scale->length_ms);
-		html_add(out, ">%s</text>", at == 0 ? "0" : html_duration(at, duration));
+		html_add(out, ">%s</text>", at == 0 ? "0" : tick_word(at, duration));
 	}
 	text_buffer_add_text(out, "</svg></div>\n");
 }

@@ -93,13 +93,17 @@ int runs_list(int state_fd, struct runs_list *ret_list, struct error *error)
 {
 	owned_fd runs_fd = -1;
 	struct dirent **found = NULL;
-	int result = state_open_part(state_fd, STATE_RUNS, STATE_LEAVE, &runs_fd, error);
+	struct error missing = { 0 };
+	int result = state_open_part(state_fd, STATE_RUNS, STATE_LEAVE, &runs_fd, &missing);
 	int count;
 
 	if (result == -ENOENT)
 		return 0;
-	if (result < 0)
+	if (result < 0) {
+		if (error)
+			*error = missing;
 		return result;
+	}
 	count = scandirat(runs_fd, ".", &found, is_id, newest_first);
 	if (count < 0)
 		return error_set(error, .number = errno, .step = "list the runs");

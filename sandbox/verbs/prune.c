@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sbx prune: removes what dead workers left, and with --force the kept ones. Lists what it removed, or would. */
+/* sbx prune: removes what dead workers left and runs that are old, and with --force kept workers and all runs. Lists what
+ * it removed, or would. */
 #include <errno.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/table.h"
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/registry.h"
+#include "sandbox/run/runs.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
@@ -81,6 +84,50 @@ static int prune_kept(const struct invocation *invocation, const struct state_pa
 	return result < 0 ? result : worst;
 }
 
+static int remove_run(int state_fd, const char *id, bool *ret_removed)
+{
+	struct error failure = { 0 };
+	int result = runs_remove(state_fd, id, &failure);
+
+	*ret_removed = result == 0;
+	/* It has just been entered, or another prune was faster. */
+	if (result == 0 || result == -EBUSY || result == -ENOENT)
+		return 0;
+	say_error(&failure);
+	return EXIT_SBX_FAILED;
+}
+
+static int prune_runs(const struct invocation *invocation, const struct state_paths *places, struct table *table,
+		      struct error *error)
+{
+	enum runs_prune which = invocation->force ? RUNS_PRUNE_ALL : RUNS_PRUNE_OLD;
+	owned_runs runs = { 0 };
+	owned_fd state_fd = -1;
+	struct timespec now;
+	size_t number = 0;
+	int worst = 0;
+	int result;
+
+	/* Nothing was ever kept there. */
+	if (state_open(places, STATE_LEAVE, &state_fd, NULL) < 0)
+		return 0;
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	result = runs_list(state_fd, &runs, error);
+	for (size_t i = 0; i < runs.count && result == 0; i++) {
+		const struct runs_entry *entry = &runs.items[i];
+		bool is_taken = runs_is_prunable(entry, number, which, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+		bool is_removed = false;
+
+		number += entry->has_journal;
+		if (!is_taken)
+			continue;
+		if (!invocation->dry_run)
+			worst = MAX(worst, remove_run(state_fd, entry->id, &is_removed));
+		add_row(table, "run", entry->tree, entry->id, NULL, is_removed);
+	}
+	return result < 0 ? result : worst;
+}
+
 int verb_prune(struct invocation *invocation, struct error *error)
 {
 	enum collect_mode mode = invocation->dry_run ? COLLECT_LOOK : COLLECT_REMOVE;
@@ -103,6 +150,10 @@ int verb_prune(struct invocation *invocation, struct error *error)
 	for (size_t i = 0; i < report.directories.count; i++)
 		add_row(&table, "directory", report.directories.items[i], NULL, NULL, mode == COLLECT_REMOVE);
 	result = invocation->force ? prune_kept(invocation, &places, &table, error) : 0;
+	if (result < 0)
+		return result;
+	worst = MAX(worst, result);
+	result = prune_runs(invocation, &places, &table, error);
 	if (result < 0)
 		return result;
 	worst = MAX(worst, result);
