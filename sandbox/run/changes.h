@@ -10,6 +10,8 @@
 #include "base/text.h"
 #include "sandbox/pool/member.h"
 
+enum { CHANGES_ROWS_BYTES_MAX = 1 << 20 };
+
 struct change {
 	char kind;	    /* 'A' added, 'C' changed, 'D' removed */
 	const char *path;   /* absolute; borrowed until the callback returns */
@@ -23,5 +25,10 @@ typedef void changes_each(void *argument, const struct change *change);
  *  @place  only what lies below it   Errors: EFBIG more than can be told */
 int changes_read(const struct member *member, const char *place, changes_each *each, void *argument,
 		 struct error *error);
+
+/** Asks a world for the rows in which its databases differ from what it began with.
+ *  @ret_json  the caller's: an array on one line, as scripts/schema/db-diff.json has it
+ *  Errors: EFBIG more than CHANGES_ROWS_BYTES_MAX, and those of TASK_DB_DIFF */
+int changes_read_rows(const struct member *member, char **ret_json, struct error *error);
 
 #endif

@@ -37,7 +37,7 @@ static void end_line(struct run_directory *directory, struct text_buffer *line)
 }
 
 void journal_begin(struct run_directory *directory, const char *tree, const struct text_list *command, unsigned workers,
-		   const struct shard *shard)
+		   bool is_alone, const struct shard *shard)
 {
 	owned_buffer line = { 0 };
 	char host[HOST_SIZE] = "";
@@ -52,6 +52,7 @@ void journal_begin(struct run_directory *directory, const char *tree, const stru
 	json_add_text(&line, "tree", tree);
 	json_add_list(&line, "command", command);
 	json_add_number(&line, "workers", workers);
+	json_add_bool(&line, "alone", is_alone);
 	if (shard->count > 0) {
 		owned_text text = text_format("%u/%u", shard->index, shard->count);
 
@@ -122,8 +123,8 @@ static void add_change(void *argument, const struct change *change)
 	json_end_object(line->out);
 }
 
-void journal_changes(struct run_directory *directory, int worker, const struct member *member,
-		     const struct journal_test *test)
+static void journal_files(struct run_directory *directory, int worker, const struct member *member,
+			  const struct journal_test *test)
 {
 	owned_buffer out = { 0 };
 	struct changes_line line = { .out = &out };
@@ -139,6 +140,36 @@ void journal_changes(struct run_directory *directory, int worker, const struct m
 	json_end_array(&out);
 	json_add_number(&out, "missed", line.missed);
 	end_line(directory, &out);
+}
+
+static void journal_rows(struct run_directory *directory, int worker, const struct member *member,
+			 const struct journal_test *test)
+{
+	struct error error = { 0 };
+	owned_buffer out = { 0 };
+	owned_text rows = NULL;
+	int result = changes_read_rows(member, &rows, &error);
+
+	begin_line(&out, "rows");
+	json_add_number(&out, "worker", worker);
+	json_add_text(&out, "test", test->id);
+	json_add_number(&out, "retry", test->retry);
+	if (result < 0) {
+		char text[2 * sizeof(error)];
+
+		error_format(&error, text, sizeof(text));
+		json_add_text(&out, "problem", text);
+	} else {
+		json_add_raw(&out, "databases", rows);
+	}
+	end_line(directory, &out);
+}
+
+void journal_changes(struct run_directory *directory, int worker, const struct member *member,
+		     const struct journal_test *test)
+{
+	journal_files(directory, worker, member, test);
+	journal_rows(directory, worker, member, test);
 }
 
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,

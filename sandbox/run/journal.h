@@ -4,13 +4,13 @@
  * Each line has at_ns (CLOCK_REALTIME, by the supervisor) and type. `worker` is a world's number, -1 is R's. What a line
  * does not know is left out; readers pass over types and members that they do not know.
  *
- *	run	{event:"begin", version:1, id, sbx, host, tree, command[], workers, shard?}  {event:"end", exit_code}
+ *	run	{event:"begin", version:1, id, sbx, host, tree, command[], workers, alone, shard?}  {event:"end", exit_code}
  *	world	{worker, name, event, detail?}; event: enum journal_event's word
  *	runner	{line{}}	what the runner told (hook.h section 3), as it is: it cannot pass for any other type
  *	changes	{worker, test, retry, since_ms, files[{kind, path, at?}], missed}	what the world of a red test had
  *		changed by its end: `at` tells what that test changed from what those before it did
- *	rows	{worker, test, retry, database, tables[{name, inserted, updated, deleted, changes[]}], missed}	the rows that
- *		differ from the seed's; each of `changes` is {op:"+"|"~"|"-", key{}, old{}, new{}}
+ *	rows	{worker, test, retry, databases[], problem?}	the rows in which that world differed from its seed by then:
+ *		what TASK_DB_DIFF tells (scripts/schema/db-diff.json), or why it could not
  *	kept	{worker, test, name, databases[], logs}	the world of a red test was kept under that name
  *	bundle	{worker, test, path}	the same, as a file for sbx replay */
 #ifndef SBX_RUN_JOURNAL_H
@@ -35,7 +35,7 @@ enum journal_event {
 	JOURNAL_FREE,	/* no longer: idle */
 	JOURNAL_FREEZE, /* R stands still */
 	JOURNAL_THAW,
-	JOURNAL_RESET, /* files and rows go back to the seed; READY follows */
+	JOURNAL_RESET, /* files and rows go back to the seed; READY or LEASE follows */
 	JOURNAL_CRASH, /* a service, or the world's PID 1, has ended: detail */
 	JOURNAL_END,
 	JOURNAL_EVENTS,
@@ -52,15 +52,16 @@ struct journal_test {
 
 /* All functions: a line that cannot be written is missed, and no reason to end a run. */
 
+/** @is_alone  R is the world of the tests */
 void journal_begin(struct run_directory *directory, const char *tree, const struct text_list *command, unsigned workers,
-		   const struct shard *shard);
+		   bool is_alone, const struct shard *shard);
 void journal_end(struct run_directory *directory, int exit_code);
 /** @detail  NULL: none */
 void journal_world(struct run_directory *directory, int worker, const char *name, enum journal_event event,
 		   const char *detail);
 /** A line of the runner's. One that is no JSON object is left out. */
 void journal_runner(struct run_directory *directory, const char *line, size_t size);
-/** Asks a live world for what changed in it. */
+/** Asks a live world for the files and rows that changed in it. */
 void journal_changes(struct run_directory *directory, int worker, const struct member *member,
 		     const struct journal_test *test);
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,

@@ -51,6 +51,8 @@ static void try_release(struct report_try *try)
 	text_free(&try->message);
 	text_free(&try->kept);
 	text_free(&try->bundle);
+	text_free(&try->rows);
+	text_free(&try->rows_problem);
 	text_list_release(&try->databases);
 	for (size_t i = 0; i < try->attachment_count; i++) {
 		text_free(&try->attachments[i].name);
@@ -58,18 +60,12 @@ static void try_release(struct report_try *try)
 	}
 	for (size_t i = 0; i < try->file_count; i++)
 		text_free(&try->files[i].path);
-	for (size_t i = 0; i < try->table_count; i++) {
-		text_free(&try->tables[i].database);
-		text_free(&try->tables[i].name);
-		text_free(&try->tables[i].changes);
-	}
 	for (size_t i = 0; i < try->line_count; i++) {
 		text_free(&try->lines[i].service);
 		text_free(&try->lines[i].text);
 	}
 	free(try->attachments);
 	free(try->files);
-	free(try->tables);
 	free(try->lines);
 }
 
@@ -195,6 +191,7 @@ struct report_reader {
 	size_t *slots; /* index + 1 */
 	size_t slot_count;
 	bool is_open[REPORT_WORKERS_MAX]; /* its last span goes on; by number + 1 */
+	bool is_alone;			  /* the runner's own world is the tests' */
 };
 
 struct report_reader *report_reader_new(struct report_run *run)
@@ -283,6 +280,13 @@ int64_t report_take_number(struct json_value object, const char *name, int64_t o
 
 	(void)json_number(json_member(object, name), &number);
 	return number;
+}
+
+int64_t report_take_count(struct json_value object, const char *name, int64_t max)
+{
+	int64_t number = report_take_number(object, name, 0);
+
+	return number < 0 || number > max ? 0 : number;
 }
 
 static struct report_worker *find_worker(struct report_reader *reader, int64_t number)
@@ -375,13 +379,20 @@ static void take_world(struct report_reader *reader, struct json_value root, int
 
 /* ---- the run ---- */
 
+int64_t report_take_exit_code(struct json_value object)
+{
+	int64_t code = report_take_number(object, "exit_code", -1);
+
+	return code < 0 || code > UINT8_MAX ? -1 : code;
+}
+
 static void take_run(struct report_reader *reader, struct json_value root, int64_t at_ms)
 {
 	struct report_run *run = reader->run;
 
 	if (json_text_is(json_member(root, "event"), "end")) {
 		run->end_ms = at_ms;
-		run->exit_code = report_take_number(root, "exit_code", -1);
+		run->exit_code = report_take_exit_code(root);
 		return;
 	}
 	run->start_ms = at_ms;
@@ -390,7 +401,8 @@ static void take_run(struct report_reader *reader, struct json_value root, int64
 	take_text(root, "sbx", &run->sbx);
 	take_text(root, "tree", &run->tree);
 	take_text(root, "shard", &run->shard);
-	run->worlds = report_take_number(root, "workers", 0);
+	run->worlds = report_take_count(root, "workers", INT32_MAX);
+	(void)json_bool(json_member(root, "alone"), &reader->is_alone);
 	text_list_release(&run->command);
 	run->command = (struct text_list){ 0 };
 	(void)json_list(json_member(root, "command"), &run->command);
@@ -436,13 +448,13 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 	owned_text id = NULL;
 	owned_text project = NULL;
 	bool is_hosted = false;
-	int64_t started = report_take_number(line, "startedMs", 0);
+	int64_t started = report_take_count(line, "startedMs", REPORT_TIME_MAX);
 
 	if (json_text(json_member(line, "id"), &id) < 0)
 		return;
 	(void)json_text(json_member(line, "project"), &project);
 	test = find_test(reader, id, project ? project : "", true);
-	try = test ? find_try(test, report_take_number(line, "retry", 0), true) : NULL;
+	try = test ? find_try(test, report_take_count(line, "retry", INT32_MAX), true) : NULL;
 	if (!try)
 		return;
 	if (!test->title)
@@ -457,7 +469,7 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 			test->file = file;
 		}
 	}
-	test->line = report_take_number(line, "line", test->line);
+	test->line = report_take_count(line, "line", INT32_MAX);
 	(void)json_bool(json_member(line, "hosted"), &is_hosted);
 	try->worker = is_hosted || run->worlds == 1
 			      ? JOURNAL_RUNNER
@@ -473,8 +485,8 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 	try->end_ms = MAX(at_ms, (int64_t)1);
 	/* One that never began (skipped), or whose beginning was not told. */
 	if (try->start_ms >= at_ms)
-		try->start_ms =
-			at_ms - MIN(MAX(report_take_number(line, "durationMs", 0), INT64_C(0)), at_ms - run->start_ms);
+		try->start_ms = at_ms - MIN(report_take_count(line, "durationMs", REPORT_TIME_MAX),
+					    MAX(at_ms - run->start_ms, INT64_C(0)));
 	take_text(line, "status", &try->status);
 	take_text(line, "message", &try->message);
 	(void)json_bool(json_member(line, "ok"), &try->ok);
@@ -491,6 +503,7 @@ static void take_runner(struct report_reader *reader, struct json_value line, in
 		owned_text name = NULL;
 		owned_text version = NULL;
 
+		(void)json_bool(json_member(line, "alone"), &reader->is_alone);
 		(void)json_text(json_member(line, "runner"), &name);
 		(void)json_text(json_member(line, "runnerVersion"), &version);
 		text_free(&reader->run->runner);
@@ -538,30 +551,17 @@ void report_take_files(struct report_try *try, struct json_value list, const cha
 		file = REPORT_ADD(&try->files, &try->file_count);
 		file->kind = kind[0] && strchr("ACD", kind[0]) ? kind[0] : 'C';
 		file->path = path;
-		file->at_ms = report_take_number(item, at, 0);
+		file->at_ms = report_take_count(item, at, REPORT_TIME_MAX);
 		path = NULL;
 	}
 }
 
-void report_take_table(struct report_try *try, struct json_value object, const char *database)
+char *report_take_raw_array(struct json_value value)
 {
-	struct json_value changes = json_member(object, "changes");
-	struct report_table *table;
 	size_t length = 0;
+	const char *raw = json_type(value) == JSON_ARRAY ? json_raw(value, &length) : NULL;
 
-	if (try->table_count >= REPORT_LIST_MAX)
-		return;
-	table = REPORT_ADD(&try->tables, &try->table_count);
-	table->database = text_duplicate(database);
-	table->name = report_take_text(object, "name", "");
-	table->inserted = report_take_number(object, "inserted", 0);
-	table->updated = report_take_number(object, "updated", 0);
-	table->deleted = report_take_number(object, "deleted", 0);
-	if (json_type(changes) == JSON_ARRAY) {
-		const char *raw = json_raw(changes, &length);
-
-		table->changes = strndup(raw, length);
-	}
+	return raw ? text_format("%.*s", (int)length, raw) : NULL;
 }
 
 static void take_changes(struct report_reader *reader, struct json_value root)
@@ -571,21 +571,19 @@ static void take_changes(struct report_reader *reader, struct json_value root)
 	if (!try)
 		return;
 	try->has_changes = true;
-	try->files_missed = MAX(report_take_number(root, "missed", 0), INT64_C(0));
+	try->files_missed = report_take_count(root, "missed", INT32_MAX);
 	report_take_files(try, json_member(root, "files"), "at");
 }
 
 static void take_rows(struct report_reader *reader, struct json_value root)
 {
 	struct report_try *try = find_red(reader, root);
-	struct json_value tables = json_member(root, "tables");
-	owned_text database = NULL;
 
-	if (!try || json_text(json_member(root, "database"), &database) < 0)
+	if (!try)
 		return;
-	try->has_changes = true;
-	for (struct json_value item = json_first(tables); json_type(item) != JSON_MISSING; item = json_next(item))
-		report_take_table(try, item, database);
+	text_free(&try->rows);
+	try->rows = report_take_raw_array(json_member(root, "databases"));
+	take_text(root, "problem", &try->rows_problem);
 }
 
 static void take_kept(struct report_reader *reader, struct json_value root)
@@ -619,7 +617,7 @@ bool report_reader_take(struct report_reader *reader, const char *line, size_t s
 		return false;
 	root = json_root(&json);
 	type = json_member(root, "type");
-	at_ms = report_take_number(root, "at_ns", 0) / 1000000;
+	at_ms = report_take_count(root, "at_ns", REPORT_TIME_MAX * 1000000) / 1000000;
 	if (at_ms <= 0 || json_type(type) != JSON_TEXT)
 		return false;
 	reader->run->end_ms = MAX(reader->run->end_ms, at_ms);

@@ -49,16 +49,6 @@ struct report_file {
 	int64_t at_ms; /* 0: not known */
 };
 
-/* The rows of one table that differ from the seed's. */
-struct report_table {
-	char *database;
-	char *name;
-	int64_t inserted;
-	int64_t updated;
-	int64_t deleted;
-	char *changes; /* a JSON array, as the journal has it; NULL */
-};
-
 struct report_attachment {
 	char *name;
 	char *path;
@@ -82,8 +72,8 @@ struct report_try {
 	struct report_file *files;
 	size_t file_count;
 	int64_t files_missed;
-	struct report_table *tables;
-	size_t table_count;
+	char *rows;		   /* JSON, as scripts/schema/db-diff.json has it; NULL: not known */
+	char *rows_problem;	   /* why not; NULL */
 	struct report_line *lines; /* of its world's services, between its start and its end; of red ones */
 	size_t line_count;
 	int64_t lines_missed; /* before them */

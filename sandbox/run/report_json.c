@@ -37,21 +37,13 @@ static void write_changes(const struct report_try *try, struct text_buffer *out)
 	}
 	json_end_array(out);
 	json_add_number(out, "files_missed", try->files_missed);
-	json_begin_array(out, "tables");
-	for (size_t i = 0; i < try->table_count; i++) {
-		const struct report_table *table = &try->tables[i];
+}
 
-		json_begin_object(out, NULL);
-		json_add_text(out, "database", table->database);
-		json_add_text(out, "name", table->name);
-		json_add_number(out, "inserted", table->inserted);
-		json_add_number(out, "updated", table->updated);
-		json_add_number(out, "deleted", table->deleted);
-		if (table->changes)
-			json_add_raw(out, "changes", table->changes);
-		json_end_object(out);
-	}
-	json_end_array(out);
+static void write_rows(const struct report_try *try, struct text_buffer *out)
+{
+	if (try->rows)
+		json_add_raw(out, "rows", try->rows);
+	add_optional(out, "rows_problem", try->rows_problem);
 }
 
 static void write_log(const struct report_try *try, struct text_buffer *out)
@@ -97,6 +89,7 @@ static void write_try(const struct report_try *try, struct text_buffer *out)
 		json_end_array(out);
 	}
 	write_changes(try, out);
+	write_rows(try, out);
 	if (!try->ok)
 		write_log(try, out);
 	json_end_object(out);
@@ -214,7 +207,7 @@ static void read_log(struct report_try *try, struct json_value list)
 		if (try->line_count >= REPORT_LOG_LINES_MAX)
 			return;
 		line = REPORT_ADD(&try->lines, &try->line_count);
-		line->at_ms = report_take_number(item, "at_ms", 0);
+		line->at_ms = report_take_count(item, "at_ms", REPORT_TIME_MAX);
 		line->service = report_take_text(item, "service", "");
 		line->text = report_take_text(item, "text", "");
 		line->is_error = json_text_is(json_member(item, "stream"), "stderr");
@@ -224,9 +217,9 @@ static void read_log(struct report_try *try, struct json_value list)
 static void read_try(struct report_try *try, struct json_value object)
 {
 	try->worker = read_worker_word(json_member(object, "worker"));
-	try->retry = report_take_number(object, "retry", 0);
-	try->start_ms = report_take_number(object, "start_ms", 0);
-	try->end_ms = report_take_number(object, "end_ms", 0);
+	try->retry = report_take_count(object, "retry", INT32_MAX);
+	try->start_ms = report_take_count(object, "start_ms", REPORT_TIME_MAX);
+	try->end_ms = report_take_count(object, "end_ms", REPORT_TIME_MAX);
 	(void)json_bool(json_member(object, "ok"), &try->ok);
 	try->status = report_take_text(object, "status", NULL);
 	try->message = report_take_text(object, "message", NULL);
@@ -236,15 +229,11 @@ static void read_try(struct report_try *try, struct json_value object)
 	report_take_attachments(try, json_member(object, "attachments"));
 	try->has_changes = json_type(json_member(object, "files")) == JSON_ARRAY;
 	report_take_files(try, json_member(object, "files"), "at_ms");
-	try->files_missed = report_take_number(object, "files_missed", 0);
-	FOR_EACH(item, json_member(object, "tables"))
-	{
-		owned_text database = report_take_text(item, "database", "");
-
-		report_take_table(try, item, database);
-	}
+	try->files_missed = report_take_count(object, "files_missed", INT32_MAX);
+	try->rows = report_take_raw_array(json_member(object, "rows"));
+	try->rows_problem = report_take_text(object, "rows_problem", NULL);
 	read_log(try, json_member(object, "log"));
-	try->lines_missed = report_take_number(object, "log_missed", 0);
+	try->lines_missed = report_take_count(object, "log_missed", INT32_MAX);
 }
 
 static void read_test(struct report_run *run, struct json_value object)
@@ -258,7 +247,7 @@ static void read_test(struct report_run *run, struct json_value object)
 	test->project = report_take_text(object, "project", "");
 	test->title = report_take_text(object, "title", "");
 	test->file = report_take_text(object, "file", "");
-	test->line = report_take_number(object, "line", 0);
+	test->line = report_take_count(object, "line", INT32_MAX);
 	FOR_EACH(item, json_member(object, "tries"))
 	if (test->try_count < REPORT_TRIES_MAX)
 		read_try(REPORT_ADD(&test->tries, &test->try_count), item);
@@ -282,8 +271,8 @@ static void read_worker(struct report_run *run, struct json_value object)
 		span = REPORT_ADD(&worker->spans, &worker->span_count);
 		span->kind = (enum report_span_kind)read_word(json_member(item, "kind"), report_span_words,
 							      REPORT_SPAN_KINDS);
-		span->start_ms = report_take_number(item, "start_ms", 0);
-		span->end_ms = MAX(report_take_number(item, "end_ms", 0), span->start_ms);
+		span->start_ms = report_take_count(item, "start_ms", REPORT_TIME_MAX);
+		span->end_ms = MAX(report_take_count(item, "end_ms", REPORT_TIME_MAX), span->start_ms);
 		span->detail = report_take_text(item, "detail", NULL);
 	}
 }
@@ -297,10 +286,10 @@ static void read_run(struct report_run *run, struct json_value object)
 	run->shard = report_take_text(object, "shard", NULL);
 	run->runner = report_take_text(object, "runner", NULL);
 	(void)json_list(json_member(object, "command"), &run->command);
-	run->worlds = report_take_number(object, "worlds", 0);
-	run->start_ms = report_take_number(object, "start_ms", 0);
-	run->end_ms = MAX(report_take_number(object, "end_ms", 0), run->start_ms);
-	run->exit_code = report_take_number(object, "exit_code", -1);
+	run->worlds = report_take_count(object, "worlds", INT32_MAX);
+	run->start_ms = report_take_count(object, "start_ms", REPORT_TIME_MAX);
+	run->end_ms = MAX(report_take_count(object, "end_ms", REPORT_TIME_MAX), run->start_ms);
+	run->exit_code = report_take_exit_code(object);
 	FOR_EACH(item, json_member(object, "workers"))
 	read_worker(run, item);
 	FOR_EACH(item, json_member(object, "tests"))

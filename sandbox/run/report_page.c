@@ -15,11 +15,13 @@
 #include "sandbox/run/journal.h"
 #include "sandbox/run/report.h"
 #include "sandbox/run/report_html.h"
+#include "sandbox/run/report_model.h"
 
 enum {
 	NONCE_BYTES = 16,
-	OPEN_MAX = 10,	 /* red tests that are unfolded at first */
-	CHUNK_ROWS = 50, /* which the browser lays out only when they are to be seen */
+	OPEN_MAX_RED = 10,    /* red tests that are unfolded at first */
+	ROWS_SHOWN_MAX = 200, /* of a table */
+	CHUNK_ROWS = 50,      /* which the browser lays out only when they are to be seen */
 };
 
 /* As hook.c does. */
@@ -152,6 +154,82 @@ static void add_link(struct writer *writer, const char *path)
 	html_add(writer->out, "<a href=\"%s\"><code>%s</code></a>", href.bytes, path);
 }
 
+/* "Id = 1, Item = 'red'": the values of an object, as texts and as they stand. */
+static void add_values(struct writer *writer, struct json_value values)
+{
+	bool is_first = true;
+
+	for (struct json_value value = json_first(values); json_type(value) != JSON_MISSING; value = json_next(value)) {
+		owned_text name = NULL;
+		owned_text text = NULL;
+		owned_text raw = NULL;
+		size_t length = 0;
+
+		(void)json_name(value, &name);
+		if (json_text(value, &text) < 0) {
+			const char *at = json_raw(value, &length);
+
+			raw = text_format("%.*s", (int)length, at);
+		}
+		html_add(writer->out, "%s<span class=\"dim\">%s=</span>%s", is_first ? "" : ", ", name,
+			 text ? text : raw);
+		is_first = false;
+	}
+}
+
+static void add_rows_of_table(struct writer *writer, struct json_value table)
+{
+	static const struct {
+		const char *change;
+		const char *sign;
+	} signs[] = { { "inserted", "+" }, { "updated", "~" }, { "deleted", "\u2212" } };
+	owned_text name = report_take_text(table, "name", "");
+	owned_text problem = report_take_text(table, "problem", NULL);
+	unsigned shown = 0;
+
+	html_add(writer->out, "<p><b>%s</b>", name);
+	for (size_t i = 0; i < ARRAY_SIZE(signs); i++)
+		html_add(writer->out, " %s%lld", signs[i].sign,
+			 (long long)report_take_number(table, signs[i].change, 0));
+	html_add(writer->out, "%s%s</p>\n<ul class=\"files\">\n", problem ? ": " : "", problem ? problem : "");
+	for (struct json_value row = json_first(json_member(table, "rows"));
+	     json_type(row) != JSON_MISSING && shown < ROWS_SHOWN_MAX; row = json_next(row), shown++) {
+		for (size_t i = 0; i < ARRAY_SIZE(signs); i++)
+			if (json_text_is(json_member(row, "change"), signs[i].change))
+				html_add(writer->out, "<li><b>%s</b> <code>", signs[i].sign);
+		add_values(writer, json_member(row, "before"));
+		if (json_text_is(json_member(row, "change"), "updated"))
+			text_buffer_add_text(writer->out, " \u2192 ");
+		add_values(writer, json_member(row, "after"));
+		text_buffer_add_text(writer->out, "</code></li>\n");
+	}
+	text_buffer_add_text(writer->out, shown == ROWS_SHOWN_MAX ? "<li>\u2026</li>\n</ul>\n" : "</ul>\n");
+}
+
+static void add_rows(struct writer *writer, const struct report_try *try)
+{
+	owned_json json = { 0 };
+	char name[REPORT_WORKER_SIZE];
+
+	if (try->rows_problem)
+		html_add(writer->out, "<p class=\"dim\">Rows: %s</p>\n", try->rows_problem);
+	if (!try->rows || json_read(&json, try->rows, strlen(try->rows), NULL) < 0)
+		return;
+	for (struct json_value item = json_first(json_root(&json)); json_type(item) != JSON_MISSING;
+	     item = json_next(item)) {
+		owned_text database = report_take_text(item, "database", "");
+		struct json_value tables = json_member(item, "tables");
+
+		if (json_type(json_first(tables)) == JSON_MISSING)
+			continue;
+		html_add(writer->out, "<h5>Rows of <code>%s</code> by then, against what %s began with</h5>\n",
+			 database, report_worker_word(try->worker, name));
+		for (struct json_value table = json_first(tables); json_type(table) != JSON_MISSING;
+		     table = json_next(table))
+			add_rows_of_table(writer, table);
+	}
+}
+
 static void add_changes(struct writer *writer, const struct report_try *try)
 {
 	size_t own = 0;
@@ -160,18 +238,6 @@ static void add_changes(struct writer *writer, const struct report_try *try)
 		return;
 	for (size_t i = 0; i < try->file_count; i++)
 		own += try->files[i].at_ms >= try->start_ms;
-	if (try->table_count > 0)
-		text_buffer_add_text(writer->out, "<h5>Rows that differ from the seed</h5>\n");
-	for (size_t i = 0; i < try->table_count; i++) {
-		const struct report_table *table = &try->tables[i];
-
-		html_add(
-			writer->out,
-			"<details class=\"rows\"><summary>%s <span class=\"dim\">%s: %lld inserted, %lld updated, %lld "
-			"deleted</span></summary><pre>%s</pre></details>\n",
-			table->name, table->database, (long long)table->inserted, (long long)table->updated,
-			(long long)table->deleted, table->changes ? table->changes : "");
-	}
 	for (unsigned part = 0; part < 2; part++) {
 		size_t count = part == 0 ? own : try->file_count - own;
 
@@ -299,6 +365,7 @@ static void add_try(struct writer *writer, const struct report_run *run, const s
 		html_add(writer->out, "<pre class=\"message\" tabindex=\"0\">%s</pre>\n", try->message);
 	add_commands(writer, run, test, try);
 	add_attachments(writer, try);
+	add_rows(writer, try);
 	add_changes(writer, try);
 	add_logs(writer, try);
 }
@@ -310,7 +377,7 @@ static void add_red(struct writer *writer, size_t index, size_t number)
 	char name[REPORT_WORKER_SIZE];
 
 	html_add(writer->out, "<details class=\"red\" id=\"t%zu-%zu\"%s><summary>", index, number,
-		 writer->opened < OPEN_MAX ? " open" : "");
+		 writer->opened < OPEN_MAX_RED ? " open" : "");
 	writer->opened++;
 	add_mark(writer, test->outcome);
 	html_add(writer->out, "<span class=\"title\">%s</span> <span class=\"dim\">%s:%lld", test->title, test->file,

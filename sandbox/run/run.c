@@ -1350,7 +1350,7 @@ static int run_loop(struct run *run, struct error *error)
 	if (result < 0)
 		return result;
 	journal_begin(&run->directory, run->runner.plan.tree, &run->spec.payload, run->options->workers,
-		      &run->options->shard);
+		      is_runner_the_world(run), &run->options->shard);
 	journal_world(&run->directory, JOURNAL_RUNNER, run->runner_name, JOURNAL_START, NULL);
 	if (run->spec.timeout_ms > 0)
 		start_timer(run, run->spec.timeout_ms);
