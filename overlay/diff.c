@@ -187,12 +187,19 @@ static bool is_same_link(int a_dirfd, int b_dirfd, const char *name)
 	       memcmp(a, b, (size_t)a_length) == 0;
 }
 
+static bool has_same_times(const struct stat *a, const struct stat *b)
+{
+	return a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
 static bool is_same(const struct diff *diff, const struct found *new, const struct found *old, const char *name)
 {
 	const struct descent *new_way = &diff->ways[new->layer];
 	const struct descent *old_way = &diff->ways[old->layer];
 
 	if (new->status.st_mode != old->status.st_mode)
+		return false;
+	if (diff->request->with_times && !has_same_times(&new->status, &old->status))
 		return false;
 	switch (new->status.st_mode &S_IFMT) {
 	case S_IFREG:
@@ -212,15 +219,18 @@ static bool is_same(const struct diff *diff, const struct found *new, const stru
 /* -- walking ---------------------------------------------------------------------------------------------------------
  */
 
-/* @changed  of the upper layer's entry; of what was deleted, its whiteout */
-static int tell(struct diff *diff, enum diff_kind kind, const struct stat *status, const struct timespec *changed)
+static int tell(struct diff *diff, enum diff_kind kind, const struct found *new, const struct found *old)
 {
+	const struct stat *status = kind == DIFF_DELETED ? &old->status : &new->status;
 	struct diff_entry entry = {
 		.kind = kind,
 		.path = path_of(diff),
 		.mode = status->st_mode,
 		.bytes = S_ISREG(status->st_mode) ? (uint64_t)status->st_size : 0,
-		.changed_ns = (int64_t)changed->tv_sec * 1000000000 + changed->tv_nsec,
+		.changed_ns = (int64_t) new->changed.tv_sec * 1000000000 + new->changed.tv_nsec,
+		.status = new->layer < 0 ? NULL : &new->status,
+		.before = old->layer < 0 ? NULL : &old->status,
+		.before_layer = old->layer < 0 ? 0 : (size_t)old->layer,
 	};
 
 	diff->result.added += kind == DIFF_ADDED;
@@ -314,6 +324,19 @@ static int leave(struct diff *diff)
 	return 0;
 }
 
+static int compare_both(struct diff *diff, const struct found *new, const struct found *old, const char *name)
+{
+	const struct diff_request *request = diff->request;
+
+	if (request->is_known && request->is_known(diff->data, &new->status))
+		return 0;
+	if (!is_same(diff, new, old, name))
+		return tell(diff, DIFF_CHANGED, new, old);
+	if (request->is_same)
+		request->is_same(diff->data, &new->status);
+	return 0;
+}
+
 static int compare_entry(struct diff *diff, const struct place *place, const char *name)
 {
 	struct found new = look_up(diff, place->new, name);
@@ -322,15 +345,18 @@ static int compare_entry(struct diff *diff, const struct place *place, const cha
 
 	if (old.layer >= 0 && is_mark(diff))
 		old = (struct found){ .layer = -1 };
-	if (new.layer < 0)
-		return old.layer < 0 ? 0 : tell(diff, DIFF_DELETED, &old.status, &new.changed);
-	if (!has(upper_layers(diff), (size_t) new.layer))
+	if (new.layer >= 0 && !has(upper_layers(diff), (size_t) new.layer))
 		return 0;
-	if (old.layer < 0)
-		result = tell(diff, DIFF_ADDED, &new.status, &new.changed);
-	else if (!is_same(diff, &new, &old, name))
-		result = tell(diff, DIFF_CHANGED, &new.status, &new.changed);
-	if (result == 0 && S_ISDIR(new.status.st_mode))
+	if (new.layer < 0 && old.layer < 0)
+		return 0;
+	if (new.layer < 0)
+		result = tell(diff, DIFF_DELETED, &new, &old);
+	else if (old.layer < 0)
+		result = tell(diff, DIFF_ADDED, &new, &old);
+	else
+		result = compare_both(diff, &new, &old, name);
+	if (result == 0 &&
+	    ((new.layer >= 0 && S_ISDIR(new.status.st_mode)) || (diff->request->with_what_was_gone && old.directories)))
 		enter(diff, new.directories, old.directories, name);
 	return result;
 }

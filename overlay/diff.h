@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -28,6 +29,10 @@ struct diff_entry {
 	mode_t mode;	    /* type and permissions; of what was deleted: as they were */
 	uint64_t bytes;	    /* size of a regular file; 0 for others */
 	int64_t changed_ns; /* when the upper layer's entry was changed last, CLOCK_REALTIME; 0: it has none */
+	/* Both borrowed until the callback returns; NULL: it is not there. */
+	const struct stat *status; /* as it is */
+	const struct stat *before;
+	size_t before_layer; /* which layer showed it; only with `before` */
 };
 
 /** Is told each difference: a directory before what is in it, names of one directory in the order of their bytes.
@@ -43,6 +48,15 @@ struct diff_request {
 	/* Whiteouts that sbx itself put there, relative to the layers; what they hide counts as not there. May be NULL.
 	 */
 	const struct text_list *marks;
+
+	/* For one who puts things back. */
+	bool with_times;	 /* other times of change are a difference, too */
+	bool with_what_was_gone; /* of a removed or replaced directory all that was in it is listed, after it */
+	/* Of each entry of the upper layers before it is compared. @return whether it is known to be the same: then
+	 * only what is in it is looked at. May be NULL */
+	bool (*is_known)(void *data, const struct stat *status);
+	/* Of each that was compared and is the same, as it was before that. May be NULL */
+	void (*is_same)(void *data, const struct stat *status);
 };
 
 struct diff_result {

@@ -27,31 +27,40 @@ static int check_databases(const struct text_list *databases)
 	return 0;
 }
 
-int seed_open(const char *path, struct seed *ret_seed, struct error *error)
+int seed_read_databases(int directory_fd, struct text_list *ret_databases, struct error *error)
 {
-	owned_fd fd = path_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
 	owned_text text = NULL;
 	owned_json json = { 0 };
 	owned_list databases = { 0 };
-	struct seed seed = { 0 };
-	int result = fd < 0 ? fd : fd_read_file(fd, SEED_FILE, JSON_SIZE_MAX, &text, NULL);
+	int result = fd_read_file(directory_fd, SEED_FILE, JSON_SIZE_MAX, &text, NULL);
 
-	if (result == 0)
-		result = path_of_fd(fd, &seed.path);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = STEP_READ, .object = path,
-				 .cause = result == -ENOENT && fd >= 0 ? "it was never finished, or is no seed" : NULL);
+		return error_set(error, .number = -result, .step = STEP_READ, .object = SEED_FILE,
+				 .cause = result == -ENOENT ? "it was never finished, or is no seed" : NULL);
 	result = json_read(&json, text, strlen(text), error);
-	if (result == 0 &&
-	    (json_list(json_member(json_root(&json), "databases"), &databases) < 0 || check_databases(&databases) < 0))
-		result = error_set(error, .number = EBADMSG, .step = STEP_READ, .object = path,
-				   .cause = "its list of databases cannot be read");
+	if (result < 0)
+		return result;
+	if (json_list(json_member(json_root(&json), "databases"), &databases) < 0 || check_databases(&databases) < 0)
+		return error_set(error, .number = EBADMSG, .step = STEP_READ, .object = SEED_FILE,
+				 .cause = "its list of databases cannot be read");
+	*ret_databases = databases;
+	databases = (struct text_list){ 0 };
+	return 0;
+}
+
+int seed_open(const char *path, struct seed *ret_seed, struct error *error)
+{
+	owned_fd fd = path_open(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
+	struct seed seed = { 0 };
+	int result = fd < 0 ? fd : path_of_fd(fd, &seed.path);
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP_READ, .object = path);
+	result = seed_read_databases(fd, &seed.databases, error);
 	if (result < 0) {
 		text_free(&seed.path);
 		return error_context(error, "seed %s", path);
 	}
-	seed.databases = databases;
-	databases = (struct text_list){ 0 };
 	*ret_seed = seed;
 	return 0;
 }

@@ -29,6 +29,9 @@ struct seed {
 int seed_open(const char *path, struct seed *ret_seed, struct error *error);
 void seed_release(struct seed *seed);
 
+/** The databases of one whose directory is open. @ret_databases the caller's   Errors: as seed_open() */
+int seed_read_databases(int directory_fd, struct text_list *ret_databases, struct error *error);
+
 /** Lists the directories that the seed's layers belong to, upper-0's first. @seed_fd borrowed   @ret_paths added to
  *  Errors: ENOENT, EBADMSG */
 int seed_read_layers(int seed_fd, struct text_list *ret_paths, struct error *error);

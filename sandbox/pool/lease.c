@@ -21,6 +21,7 @@
 #include "sandbox/worker/attach.h"
 #include "sandbox/worker/identity.h"
 #include "sandbox/worker/request.h"
+#include "sandbox/worker/reset.h"
 
 #define REFILL_LOG "refill.log"
 
@@ -393,18 +394,45 @@ static void replace_fresh(struct leasing *leasing)
 		start_refill(leasing);
 }
 
-/* Of an owner in the foreground the renewal is its business. */
-static void reset(struct leasing *leasing, int exit_code)
+static void say(const struct leasing *leasing, const char *what, const char *text)
 {
-	enum pool_lease_reset when = leasing->options->reset;
+	owned_text line = text_format("worker w%u %s: %s", leasing->worker, what, text);
+
+	if (leasing->options->say)
+		leasing->options->say(line);
+}
+
+/* Of an owner in the foreground the renewal is its business. */
+static void renew_lease(struct leasing *leasing)
+{
 	struct error ignored = { 0 };
 
-	if (when == POOL_LEASE_RESET_NEVER || (when == POOL_LEASE_RESET_FAIL && exit_code == 0))
-		return;
 	(void)ask_renewal(leasing->socket, &ignored); /* a PID 1 that is gone: as asked */
 	fd_close(&leasing->socket);
 	if (leasing->pool.description.is_detached)
 		start_refill(leasing);
+}
+
+/* In place; and what cannot be done so by a new world. */
+static void reset(struct leasing *leasing, int exit_code)
+{
+	enum pool_lease_reset when = leasing->options->reset;
+	owned_reset_answer answer = { 0 };
+	owned_text line = NULL;
+	struct error error = { 0 };
+	char text[2 * sizeof(error)];
+
+	if (when == POOL_LEASE_RESET_NEVER || (when == POOL_LEASE_RESET_FAIL && exit_code == 0))
+		return;
+	if (reset_ask(leasing->socket, RESET_ALL, &answer, &error) >= 0) {
+		line = reset_format(&answer);
+		say(leasing, "reset", line);
+		return;
+	}
+	error.remedy[0] = '\0';
+	error_format(&error, text, sizeof(text));
+	say(leasing, "gets a new world", text);
+	renew_lease(leasing);
 }
 
 static int find_pool(struct leasing *leasing, struct error *error)
@@ -426,19 +454,32 @@ static int find_pool(struct leasing *leasing, struct error *error)
 	return MIN(result, 0);
 }
 
+static void leasing_release(struct leasing *leasing)
+{
+	fd_close(&leasing->socket);
+	fd_close(&leasing->refill_fd);
+	queue_leave(&leasing->ticket);
+	free(leasing->sockets);
+	fd_close(&leasing->runtime_fd);
+	pool_release(&leasing->pool);
+	state_paths_release(&leasing->places);
+}
+
+#define LEASING_NONE(asked)                                                                                            \
+	{                                                                                                              \
+		.options = (asked), .pool = POOL_NONE, .runtime_fd = -1, .ticket = TICKET_NONE, .refill_fd = -1,       \
+		.socket = -1, .deadline_ms = UINT64_MAX                                                                \
+	}
+
 int pool_lease_run(const struct pool_lease_options *options, struct relay_result *ret_result, int *ret_exit_code,
 		   struct error *error)
 {
-	struct leasing leasing = { .options = options,
-				   .pool = POOL_NONE,
-				   .runtime_fd = -1,
-				   .ticket = TICKET_NONE,
-				   .refill_fd = -1,
-				   .socket = -1,
-				   .deadline_ms = options->wait_timeout_ms ? now_ms() + options->wait_timeout_ms
-									   : UINT64_MAX };
-	int result = find_pool(&leasing, error);
+	struct leasing leasing = LEASING_NONE(options);
+	int result;
 
+	if (options->wait_timeout_ms > 0)
+		leasing.deadline_ms = now_ms() + options->wait_timeout_ms;
+	result = find_pool(&leasing, error);
 	*ret_exit_code = EXIT_SBX_FAILED;
 	*ret_result = (struct relay_result){ 0 };
 	if (result == 0)
@@ -450,12 +491,39 @@ int pool_lease_run(const struct pool_lease_options *options, struct relay_result
 		else if (result == 0 || ret_result->has_ended)
 			reset(&leasing, *ret_exit_code);
 	}
-	fd_close(&leasing.socket);
-	fd_close(&leasing.refill_fd);
-	queue_leave(&leasing.ticket);
-	free(leasing.sockets);
-	fd_close(&leasing.runtime_fd);
-	pool_release(&leasing.pool);
-	state_paths_release(&leasing.places);
+	leasing_release(&leasing);
+	return result;
+}
+
+/* Of one whose services have failed no lease is needed. */
+static int end_world(struct leasing *leasing, unsigned index, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_LEASE };
+	owned_fd socket = -1;
+	struct reply reply = { 0 };
+	int result = pool_connect(&leasing->places, &leasing->pool, index, &socket, NULL);
+
+	if (result < 0)
+		return 0; /* it has ended already */
+	if (request_send(socket, &header, NULL, NULL) == 0)
+		(void)reply_receive(socket, &reply, NULL);
+	if (reply.kind == REPLY_FAILED && reply.error.number == EBUSY) {
+		*error = reply.error;
+		return -EBUSY;
+	}
+	return ask_renewal(socket, error);
+}
+
+int pool_lease_renew(const char *id, unsigned index, struct error *error)
+{
+	struct pool_lease_options options = { .name = id, .slot = (int)index };
+	struct leasing leasing = LEASING_NONE(&options);
+	int result = find_pool(&leasing, error);
+
+	if (result == 0)
+		result = end_world(&leasing, index, error);
+	if (result == 0)
+		result = get_worker(&leasing, error);
+	leasing_release(&leasing);
 	return result;
 }

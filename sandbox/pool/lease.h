@@ -20,7 +20,7 @@
 #include "sandbox/worker/relay.h"
 #include "sandbox/worker/spec.h"
 
-/* When the worker is made anew afterwards. */
+/* When the worker is reset afterwards: in place, or by a new world where that cannot be. */
 enum pool_lease_reset {
 	POOL_LEASE_RESET_NEVER,
 	POOL_LEASE_RESET_EACH,
@@ -32,8 +32,9 @@ struct pool_lease_options {
 	int slot;		  /* that worker; -1: any */
 	uint64_t wait_timeout_ms; /* 0: waits for ever */
 	enum pool_lease_reset reset;
-	bool is_fresh;		 /* a world that nobody has used; `slot` is -1 then */
-	const struct spec *spec; /* payload, environment, workdir, pass_fds, timeout; borrowed */
+	bool is_fresh;		       /* a world that nobody has used; `slot` is -1 then */
+	const struct spec *spec;       /* payload, environment, workdir, pass_fds, timeout; borrowed */
+	void (*say)(const char *line); /* what a reset did; NULL: nobody hears it */
 };
 
 /** Waits for a worker, runs the command in it with terminal and signals as `exec` does, and gives it back.
@@ -41,5 +42,10 @@ struct pool_lease_options {
  *  Errors: there is no pool; ETIMEDOUT: no worker was free in time; of attach_follow() */
 int pool_lease_run(const struct pool_lease_options *options, struct relay_result *ret_result, int *ret_exit_code,
 		   struct error *error);
+
+/** Ends a worker of a pool, which nobody has leased, and waits until another world has its place and is ready.
+ *  @id  the pool's
+ *  Errors: EBUSY; those of pool_lease_run() */
+int pool_lease_renew(const char *id, unsigned index, struct error *error);
 
 #endif

@@ -319,7 +319,7 @@ static void start_what_can(struct services *services)
 			start(services, running);
 		all_ready &= is_settled(running);
 	}
-	if (all_ready && !services->all_ready_told) {
+	if (all_ready && !services->all_ready_told && server_keeps_start(services->server)) {
 		services->all_ready_told = true;
 		tell(services, 0, 0, SERVICES_ALL_READY, NULL);
 		server_guest_settled(services->server, NULL);

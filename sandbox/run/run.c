@@ -56,6 +56,7 @@
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/attach.h"
+#include "sandbox/worker/reset.h"
 #include "sandbox/worker/spawn.h"
 
 enum {
@@ -653,6 +654,38 @@ static int freeze_for(struct run *run, unsigned after, struct error *error)
 	return result;
 }
 
+/* In place, its servers running. What cannot be done so is a new world, since a half reset one would be nobody's. */
+static void reset_world(struct run *run, struct slot *slot)
+{
+	owned_reset_answer answer = { 0 };
+	owned_text what = NULL;
+	owned_text line = NULL;
+	owned_fd connection = -1;
+	struct error error = { 0 };
+	int result;
+
+	/* What it wrote that is to be kept is gone afterwards. */
+	take_harvest(run, &slot->member, slot->index);
+	journal_world(&run->directory, (int)slot->index, slot->name, JOURNAL_RESET, NULL);
+	result = member_connect(&slot->member, CONNECT_FREE, &connection, &error);
+	if (result == 0)
+		result = reset_ask(connection, RESET_ALL, &answer, &error);
+	slot->past = (struct unit_past){ 0 };
+	if (result >= 0) {
+		what = reset_format(&answer);
+		line = text_format("w%u reset: %s", slot->index, what);
+		journal_world(&run->directory, (int)slot->index, slot->name, JOURNAL_READY, what);
+	} else {
+		char text[2 * sizeof(error)];
+
+		error.remedy[0] = '\0';
+		error_format(&error, text, sizeof(text));
+		line = text_format("w%u gets a new world: %s", slot->index, text);
+		end_world(run, slot);
+	}
+	run->options->say(line);
+}
+
 /* What stands between a lease and its world: gone a step towards. @return 1 it can be granted, 0 not yet, or -errno */
 static int prepare_world(struct run *run, unsigned index, unsigned after, struct error *error)
 {
@@ -671,6 +704,9 @@ static int prepare_world(struct run *run, unsigned index, unsigned after, struct
 		end_world(run, slot);
 	} else if (slot->trouble_told) {
 		end_world(run, slot); /* its PID 1 is gone */
+	} else if (slot->member.state == MEMBER_READY &&
+		   unit_choose(&run->options->units, &slot->past) == UNIT_WORLD_RESET) {
+		reset_world(run, slot);
 	}
 	switch (slot->member.state) {
 	case MEMBER_READY:

@@ -57,6 +57,8 @@ struct invocation {
 	char *refill;			   /* up: the id of a detached pool; NULL: a new one */
 	uint64_t wait_timeout_ms;	   /* up, lease; 0: none */
 	enum pool_lease_reset reset_after; /* lease */
+	bool reset_rows;		   /* reset --db */
+	bool reset_restart;		   /* reset */
 	bool prefix;			   /* logs */
 	uint64_t slot;			   /* lease: the world's number + 1; 0: any */
 	uint64_t after;			   /* lease */
@@ -70,6 +72,7 @@ struct invocation {
 	struct text_list artifacts;	   /* test */
 	enum unit_kind fresh;		   /* test */
 	enum unit_retry retry_fresh;	   /* test */
+	enum unit_kind reset;		   /* test */
 	char *output;			   /* report: FILE or -; NULL: the run's directory */
 	bool list;			   /* report */
 	bool lease_fresh;		   /* lease */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "sandbox/pool/lease.h"
+#include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/relay.h"
@@ -40,6 +41,7 @@ static int lease_of_pool(const struct invocation *invocation, struct error *erro
 					      .wait_timeout_ms = invocation->wait_timeout_ms,
 					      .reset = invocation->reset_after,
 					      .is_fresh = invocation->lease_fresh,
+					      .say = say_line,
 					      .spec = &invocation->spec };
 	struct relay_result ended = { 0 };
 	int exit_code = EXIT_SBX_FAILED;

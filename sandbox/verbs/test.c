@@ -205,7 +205,9 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	*(invocation->items ? &plan.shard : &options.shard) = shard;
 	if (invocation->items)
 		result = prepare_items(invocation, here, project, options.workers, &plan, error);
-	options.units = (struct unit_choice){ .fresh = invocation->fresh, .retry = invocation->retry_fresh };
+	options.units = (struct unit_choice){ .fresh = invocation->fresh,
+					      .retry = invocation->retry_fresh,
+					      .reset = invocation->reset };
 	if (result == 0 && invocation->why) {
 		invocation->spec.keep = KEEP_NEVER;
 		result = say_why(&options, invocation->why, error);

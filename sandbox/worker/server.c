@@ -73,7 +73,8 @@ struct client {
 	bool is_main;
 	bool had_payload; /* what it sends for one that has just ended is passed over */
 	pid_t task;
-	int task_fd; /* where its outcome comes */
+	int task_fd;	   /* where its outcome comes */
+	bool is_resetting; /* that task: it comes to its end even if nobody waits for it any more */
 	bool waits_for_main;
 	bool waits_for_guest; /* for the services that it had restarted */
 	pid_t session;	      /* of its last payload */
@@ -81,8 +82,13 @@ struct client {
 	uint64_t lease_turn;  /* waits for a lease, since that many were asked for; 0: does not */
 };
 
+enum start { START_OPEN, START_BEING_KEPT, START_SETTLED };
+
 struct server {
 	struct world *world;
+	enum start start; /* what a reset goes back to, in a world that has to keep it */
+	pid_t start_task;
+	bool is_spoiled; /* a reset did not come to its end */
 	int signal_fd;
 	int timer_fd;
 	struct client **clients; /* the owner first */
@@ -150,7 +156,7 @@ static void hang_up(struct client *client)
 	forget_request(client);
 	client->waits_for_main = client->waits_for_guest = false;
 	client->lease_turn = 0;
-	if (client->task)
+	if (client->task && !client->is_resetting)
 		(void)kill(client->task, SIGKILL);
 	if (client->payload && client->leader)
 		fd_close(&client->channel_fd); /* its leader hangs up on the job, as a terminal that is closed does */
@@ -528,10 +534,8 @@ static void handle_spawn(struct server *server, struct client *client)
 /* ---- tasks ---- */
 
 /* In the fork of PID 1. It keeps no copy of what others wait for the end of. */
-__attribute__((noreturn)) static void do_task(struct server *server, struct client *own, struct task *task,
-					      int outcome_fd)
+static void become_task(struct server *server, const struct client *own)
 {
-	struct task_outcome outcome = { 0 };
 	sigset_t none;
 
 	for (size_t i = 0; i < server->client_count; i++) {
@@ -554,10 +558,40 @@ __attribute__((noreturn)) static void do_task(struct server *server, struct clie
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like others */
+}
+
+__attribute__((noreturn)) static void do_task(struct server *server, const struct client *own, struct task *task,
+					      int outcome_fd)
+{
+	struct task_outcome outcome = { 0 };
+
+	become_task(server, own);
 	outcome.status = task_run(server->world, task, &outcome.error);
 	/* If PID 1 does not hear it, it sees the exit status. */
 	(void)!write(outcome_fd, &outcome, sizeof(outcome));
 	_exit(0);
+}
+
+static bool is_resetting(const struct server *server)
+{
+	for (size_t i = 0; i < server->client_count; i++)
+		if (server->clients[i]->is_resetting)
+			return true;
+	return false;
+}
+
+/* One at a time, and of a world that is leased by who has it: it would be somebody's whose files it takes away. */
+static bool may_reset(const struct server *server, struct client *client)
+{
+	if (is_resetting(server))
+		refuse(client, EBUSY, "it is being reset");
+	else if (server->lessee && server->lessee != client)
+		refuse(client, EBUSY, "somebody has leased it");
+	else if (server->start == START_BEING_KEPT)
+		refuse(client, EAGAIN, "its services are not ready yet");
+	else
+		return true;
+	return false;
 }
 
 static int read_task(const struct client *client, struct task *ret_task)
@@ -593,6 +627,13 @@ static void handle_task(struct server *server, struct client *client)
 		refuse(client, EBADMSG, "its body cannot be read");
 		return;
 	}
+	if (task.kind == TASK_RESET && !may_reset(server, client)) {
+		text_list_release(&task.arguments);
+		return;
+	}
+	/* What its last command left in the background would go on writing. */
+	if (task.kind == TASK_RESET && client->session)
+		session_kill(client->session);
 	if (fd_pipe(ends, O_NONBLOCK) < 0)
 		refuse(client, errno, NULL);
 	else {
@@ -603,9 +644,10 @@ static void handle_task(struct server *server, struct client *client)
 		(void)close(ends[1]);
 		client->task_fd = ends[0];
 		server->is_used |= !is_reading(task.kind);
-		if (pid > 0)
+		if (pid > 0) {
 			client->task = pid;
-		else {
+			client->is_resetting = task.kind == TASK_RESET;
+		} else {
 			fd_close(&client->task_fd);
 			refuse(client, (int)-pid, NULL);
 		}
@@ -613,7 +655,7 @@ static void handle_task(struct server *server, struct client *client)
 	text_list_release(&task.arguments);
 }
 
-static void task_ended(struct client *client, int status)
+static void task_ended(struct server *server, struct client *client, int status)
 {
 	struct task_outcome outcome;
 	bool is_told = read(client->task_fd, &outcome, sizeof(outcome)) == (ssize_t)sizeof(outcome);
@@ -621,6 +663,9 @@ static void task_ended(struct client *client, int status)
 
 	client->task = 0;
 	fd_close(&client->task_fd);
+	if (client->is_resetting)
+		server->is_spoiled = task_is_reset_unfinished(server->world);
+	client->is_resetting = false;
 	/* Killed, it or its stopper may have left the world standing still (stopper.h). */
 	if (!is_told || outcome.status == -EIO)
 		(void)kill(-1, SIGCONT);
@@ -654,18 +699,71 @@ static struct client *find_next_lessee(const struct server *server)
 	return next;
 }
 
+/* ---- what a reset goes back to ---- */
+
+/* A world that began from a seed has that. World R is nobody's to be reset. */
+static bool has_to_keep_start(const struct server *server)
+{
+	const struct worker_plan *plan = server->world->plan;
+
+	return plan->guest && plan->guest->look && !plan->seed && !plan->annex.is_wanted && !plan->is_entered_again;
+}
+
+bool server_keeps_start(struct server *server)
+{
+	pid_t pid;
+
+	if (!has_to_keep_start(server) || server->start == START_SETTLED)
+		return true;
+	if (server->start == START_BEING_KEPT)
+		return false;
+	pid = process_clone(0, NULL);
+	if (pid == 0) {
+		struct error ignored = { 0 };
+
+		become_task(server, NULL);
+		_exit(task_run_keep_start(server->world, &ignored) < 0);
+	}
+	server->start_task = pid;
+	server->start = pid > 0 ? START_BEING_KEPT : START_SETTLED;
+	return pid <= 0;
+}
+
+/* @return whether it was that */
+static bool start_ended(struct server *server, pid_t pid, int status)
+{
+	if (server->start != START_BEING_KEPT || pid != server->start_task)
+		return false;
+	server->start = START_SETTLED;
+	/* As task_ended(). */
+	if (status != 0)
+		(void)kill(-1, SIGCONT);
+	return true;
+}
+
+/* ---- leases ---- */
+
 /* @return 1 the world can be leased, 0 its services are on their way, or -errno */
 static int look_after_guest(const struct server *server, struct error *error)
 {
 	const struct server_guest *guest = server->world->plan->guest;
+	int result = guest && guest->look ? guest->look(guest->argument, error) : 1;
 
-	return guest && guest->look ? guest->look(guest->argument, error) : 1;
+	if (result < 0 ||
+	    (result > 0 && !server->is_spoiled && (!has_to_keep_start(server) || server->start == START_SETTLED)))
+		return result;
+	if (server->is_spoiled)
+		return error_set(error, .number = EIO, .step = "use the worker",
+				 .cause = "it is half reset: what a reset began did not come to its end",
+				 .remedy = "a new world is as it was: --restart");
+	return 0;
 }
 
 /* Gives the world, if it is free, to who has waited longest. */
 static void grant_lease(struct server *server)
 {
-	struct client *client = server->lessee || server->is_renewed ? NULL : find_next_lessee(server);
+	struct client *client =
+		server->lessee || server->is_renewed || is_resetting(server) ? NULL : find_next_lessee(server);
 	struct error error = { 0 };
 	int result = client ? look_after_guest(server, &error) : 0;
 
@@ -976,13 +1074,15 @@ static void child_ended(struct server *server, pid_t pid, int status)
 
 	if (guest && guest->child_ended(guest->argument, pid, status))
 		return;
+	if (start_ended(server, pid, status))
+		return;
 	if (ports_child_ended(&server->ports, pid, status, !server->has_main_ended))
 		return;
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
 
 		if (client->task == pid)
-			task_ended(client, status);
+			task_ended(server, client, status);
 		else if (client->leader == pid) {
 			/* Its last message lies in the channel. */
 			while (client->payload && client->channel_fd >= 0 && hear_leader(server, client))

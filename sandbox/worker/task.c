@@ -142,6 +142,7 @@ static const struct kind {
 	[TASK_FREEZE] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
 	[TASK_CLONE] = { .fd_count = 1, .has_list = true },
 	[TASK_LISTENERS] = { .fd_count = 1 },
+	[TASK_RESET] = { .fd_count = 1, .argument_count = 1, .writes = WRITES_AS_PAYLOAD },
 	[TASK_DB_DIFF] = { .fd_count = 2, .argument_count = 3, .has_format = true, .writes = WRITES_AS_PAYLOAD },
 	[TASK_DB_CHANGESET] = { .fd_count = 3, .argument_count = 2, .writes = WRITES_AS_PAYLOAD },
 	[TASK_DB_APPLY] = { .fd_count = 2, .argument_count = 1, .writes = WRITES_AS_PAYLOAD },
@@ -201,6 +202,48 @@ static int confine(const struct world *world, const struct task *task, struct er
 	return result < 0 ? result : task_confine(error);
 }
 
+/* Beside what the payload may write, where a reset keeps its notes. */
+static int confine_writer(const struct world *world, int directory_fd, struct error *error)
+{
+	int *fds = calloc(world->writable_count + 1, sizeof(*fds));
+	int result;
+
+	if (!fds)
+		abort();
+	memcpy(fds, world->writable_fds, world->writable_count * sizeof(*fds));
+	fds[world->writable_count] = directory_fd;
+	result = task_forbid_writing(fds, world->writable_count + 1, error);
+	free(fds);
+	return result < 0 ? result : task_confine(error);
+}
+
+static int run_reset(const struct world *world, const struct task *task, struct error *error)
+{
+	struct task_reset *reset = NULL;
+	int result = task_reset_begin(world, &reset, error);
+
+	if (result < 0)
+		return result;
+	result = confine_writer(world, task_reset_fd(reset), error);
+	if (result == 0)
+		result = task_reset(reset, task->arguments.items[0], task->fds[0], error);
+	task_reset_end(reset);
+	return result;
+}
+
+int task_run_keep_start(const struct world *world, struct error *error)
+{
+	owned_stopper stopper = STOPPER_NONE;
+	owned_fd directory_fd = task_open_start(world, error);
+	int result = directory_fd < 0 ? directory_fd : stopper_begin(world->scratch_fd, &stopper, error);
+
+	if (result == 0)
+		result = task_forbid_writing(&(int){ directory_fd }, 1, error);
+	if (result == 0)
+		result = task_confine(error);
+	return result < 0 ? result : task_keep_start(world, &stopper, directory_fd, error);
+}
+
 int task_run(const struct world *world, const struct task *task, struct error *error)
 {
 	char **arguments = task->arguments.items;
@@ -216,6 +259,8 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 		return task_clone(&task->arguments, task->fds[0], error);
 	if (task->kind == TASK_LISTENERS)
 		return task_listeners(task->fds[0], error);
+	if (task->kind == TASK_RESET)
+		return run_reset(world, task, error);
 	if (kinds[task->kind].stops) {
 		result = stopper_begin(world->scratch_fd, &stopper, error);
 		/* Only a test's world is without a PID 1 of its own: there nobody lives in it. */
@@ -258,6 +303,7 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 	case TASK_INSPECT:
 	case TASK_CLONE:
 	case TASK_LISTENERS:
+	case TASK_RESET:
 		break; /* done above */
 	}
 	assert(false && "a kind without its part");

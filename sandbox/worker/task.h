@@ -52,10 +52,19 @@
  *                  and ends with it; one of the same name is replaced. Restoring is database_restore() for each.
  *   TASK_DB_SNAPSHOTS  name, databases, bytes.
  *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array), cwd;
- *                  the last four null where no process was found. */
+ *                  the last four null where no process was found.
+ *   TASK_RESET     a JSON object on one line: files (put back: rewritten, removed, restored), bytes (of them), databases
+ *                  (paths), rows_bytes, meanwhile (files that are not as they were, since somebody wrote to them
+ *                  again), stays_wal (databases that programs keep in WAL mode), microseconds. All of it zero: nothing
+ *                  had changed. Back to the seed; in a world that has services and no seed, to the moment when they were
+ *                  all ready; else to the tree, with the rows that the databases' sources have now. Tree and HOME, and
+ *                  databases: /tmp, /run, /dev/shm and volumes stay as they are. Nobody is stopped. ENOTSUP: it cannot
+ *                  be done in place, and nothing was changed; after other failures it may be done in part, and then the
+ *                  world is leased no more (server.c). */
 #ifndef SBX_WORKER_TASK_H
 #define SBX_WORKER_TASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -84,6 +93,7 @@ enum task_kind {
 	TASK_DB_SNAPSHOT,  /* fds: out. arguments: database, name */
 	TASK_DB_RESTORE,   /* fds: out. arguments: database, name */
 	TASK_DB_SNAPSHOTS, /* fds: out. arguments: "table" or "json" */
+	TASK_RESET,	   /* fds: out. arguments: "all" or "rows" */
 };
 
 enum { TASK_FDS_MAX = 4 };
@@ -98,6 +108,12 @@ struct task {
 /** Does it. In a fork of PID 1 that does nothing else and ends after it.
  *  @return exit status for the command (0 as a rule), or -errno with error filled */
 int task_run(const struct world *world, const struct task *task, struct error *error);
+
+/** Keeps what the world is at this moment, for TASK_RESET: PID 1's own task, in a fork like the others. */
+int task_run_keep_start(const struct world *world, struct error *error);
+
+/** Whether a reset was begun in this world that did not come to its end. */
+bool task_is_reset_unfinished(const struct world *world);
 
 /** TASK_LISTENERS, of the network and the processes that the caller sees: on the host as well, unconfined. */
 int task_listeners(int out_fd, struct error *error);

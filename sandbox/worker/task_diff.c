@@ -96,14 +96,13 @@ static int tell(struct listing *listing, const struct diff_entry *entry, const c
 	return task_output_continue(&listing->output, listing->error);
 }
 
-/* Mount points, and directories made on the way to them: the payload can neither make nor remove these. */
-static bool is_mount_point(const struct listing *listing, const struct diff_entry *entry, const char *shown)
+bool task_is_mount_point(const struct text_list *points, const struct diff_entry *entry, const char *path)
 {
-	for (size_t i = 0; i < listing->mount_points.count; i++) {
-		const char *point = listing->mount_points.items[i];
+	for (size_t i = 0; i < points->count; i++) {
+		const char *point = points->items[i];
 
-		if (path_is_below(shown, point) ||
-		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, shown)))
+		if (path_is_below(path, point) ||
+		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, path)))
 			return true;
 	}
 	return false;
@@ -135,7 +134,7 @@ static int on_difference(void *data, const struct diff_entry *entry)
 	const struct world *world = listing->world;
 	owned_text path = path_join(listing->layer->path, entry->path);
 
-	if (!is_asked_for(listing, path) || is_mount_point(listing, entry, path))
+	if (!is_asked_for(listing, path) || task_is_mount_point(&listing->mount_points, entry, path))
 		return 0;
 	for (size_t i = 0; i < world->database_count; i++) {
 		const struct world_database *database = &world->databases[i];
@@ -175,20 +174,18 @@ static int tell_databases(struct listing *listing)
 	return 0;
 }
 
-static void list_mount_points(struct listing *listing)
+void task_list_mount_points(const struct world *world, const struct layer *layer, struct text_list *ret_points)
 {
-	const struct world *world = listing->world;
 	const struct volume_list *volumes = &world->plan->spec->volumes;
 
 	for (size_t i = 0; i < world->layers.count; i++)
-		if (world->layers.items[i].path != listing->layer->path)
-			text_list_add(&listing->mount_points, world->layers.items[i].path);
+		if (&world->layers.items[i] != layer)
+			text_list_add(ret_points, world->layers.items[i].path);
 	for (size_t i = 0; i < world->plan->graft_count; i++)
-		text_list_add(&listing->mount_points, world->plan->grafts[i].target);
+		text_list_add(ret_points, world->plan->grafts[i].target);
 	for (size_t i = 0; i < volumes->count; i++)
 		if (volumes->items[i].kind != VOLUME_COPY)
-			text_list_take(&listing->mount_points,
-				       path_normal(world->plan->tree, volumes->items[i].target));
+			text_list_take(ret_points, path_normal(world->plan->tree, volumes->items[i].target));
 }
 
 static int walk_layer(struct listing *listing, struct diff_result *ret)
@@ -203,7 +200,7 @@ static int walk_layer(struct listing *listing, struct diff_result *ret)
 					.marks = &marks };
 
 	text_list_release(&listing->mount_points);
-	list_mount_points(listing);
+	task_list_mount_points(listing->world, layer, &listing->mount_points);
 	task_list_marks(listing->world, layer, &marks);
 	return diff_layers(&request, on_difference, listing, ret, listing->error);
 }

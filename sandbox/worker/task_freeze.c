@@ -567,6 +567,29 @@ static void add_freeze(const struct freezing *freezing, const struct text_list *
 	json_add_list(out, "ef_lock", &locked);
 }
 
+int task_keep_layers(const struct world *world, struct stopper *stopper, int directory_fd,
+		     struct text_list *ret_databases, struct error *error)
+{
+	__attribute__((cleanup(freezing_release))) struct freezing freezing = {
+		.world = world,
+		.stopper = stopper,
+		.directory_fd = directory_fd,
+		.snapshots_fd = -1,
+		.with_databases = true,
+	};
+	int result;
+
+	for (size_t i = 0; i < world->database_count; i++)
+		add_named(&freezing, world->databases[i].path);
+	result = export_world(&freezing, error);
+	if (result == 0 && freezing.left.count > 0)
+		result = error_set(error, .number = EBUSY, .step = "keep what the worker starts with",
+				   .object = freezing.left.items[0], .cause = "it is locked, damaged, or one too many");
+	for (size_t i = 0; i < freezing.count && result == 0; i++)
+		text_list_add(ret_databases, freezing.items[i].path);
+	return result == 0 ? seed_write(directory_fd, ret_databases, error) : result;
+}
+
 int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
 		int out_fd, struct error *error)
 {

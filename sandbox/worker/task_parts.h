@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "overlay/diff.h"
 #include "overlay/query.h"
 #include "sandbox/worker/stopper.h"
 #include "sandbox/worker/task.h"
@@ -34,6 +35,12 @@ int task_forbid_writing(const int *writable_fds, size_t writable_count, struct e
 
 /** Adds the paths, relative to the layer, that sbx hid in it (credentials, the state directory). */
 void task_list_marks(const struct world *world, const struct layer *layer, struct text_list *ret_marks);
+
+/** Adds the paths, absolute, where something else is mounted in a layer. */
+void task_list_mount_points(const struct world *world, const struct layer *layer, struct text_list *ret_points);
+/** Mount points, and directories made on the way to them: the payload can neither make nor remove these.
+ *  @path  of the entry, absolute */
+bool task_is_mount_point(const struct text_list *points, const struct diff_entry *entry, const char *path);
 
 /** @arguments  the format, then where to look; the format alone: everywhere */
 int task_diff(const struct world *world, int out_fd, enum table_format format, const struct text_list *arguments,
@@ -108,6 +115,23 @@ int task_keep(const struct world *world, struct stopper *stopper, const struct t
 	      int out_fd, struct error *error);
 int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
 		int out_fd, struct error *error);
+
+/** The two halves of a reset: what reads nothing that the payload wrote, and needs to look at all processes, comes before
+ * the task is confined. @ret_reset the caller's, task_reset_end() */
+struct task_reset;
+int task_reset_begin(const struct world *world, struct task_reset **ret_reset, struct error *error);
+/** Where it notes things, beside what the payload may write. Borrowed. */
+int task_reset_fd(const struct task_reset *reset);
+int task_reset(struct task_reset *reset, const char *what, int out_fd, struct error *error);
+void task_reset_end(struct task_reset *reset);
+
+/** Keeps what a reset goes back to. @directory_fd of task_open_start()   @stopper as task_freeze() */
+int task_keep_start(const struct world *world, struct stopper *stopper, int directory_fd, struct error *error);
+/** The directory of the scratch for that, made where it is missing. Before confinement. @return fd or -errno */
+int task_open_start(const struct world *world, struct error *error);
+/** The same as task_freeze() for the world's own use: its writable layers, without what lies below. */
+int task_keep_layers(const struct world *world, struct stopper *stopper, int directory_fd,
+		     struct text_list *ret_databases, struct error *error);
 
 /* This and task_listeners() (task.h) are not confined: cloning mounts and looking at the descriptors of others need capabilities. What they read
  * is the kernel's, but for names, which they pass on. */
