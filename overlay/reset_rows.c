@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -18,6 +19,7 @@
 enum {
 	WAL_INDEX_BYTES = 32 << 10, /* of its first piece, https://sqlite.org/walformat.html */
 	PAUSE_US = 300,
+	PIECE = 256 << 10, /* as both are read; a multiple of each page size */
 };
 
 /* ---- marks ---- */
@@ -80,6 +82,7 @@ struct restoring {
 	sqlite3 *source;
 	sqlite3 *target;
 	bool is_wal;
+	bool is_source_wal;
 	uint64_t deadline_ms;
 };
 
@@ -135,6 +138,19 @@ static int read_mode(sqlite3 *database, bool *ret_is_wal)
 	return SQLITE_OK;
 }
 
+/* By its header: what is read as it lies there is said to have no journal at all. */
+static int read_source_mode(struct restoring *restoring)
+{
+	uint8_t header[20] = { 0 };
+	sqlite3_file *file = NULL;
+	int code = sqlite3_file_control(restoring->source, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+
+	if (code == SQLITE_OK && file && file->pMethods)
+		(void)file->pMethods->xRead(file, header, sizeof(header), 0); /* an empty one is in rollback mode */
+	restoring->is_source_wal = header[19] == 2;
+	return code;
+}
+
 static int open_both(struct restoring *restoring, bool is_new, struct error *error)
 {
 	const struct reset_rows_request *request = restoring->request;
@@ -142,6 +158,8 @@ static int open_both(struct restoring *restoring, bool is_new, struct error *err
 
 	if (code == SQLITE_OK)
 		code = sqlite3_busy_timeout(restoring->source, RESET_ROWS_BUSY_MS);
+	if (code == SQLITE_OK)
+		code = read_source_mode(restoring);
 	if (code != SQLITE_OK) {
 		(void)fail(restoring->source, code, request->path, error);
 		return error_context(error, "the database that it started with");
@@ -154,9 +172,6 @@ static int open_both(struct restoring *restoring, bool is_new, struct error *err
 	while (code == SQLITE_OK && is_busy(code = read_mode(restoring->target, &restoring->is_wal)) &&
 	       may_wait(restoring))
 		code = SQLITE_OK;
-	/* In WAL mode the same would leave that mode. */
-	if (code == SQLITE_OK && !restoring->is_wal)
-		code = sqlite_run(restoring->target, "PRAGMA journal_mode=MEMORY");
 	return code == SQLITE_OK ? 0 : fail(restoring->target, code, request->path, error);
 }
 
@@ -211,6 +226,30 @@ static int64_t read_version(const struct restoring *restoring)
 	return sqlite_number(restoring->target, "PRAGMA data_version", &version) == SQLITE_ROW ? version : -1;
 }
 
+static int copy_all(struct restoring *restoring, struct reset_rows_result *result, struct error *error)
+{
+	int64_t version = read_version(restoring);
+	int64_t page_size = 0;
+	uint64_t pages = 0;
+	/* In WAL mode the same would leave that mode. */
+	int code = restoring->is_wal ? SQLITE_OK : sqlite_run(restoring->target, "PRAGMA journal_mode=MEMORY");
+	int status = code == SQLITE_OK ? copy_pages(restoring, &pages, error)
+				       : fail(restoring->target, code, restoring->request->path, error);
+
+	if (status < 0)
+		return status;
+	(void)sqlite_number(restoring->target, "PRAGMA page_size", &page_size);
+	result->bytes = pages * (uint64_t)page_size;
+	/* All that follows may find others at work, and then stays as it is. */
+	if (restoring->is_wal)
+		(void)sqlite_run(restoring->target, "PRAGMA wal_checkpoint(TRUNCATE)");
+	if (restoring->is_wal && !restoring->is_source_wal)
+		result->stays_wal = sqlite_run(restoring->target, "PRAGMA journal_mode=DELETE") != SQLITE_OK;
+	result->has_mark =
+		version >= 0 && read_open_mark(restoring, &result->mark) && read_version(restoring) == version;
+	return 0;
+}
+
 /* Of one that is gone: with another database they would be that one's. */
 static int remove_sidecars(const struct reset_rows_request *request, struct error *error)
 {
@@ -225,15 +264,251 @@ static int remove_sidecars(const struct reset_rows_request *request, struct erro
 	return 0;
 }
 
+/* ---- the pages that differ ---- */
+
+enum {
+	JOURNAL_SECTOR = 512,	/* its header is padded to that */
+	JOURNAL_MAX = 64 << 20, /* beyond, the backup API is as fast, and needs less memory */
+	CHANGE_COUNTER = 24,	/* offsets in the header of the database, fileformat2.html 1.3 */
+	SCHEMA_COOKIE = 40,
+	VERSION_VALID_FOR = 92,
+};
+
+static const uint8_t journal_magic[8] = { 0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7 };
+
+static uint32_t get32(const uint8_t *bytes)
+{
+	return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static void put32(uint8_t *bytes, uint32_t number)
+{
+	for (unsigned i = 0; i < 4; i++)
+		bytes[i] = (uint8_t)(number >> (24 - 8 * i));
+}
+
+struct side {
+	sqlite3_file *file;
+	sqlite3_int64 bytes;
+	uint8_t *piece;
+	uint8_t header[100];
+};
+
+struct patching {
+	struct side live;
+	struct side start;
+	uint32_t page_size;
+	struct text_buffer journal; /* its records */
+	uint32_t records;
+};
+
+static void patching_release(struct patching *patching)
+{
+	free(patching->live.piece);
+	free(patching->start.piece);
+	text_buffer_release(&patching->journal);
+}
+
+static bool open_side(sqlite3 *database, struct side *side)
+{
+	return sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &side->file) == SQLITE_OK &&
+	       side->file && side->file->pMethods &&
+	       side->file->pMethods->xFileSize(side->file, &side->bytes) == SQLITE_OK && side->bytes >= 512 &&
+	       side->file->pMethods->xRead(side->file, side->header, sizeof(side->header), 0) == SQLITE_OK;
+}
+
+/* Whether they can differ in rows only: page size, reserved bytes, rollback mode, text encoding, vacuum mode. */
+static bool are_alike(const struct patching *patching)
+{
+	const uint8_t *live = patching->live.header;
+	const uint8_t *start = patching->start.header;
+
+	return memcmp(live, start, 23) == 0 && live[18] == 1 && live[19] == 1 &&
+	       memcmp(live + 52, start + 52, 8) == 0 && patching->live.bytes % patching->page_size == 0 &&
+	       patching->start.bytes % patching->page_size == 0;
+}
+
+static void add_record(struct patching *patching, uint32_t number, const uint8_t *page, uint32_t nonce)
+{
+	uint8_t word[4];
+	uint32_t sum = nonce;
+
+	for (int64_t at = (int64_t)patching->page_size - 200; at > 0; at -= 200)
+		sum += page[at];
+	put32(word, number);
+	text_buffer_add(&patching->journal, word, sizeof(word));
+	text_buffer_add(&patching->journal, page, patching->page_size);
+	put32(word, sum);
+	text_buffer_add(&patching->journal, word, sizeof(word));
+	patching->records++;
+}
+
+/* The start's first page, but that nobody's cache of another state may be taken for one of this. A schema that changed
+ * has another number; numbers only grow, so that equal ones mean the same schema. */
+static void renumber(uint8_t *page, const uint8_t *live)
+{
+	uint32_t counter = get32(live + CHANGE_COUNTER) + 1;
+
+	put32(page + CHANGE_COUNTER, counter);
+	put32(page + VERSION_VALID_FOR, counter);
+	if (get32(page + SCHEMA_COOKIE) != get32(live + SCHEMA_COOKIE))
+		put32(page + SCHEMA_COOKIE, get32(live + SCHEMA_COOKIE) + 1);
+}
+
+static bool is_first_page_same(const uint8_t *live, const uint8_t *start, uint32_t page_size)
+{
+	return memcmp(live, start, CHANGE_COUNTER) == 0 &&
+	       memcmp(live + CHANGE_COUNTER + 4, start + CHANGE_COUNTER + 4, SCHEMA_COOKIE - CHANGE_COUNTER - 4) == 0 &&
+	       memcmp(live + SCHEMA_COOKIE + 4, start + SCHEMA_COOKIE + 4, VERSION_VALID_FOR - SCHEMA_COOKIE - 4) ==
+		       0 &&
+	       memcmp(live + 100, start + 100, page_size - 100) == 0;
+}
+
+static int read_piece(const struct side *side, sqlite3_int64 at, int size)
+{
+	int code = side->file->pMethods->xRead(side->file, side->piece, size, at);
+
+	return code == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : code; /* filled up with zeros */
+}
+
+/* @return SQLITE_OK, SQLITE_TOOBIG or another code */
+static int compare_pages(struct patching *patching, uint32_t nonce)
+{
+	const uint32_t size = patching->page_size;
+	bool is_first_same = true;
+
+	for (sqlite3_int64 at = 0; at < patching->start.bytes; at += PIECE) {
+		int bytes = (int)MIN((sqlite3_int64)PIECE, patching->start.bytes - at);
+		int code = read_piece(&patching->start, at, bytes);
+
+		if (code == SQLITE_OK)
+			code = read_piece(&patching->live, at, bytes);
+		if (code != SQLITE_OK)
+			return code;
+		for (int i = 0; i < bytes; i += (int)size) {
+			const uint8_t *page = patching->start.piece + i;
+			bool is_new = at + i >= patching->live.bytes;
+
+			if (at + i == 0)
+				is_first_same = is_first_page_same(patching->live.piece, page, size);
+			else if (is_new || memcmp(page, patching->live.piece + i, size) != 0)
+				add_record(patching, (uint32_t)((at + i) / size) + 1, page, nonce);
+		}
+		if (patching->journal.length > JOURNAL_MAX)
+			return SQLITE_TOOBIG;
+	}
+	if (patching->records > 0 || !is_first_same || patching->live.bytes != patching->start.bytes) {
+		int code = read_piece(&patching->start, 0, (int)size);
+
+		if (code != SQLITE_OK)
+			return code;
+		renumber(patching->start.piece, patching->live.header);
+		add_record(patching, 1, patching->start.piece, nonce);
+	}
+	return SQLITE_OK;
+}
+
+/* The header last: without it the file is no journal. One that is there is another connection's, which it keeps open. */
+static int write_journal(const struct restoring *restoring, const struct patching *patching, uint32_t nonce)
+{
+	const struct reset_rows_request *request = restoring->request;
+	owned_text name = text_format("%s-journal", request->target_name);
+	uint8_t header[JOURNAL_SECTOR] = { 0 };
+	owned_fd fd = path_open(request->target_fd, name, O_RDWR | O_CREAT, 0600, PATH_BENEATH);
+	size_t done = 0;
+
+	if (fd < 0)
+		return fd;
+	while (done < patching->journal.length) {
+		ssize_t written = pwrite(fd, patching->journal.bytes + done, patching->journal.length - done,
+					 (off_t)(JOURNAL_SECTOR + done));
+
+		if (written <= 0) {
+			int result = written < 0 ? -errno : -ENOSPC;
+
+			if (ftruncate(fd, 0) == 0)
+				(void)unlinkat(request->target_fd, name, 0);
+			return result;
+		}
+		done += (size_t)written;
+	}
+	memcpy(header, journal_magic, sizeof(journal_magic));
+	put32(header + 8, patching->records);
+	put32(header + 12, nonce);
+	put32(header + 16, (uint32_t)(patching->start.bytes / patching->page_size));
+	put32(header + 20, JOURNAL_SECTOR);
+	put32(header + 24, patching->page_size);
+	if (pwrite(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header))
+		return 0;
+	return ftruncate(fd, 0) < 0 ? -errno : -ENOSPC;
+}
+
+static int run_patiently(const struct restoring *restoring, const char *sql)
+{
+	int code;
+
+	do
+		code = sqlite_run(restoring->target, sql);
+	while (is_busy(code) && may_wait(restoring));
+	return code;
+}
+
+/* @return 1 they are put back, 0 that is not the way for these two, or -errno */
+static int patch_pages(struct restoring *restoring, struct reset_rows_result *result, struct error *error)
+{
+	__attribute__((cleanup(patching_release))) struct patching patching = { 0 };
+	const char *path = restoring->request->path;
+	struct timespec now;
+	uint32_t nonce;
+	int64_t ignored;
+	int written;
+	int code;
+
+	if (restoring->is_wal || restoring->is_source_wal || restoring->request->source_rule != SQLITE_RULE_AT_REST)
+		return 0;
+	code = run_patiently(restoring, "BEGIN EXCLUSIVE");
+	if (code != SQLITE_OK)
+		return is_busy(code) ? fail(restoring->target, code, path, error) : 0;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	nonce = (uint32_t)now.tv_nsec;
+	patching.live.piece = malloc(PIECE);
+	patching.start.piece = malloc(PIECE);
+	if (!patching.live.piece || !patching.start.piece)
+		abort();
+	code = SQLITE_TOOBIG;
+	if (open_side(restoring->target, &patching.live) && open_side(restoring->source, &patching.start)) {
+		patching.page_size = (uint32_t)(patching.start.header[16] << 8 | patching.start.header[17]);
+		patching.page_size = patching.page_size == 1 ? 65536 : patching.page_size;
+		if (patching.page_size >= 512 && are_alike(&patching))
+			code = compare_pages(&patching, nonce);
+	}
+	written = code == SQLITE_OK && patching.records > 0 ? write_journal(restoring, &patching, nonce) : 0;
+	(void)sqlite_run(restoring->target, "ROLLBACK");
+	if (code != SQLITE_OK)
+		return 0;
+	if (written < 0)
+		return error_set(error, .number = -written, .step = STEP_RESTORE, .object = path,
+				 .cause = written == -ENOSPC ? "no space is left" : NULL);
+	/* From here on they are the start's: should it be busy, whoever has it reads them. */
+	do
+		code = sqlite_number(restoring->target, "PRAGMA schema_version", &ignored);
+	while (is_busy(code) && may_wait(restoring));
+	if (code != SQLITE_ROW)
+		return fail(restoring->target, code, path, error);
+	result->bytes = (uint64_t)patching.records * patching.page_size;
+	result->has_mark = read_open_mark(restoring, &result->mark) &&
+			   get32(result->mark.header + CHANGE_COUNTER) ==
+				   get32(patching.live.header + CHANGE_COUNTER) + (patching.records > 0);
+	return 1;
+}
+
+/* ---- all of it ---- */
+
 int reset_rows(const struct reset_rows_request *request, struct reset_rows_result *ret_result, struct error *error)
 {
 	__attribute__((cleanup(restoring_release))) struct restoring restoring = { .request = request };
 	struct reset_rows_result restored = { 0 };
 	struct stat status;
-	int64_t page_size = 0;
-	int64_t version;
-	uint64_t pages = 0;
-	bool is_source_wal = false;
 	int result;
 
 	restoring.deadline_ms = now_ms() + (request->busy_timeout_ms ? request->busy_timeout_ms : RESET_ROWS_BUSY_MS);
@@ -243,20 +518,11 @@ int reset_rows(const struct reset_rows_request *request, struct reset_rows_resul
 		result = open_both(&restoring, restored.was_made, error);
 	if (result < 0)
 		return result;
-	version = read_version(&restoring);
-	result = copy_pages(&restoring, &pages, error);
+	result = restored.was_made ? 0 : patch_pages(&restoring, &restored, error);
+	if (result == 0)
+		result = copy_all(&restoring, &restored, error);
 	if (result < 0)
 		return result;
-	(void)sqlite_number(restoring.target, "PRAGMA page_size", &page_size);
-	restored.bytes = pages * (uint64_t)page_size;
-	/* All that follows may find others at work, and then stays as it is. */
-	if (restoring.is_wal) {
-		(void)sqlite_run(restoring.target, "PRAGMA wal_checkpoint(TRUNCATE)");
-		if (read_mode(restoring.source, &is_source_wal) == SQLITE_OK && !is_source_wal)
-			restored.stays_wal = sqlite_run(restoring.target, "PRAGMA journal_mode=DELETE") != SQLITE_OK;
-	}
-	restored.has_mark =
-		version >= 0 && read_open_mark(&restoring, &restored.mark) && read_version(&restoring) == version;
 	*ret_result = restored;
 	return 0;
 }

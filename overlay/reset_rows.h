@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the rows of a live database back to those of another one, while programs have it open.
  *
- * SQLite's own backup API writes into the live file, in its rollback or WAL mode, under its locks: so each connection
- * sees the old rows or the new ones, and none a mixture. Waits for writers up to a bound, and on failure nothing has
- * changed: SQLite rolls back (its journal is in memory: a process that is killed meanwhile leaves a damaged database
- * behind, and its world has to be replaced).
+ * Everything is written by SQLite, under its locks: so each connection sees the old rows or the new ones, and none a
+ * mixture. Two ways:
+ *   In rollback mode the pages that differ are written into a rollback journal, as those that a transaction had before,
+ *   while the database is locked; then SQLite rolls them back, this connection or whoever reads first, as it does after
+ *   a crash. It costs what reading both files does, and a kill at any moment leaves the old rows or the new ones. The
+ *   numbers by which other connections see that their caches are old go up, never back.
+ *   In WAL mode, and where the two differ in more than rows, the backup API copies all pages. A process that is killed
+ *   in the middle of that may leave a damaged database in rollback mode (its journal is in memory), and its world has to
+ *   be replaced.
+ * Waits for readers and writers up to a bound, and on failure nothing has changed.
  *
  * Whether anybody wrote since is told by a mark: what the file system and SQLite's own counters say of the file and of
  * its WAL. Every committed transaction changes it.
  *
  *   fact  since  source                                           what follows                     test
  *   R1    -      fileformat2.html 1.3.7, wal.c WalIndexHdr        a mark sees each commit          test_reset_rows.c
+ *   R4    -      fileformat2.html 3, pager.c hasHotJournal()      any connection puts pages back   test_reset_rows.c
  *   R2    -      sqlite3_backup_step(): WAL keeps its page size   another page size: ENOTSUP       test_reset_rows.c
  *   R3    -      backup.c: "iDestSchema+1"                        others read the schema anew      test_reset_rows.c
  *
