@@ -65,6 +65,8 @@ static const struct {
 	{ "entrypoint", "there is no image, so no entry point", "write the whole command" },
 	{ "webServer", "sbx reads it from the Playwright config itself", "for servers that are not in it: services" },
 	{ "profiles", "sbx has no profiles", "keep another file, and name it: --file FILE" },
+	{ "tcp", "there is no such key", "ready: { port: 5555 } waits until that port is open" },
+	{ "http", "there is no such key", "ready: { url: 'http://localhost:5555/health' }" },
 	{ "healthcheck_url", "there is no such key", "ready: { url: … }" },
 };
 
@@ -386,7 +388,12 @@ static int read_ready(struct reader *reader, const struct document_node *node, v
 		{ "interval", read_ready_time, offsetof(struct readiness_options, interval_ms) },
 	};
 	struct readiness_options *ready = member;
-	int result = read_fields(reader, node, "ready", fields, ARRAY_SIZE(fields), ready);
+	int result =
+		node->kind != DOCUMENT_MAP
+			? fail_value(reader, node, "it must be a map of keys and values",
+				     "as in ready: { port: 5555 }, { url: 'http://localhost:5555/health' }, { stdout: "
+				     "'listening' } or { cmd: ./is-up }")
+			: read_fields(reader, node, "ready", fields, ARRAY_SIZE(fields), ready);
 
 	if (result < 0)
 		return result;

@@ -28,6 +28,8 @@ enum {
 	/* Between the end of a service and its next start, doubled each time, as docker has it. */
 	RESTART_FIRST_MS = 100,
 	RESTART_MAX_MS = 10000,
+	/* One without readiness that has not ended by then runs: a command that is not found, or misses a file, ends sooner. */
+	UNTOLD_MS = 300,
 	RESTART_CALM_MS = 10000, /* one that ran for so long begins with the first delay again */
 };
 
@@ -248,7 +250,7 @@ static void start(struct services *services, struct running *running)
 		set_state(services, running, SERVICE_FAILED, &error);
 		return;
 	}
-	set_state(services, running, running->readiness || running->is_job ? SERVICE_STARTED : SERVICE_READY, NULL);
+	set_state(services, running, SERVICE_STARTED, NULL);
 }
 
 static const struct running *find(const struct services *services, const char *name)
@@ -261,7 +263,8 @@ static const struct running *find(const struct services *services, const char *n
 
 static bool holds_ready(const struct running *other)
 {
-	return other->state == SERVICE_READY || other->state == SERVICE_COMPLETED;
+	return other->state == SERVICE_READY || other->state == SERVICE_COMPLETED ||
+	       (other->state == SERVICE_ENDED && !other->is_missed && !other->service->has_readiness);
 }
 
 static bool holds_started(const struct running *other)
@@ -293,10 +296,19 @@ static bool may_start(const struct services *services, const struct running *run
 	       hold_all(services, &running->service->after_end, holds_ended);
 }
 
-/* Whether it is what it should be. One that was not to be waited for, and has ended with status 0, is. */
+/* Whether nothing more is to come. One that was not to be waited for, and has ended, is: how, is the owner's news. */
 static bool is_settled(const struct running *running)
 {
-	return holds_ready(running) || (running->state == SERVICE_ENDED && !running->is_missed);
+	return holds_ready(running) ||
+	       (running->state == SERVICE_ENDED && !(running->is_missed && running->service->has_readiness));
+}
+
+/* Nothing tells when it is ready: the moment at which it is taken to be; UINT64_MAX: something does. */
+static uint64_t untold_ready_ms(const struct running *running)
+{
+	bool is_untold = running->state == SERVICE_STARTED && !running->readiness && !running->is_job;
+
+	return is_untold ? running->started_ms + UNTOLD_MS : UINT64_MAX;
 }
 
 static bool rests(const struct services *services, const struct running *running)
@@ -317,6 +329,8 @@ static void start_what_can(struct services *services)
 			start(services, running);
 		if (running->state == SERVICE_RESTARTING && running->restart_ms <= now_ms())
 			start(services, running);
+		if (untold_ready_ms(running) <= now_ms())
+			set_state(services, running, SERVICE_READY, NULL);
 		all_ready &= is_settled(running);
 	}
 	if (all_ready && !services->all_ready_told && server_keeps_start(services->server)) {
@@ -619,6 +633,8 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 			*ret_deadline_ms = MIN(*ret_deadline_ms, running->stop_deadline_ms);
 		if (!services->is_stopping && running->state == SERVICE_RESTARTING)
 			*ret_deadline_ms = MIN(*ret_deadline_ms, running->restart_ms);
+		if (!services->is_stopping)
+			*ret_deadline_ms = MIN(*ret_deadline_ms, untold_ready_ms(running));
 		if (running->state != SERVICE_STARTED || !running->readiness || services->is_stopping)
 			continue;
 		if (count + READINESS_POLLFDS_MAX <= room)
@@ -701,7 +717,11 @@ static void service_ended(struct services *services, struct running *running, pi
 	} else if (running->state == SERVICE_READY && (services->all_ready_told || status == 0)) {
 		running->is_missed = status != 0 || running->service->has_readiness;
 		set_state_of_end(services, running, SERVICE_ENDED, (unsigned)process_exit_code(status), &error);
-	} else if (running->state == SERVICE_READY) {
+	} else if (running->state == SERVICE_STARTED && !running->readiness && (services->count == 1 || status == 0)) {
+		/* Whoever has it alone in the foreground has its status: it need not be a server. */
+		running->is_missed = status != 0;
+		set_state_of_end(services, running, SERVICE_ENDED, (unsigned)process_exit_code(status), &error);
+	} else if (running->state == SERVICE_READY || (running->state == SERVICE_STARTED && !running->readiness)) {
 		fail(services, running, ECHILD, how);
 	} else if (running->state == SERVICE_STARTED) {
 		owned_text cause = text_format("%s before it was ready", how);

@@ -169,7 +169,10 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 		break;
 	case SERVICE_READY:
 		if (!slot->was_ready)
-			set_service_phase(up, slot, news.index, "is ready");
+			set_service_phase(up, slot, news.index,
+					  news.index < slot->list.count && !slot->list.items[news.index].has_readiness
+						  ? "runs, no readiness check"
+						  : "is ready");
 		break;
 	case SERVICE_COMPLETED:
 		set_service_phase(up, slot, news.index, "is done");
@@ -779,6 +782,19 @@ static void describe(struct up *up)
 	description->settings_text = text_duplicate(given->settings_text);
 }
 
+/* What is true of all of them once, what is each one's own for each. */
+static void say_messages(struct up *up, const struct slot *slot)
+{
+	const struct text_list *messages = &slot->member.plan.messages;
+
+	for (size_t i = 0; i < messages->count; i++) {
+		bool is_own = text_starts_with(messages->items[i], "published:");
+
+		if (is_own || slot->index == 0)
+			say(up, is_own ? slot : NULL, messages->items[i]);
+	}
+}
+
 static int start_pool(struct up *up, struct error *error)
 {
 	struct count_machine machine;
@@ -797,8 +813,8 @@ static int start_pool(struct up *up, struct error *error)
 	if (result < 0)
 		return result;
 	/* From now on `down` finds it. */
-	for (size_t i = 0; i < up->slots[0].member.plan.messages.count; i++)
-		say(up, NULL, up->slots[0].member.plan.messages.items[i]);
+	for (unsigned i = 0; i < up->count; i++)
+		say_messages(up, &up->slots[i]);
 	describe(up);
 	return pool_write(up->pool, error);
 }
@@ -810,6 +826,13 @@ static void say_ready(struct up *up)
 			    up->workers, up->workers == 1 ? " is" : "s are");
 
 	say(up, NULL, line);
+	for (size_t i = 0; i < up->slots[0].list.count; i++)
+		if (!up->slots[0].list.items[i].has_readiness) {
+			owned_text untold = text_format("%s: started, no readiness check; `ready:` in sbx.yaml is one",
+							up->slots[0].list.items[i].name);
+
+			say(up, NULL, untold);
+		}
 }
 
 static int run_pool(struct up *up, struct error *error)

@@ -60,6 +60,47 @@ static char *find_assembly(const char *directory)
 	return found;
 }
 
+/* Whether `name` is there for npx: installed in the directory or one above it, or a program. */
+static bool is_for_npx(const char *directory, const char *name)
+{
+	owned_text below = text_duplicate(directory);
+	const char *path = getenv("PATH");
+	owned_text directories = text_duplicate(path ? path : "");
+	char *rest = directories;
+
+	for (;;) {
+		owned_text program = text_format("%s/node_modules/.bin/%s", below, name);
+		char *slash = strrchr(below, '/');
+
+		if (access(program, F_OK) == 0)
+			return true;
+		if (!slash || below[0] == '\0')
+			break;
+		*slash = '\0';
+	}
+	for (const char *entry = strsep(&rest, ":"); entry; entry = strsep(&rest, ":")) {
+		owned_text program = path_join(entry, name);
+
+		if (access(program, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* npx would ask the registry, without a word, until it gives up. Its cache may have the package, so it is only said. */
+static void check_npx(struct checks *checks)
+{
+	const struct text_list *payload = &checks->spec->payload;
+	const char *directory = checks->spec->workdir ? checks->spec->workdir : checks->spec->tree;
+	owned_text here = NULL;
+
+	if (payload->count < 2 || !text_equal(path_name(payload->items[0]), "npx") || payload->items[1][0] == '-' ||
+	    strchr(payload->items[1], '@') || path_canonical(directory ? directory : ".", &here) < 0 ||
+	    is_for_npx(here, payload->items[1]))
+		return;
+	advice_say(&checks->said, ADVICE_NPX, ADVICE_WORDS(payload->items[1], here));
+}
+
 int checks_command(struct checks *checks, struct error *error)
 {
 	const struct text_list *payload = &checks->spec->payload;
@@ -67,6 +108,7 @@ int checks_command(struct checks *checks, struct error *error)
 	owned_text number = text_format("%u", checks->workers ? checks->workers : 4);
 	const char *shown;
 
+	check_npx(checks);
 	if (checks->workers == 1 || payload->count < 2 || !text_equal(path_name(payload->items[0]), "dotnet") ||
 	    !text_equal(payload->items[1], "test"))
 		return 0;

@@ -273,6 +273,8 @@ static int start_runner(struct run *run, struct error *error)
 	run->runner_spec = run->spec;
 	job_add_files(&run->spec.volumes, &run->volumes);
 	run->runner_spec.volumes = run->volumes;
+	/* Of R alone: the worlds have the same ports, and N of them. */
+	run->spec.ways.publish = (struct text_list){ 0 };
 	result = prepare_declared(run, logs, &options, error);
 	run->runner.hear = hear_runner;
 	run->runner.argument = run;
@@ -1114,6 +1116,7 @@ static void hear_timer(struct run *run)
 		return;
 	}
 	run->timed_out = true;
+	run->options->say("the time of --timeout is over: the runner is told to end");
 	signal_runner(run, run->spec.stop_signal);
 	begin_stop(run, run->spec.stop_timeout_ms);
 }

@@ -237,7 +237,7 @@ static int write_yaml(struct text_buffer *out, const struct text_buffer *text, s
 		return result;
 	write_node(out, json_root(&json), 0);
 	/* Each key begins a line: the first of them, too. */
-	if (out->length > 0 && out->bytes[0] == '\n') {
+	if (out->length > 0 && (out->bytes[0] == '\n' || out->bytes[0] == ' ')) {
 		memmove(out->bytes, out->bytes + 1, out->length);
 		out->length--;
 	}

@@ -126,6 +126,17 @@ void help_write_option(const struct option *option, struct text_buffer *text)
 		text_buffer_format(text, option->value_optional ? "[=%s]" : " %s", option->value);
 }
 
+char *help_format_example(const struct option *option)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+%";
+	const char *quote = option->example[strspn(option->example, plain)] == '\0' ? "" : "'";
+
+	if (strchr(option->example, '\''))
+		quote = "\"";
+	return text_format("--%s%c%s%s%s", option->name, option->value_optional ? '=' : ' ', quote, option->example,
+			   quote);
+}
+
 static void add_option(const struct option *option, enum help_depth depth, struct text_buffer *text)
 {
 	owned_buffer left = { 0 };
@@ -144,9 +155,11 @@ static void add_option(const struct option *option, enum help_depth depth, struc
 	}
 	if (option->repeats)
 		text_buffer_format(text, "%*sMay be given several times.\n", DETAILS_INDENT, "");
-	if (option->example)
-		text_buffer_format(text, "%*sExample: --%s%c%s\n", DETAILS_INDENT, "", option->name,
-				   option->value_optional ? '=' : ' ', option->example);
+	if (option->example) {
+		owned_text example = help_format_example(option);
+
+		text_buffer_format(text, "%*sExample: %s\n", DETAILS_INDENT, "", example);
+	}
 }
 
 static void add_options(const struct verb *verb, enum help_depth depth, struct text_buffer *text)

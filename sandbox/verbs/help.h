@@ -21,4 +21,7 @@ void help_write_verb(const struct verb *verb, enum help_depth depth, struct text
 /** How an option is written: "--tree DIR", "--keep[=failed]". */
 void help_write_option(const struct option *option, struct text_buffer *text);
 
+/** "--why 'Orders › ships'", as a shell wants it. @return the caller's */
+char *help_format_example(const struct option *option);
+
 #endif

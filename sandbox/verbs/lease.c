@@ -47,6 +47,8 @@ static int lease_of_pool(const struct invocation *invocation, struct error *erro
 	int exit_code = EXIT_SBX_FAILED;
 	int result = pool_lease_run(&options, &ended, &exit_code, error);
 
+	if (result == 0 && ended.timed_out)
+		say_timed_out(invocation->spec.timeout_ms);
 	if (result == 0)
 		relay_raise(&ended);
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;

@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "base/macro.h"
+#include "sandbox/verbs/help.h"
 #include "sandbox/verbs/options.h"
 #include "sandbox/verbs/verbs.h"
 
@@ -135,9 +136,9 @@ static void add_option(const struct option *option, struct text_buffer *text)
 	if (option->repeats)
 		text_buffer_add_text(text, "May be given several times.\n");
 	if (option->example) {
-		owned_text example = text_format("Example: --%s%c%s", option->name, option->value_optional ? '=' : ' ',
-						 option->example);
+		owned_text example = help_format_example(option);
 
+		text_buffer_add_text(text, "Example: ");
 		add_plain(example, text);
 		text_buffer_add_text(text, "\n");
 	}

@@ -174,7 +174,7 @@ bool option_belongs(const struct option *option, const struct verb *verb)
 
 bool option_is_shown(const struct option *option)
 {
-	return option->kind == OPTION_PLAIN;
+	return option->kind == OPTION_PLAIN && !option->is_internal;
 }
 
 const struct option *option_find(const struct verb *verb, const char *name, size_t length)

@@ -52,6 +52,7 @@ struct option {
 	char letter;	     /* or 0 */
 	const char *value;   /* what it is called in help; NULL: takes none */
 	bool value_optional; /* then it is given as --name=VALUE only; the setter gets NULL without it */
+	bool is_internal;    /* sbx calls itself with it: not in help, nor in completion */
 	bool repeats;	     /* adds up; the others: the last one counts */
 	const char *verbs;   /* names, separated by a space; NULL: all */
 	enum option_kind kind;

@@ -11,6 +11,8 @@ int verb_run(struct invocation *invocation, struct error *error)
 	owned_hold hold = SEED_HOLD_NONE;
 	int result = start_choose(invocation, NULL, &hold, error);
 
+	if (result == 0 && launched.command.timed_out)
+		say_timed_out(invocation->spec.timeout_ms);
 	if (result == 0)
 		result = launch_run(&invocation->spec, say_line, &launched, error);
 

@@ -22,3 +22,11 @@ void say_error(const struct error *error)
 	error_format(error, text, sizeof(text));
 	say_line(text);
 }
+
+void say_timed_out(uint64_t timeout_ms)
+{
+	owned_text line =
+		text_format("the command was ended: the time of --timeout is over (%g s)", (double)timeout_ms / 1000);
+
+	say_line(line);
+}

@@ -3,6 +3,8 @@
 #ifndef SBX_VERBS_SAY_H
 #define SBX_VERBS_SAY_H
 
+#include <stdint.h>
+
 #include "base/error.h"
 
 /** "sbx: LINE": one write, so that messages of several sbx do not mix within a line. */
@@ -10,5 +12,8 @@ void say_line(const char *line);
 
 /** An error, cause and remedy. */
 void say_error(const struct error *error);
+
+/** Why the exit status is 124. */
+void say_timed_out(uint64_t timeout_ms);
 
 #endif

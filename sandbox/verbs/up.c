@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "sandbox/pool/document.h"
+#include "sandbox/pool/pool.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/settings.h"
 #include "sandbox/verbs/start.h"
@@ -69,6 +70,48 @@ static int describe(const struct invocation *invocation, const struct project *p
 	return 0;
 }
 
+/* A second pool of a tree is meant where it is named: without a name, w1 and `sbx down` would mean the newer one, and the
+ * first would run on unseen. */
+static int check_single(const struct invocation *invocation, struct error *error)
+{
+	const char *tree = invocation->spec.tree ? invocation->spec.tree : ".";
+	owned_places places = { 0 };
+	owned_pool_list list = { 0 };
+	struct error ignored = { 0 };
+	owned_text here = NULL;
+
+	if (invocation->spec.name || path_canonical(tree, &here) < 0 || workers_find_places(&places, &ignored) < 0 ||
+	    pool_list(&places, &list, &ignored) < 0)
+		return 0;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct pool_description *other = &list.items[i].description;
+		owned_text cause = NULL;
+		owned_text remedy = NULL;
+
+		if (!list.items[i].is_alive || !text_equal(other->tree, here))
+			continue;
+		cause = text_format("this tree has one that lives, %s, of %u worker%s", other->name, other->workers,
+				    other->workers == 1 ? "" : "s");
+		remedy =
+			text_format("'sbx down %s' ends it, 'sbx restart' renews its workers' services; 'sbx up --name "
+				    "OTHER' starts a second one beside it",
+				    other->name);
+		return error_set(error, .number = EEXIST, .step = "start a pool", .cause = cause, .remedy = remedy);
+	}
+	return 0;
+}
+
+/* As -p says them: of one that is not shared, in each worker. */
+static void publish_ports(struct invocation *invocation, const struct project *project)
+{
+	for (size_t i = 0; i < project->services.count && invocation->spec.payload.count == 0; i++) {
+		const struct project_service *service = &project->services.items[i];
+
+		for (size_t j = 0; j < service->ports.count && !service->shared; j++)
+			text_list_add(&invocation->spec.ways.publish, service->ports.items[j]);
+	}
+}
+
 static int start(struct invocation *invocation, const struct project *project, struct pool *refilled,
 		 struct error *error)
 {
@@ -83,9 +126,13 @@ static int start(struct invocation *invocation, const struct project *project, s
 				      .say = say_line };
 	owned_hold hold = SEED_HOLD_NONE;
 	int exit_code = EXIT_SBX_FAILED;
-	int result = choose_count(invocation, project, &options.count, error);
+	int result = refilled ? 0 : check_single(invocation, error);
+
+	if (result == 0)
+		result = choose_count(invocation, project, &options.count, error);
 
 	choose_network(invocation, project);
+	publish_ports(invocation, project);
 	if (result == 0)
 		result = start_choose(invocation, project, &hold, error);
 	if (result == 0 && !refilled)

@@ -12,6 +12,7 @@ none_left() {
 	run_sbx 3 run -- sh -c 'exit 3'
 	run_sbx 137 run -- sh -c 'kill -9 $$'
 	run_sbx 124 run --timeout 0.2 -- sleep 60
+	assert_has "$output" "the command was ended: the time of --timeout is over (0.2 s)"
 	run_sbx 127 run -- no-such-program
 	run_sbx 126 run -- /etc/passwd
 	run_sbx 125 run -C /no/such/tree -- true

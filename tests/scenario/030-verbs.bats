@@ -401,3 +401,23 @@ A $tree/sub/a b" "$output"
 		assert_has "$output" "No space left"
 	done
 }
+
+@test "help: no option by which sbx calls itself, and examples as a shell wants them" {
+	run_sbx 0 help lease
+	for word in slot after project retry; do
+		[[ $output != *"--$word "* ]]
+	done
+	run_sbx 0 help test
+	assert_has "$output" "Example: --why 'Orders › ships'"
+	run_sbx 0 help up
+	assert_has "$output" "private (default of run), online"
+}
+
+@test "config: without settings it is an empty map; a ready that is none is told with an example" {
+	cd "$BATS_TEST_TMPDIR"
+	run_sbx 0 config
+	assert_same "{}" "$output"
+	printf '%s\n' 'services:' '  web: { command: x, ready: tcp:5555 }' >sbx.yaml
+	run_sbx 125 config
+	assert_has "$output" "as in ready: { port: 5555 }"
+}

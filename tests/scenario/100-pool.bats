@@ -122,6 +122,51 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	assert_nothing_left
 }
 
+@test "up: a service without readiness is said to be so, and one that ends at once is not called ready" {
+	run_sbx 125 up -d -n 1 -- sh -c 'echo no such file; exit 7'
+	assert_has "$output" "cannot keep the service alive 'main': it ended with status 7"
+	assert_has "$output" "no such file"
+	[[ $output != *"is ready"* ]]
+	assert_nothing_left
+	run_sbx 0 up -d -n 1 -- sleep 1000
+	assert_has "$output" "main: started, no readiness check"
+	run_sbx 0 down
+	printf '%s\n' 'services:' '  one: { command: sleep 1000 }' '  two: { command: exit 4, depends_on: [one] }' >sbx.yaml
+	run_sbx 125 up -d
+	assert_has "$output" "cannot start the service 'two': it ended with status 4"
+	# One that has nothing more to do is no failure, and holds nobody up.
+	printf '%s\n' 'services:' '  one: { command: "true" }' '  two: { command: sleep 1000, depends_on: [one] }' >sbx.yaml
+	run_sbx 0 up -d
+	run_sbx 0 exec w0 pgrep -x sleep
+}
+
+@test "up: a second pool of a tree is one that has a name" {
+	up_detached -n 2 --name first -- sleep 1000
+	run_sbx 125 up -d -- sleep 1000
+	assert_has "$output" "cannot start a pool: this tree has one that lives, first, of 2 workers"
+	assert_has "$output" "'sbx down first' ends it"
+	up_detached --name second -- sleep 1000
+	run_sbx 0 exec second/w0 true
+	mkdir other
+	run_sbx 0 up -d -C other -- sleep 1000
+}
+
+@test "up -p, ports: each worker's port is published, on this host alone; several workers do not share one" {
+	three_servers
+	run_sbx 125 up -d -p 8765:5555
+	assert_has "$output" "cannot publish the port '8765:5555': several workers cannot share one port of the host"
+	assert_has "$output" "write 0 for the host's port"
+	echo '    ports: ["0:5555"]' >>sbx.yaml
+	up_detached -n 2
+	assert_has "$stderr" "w1: published: 127.0.0.1:"
+	for i in 0 1; do
+		run_sbx 0 port "w$i"
+		[[ $output =~ 127.0.0.1:([0-9]+):5555 ]] || [[ $output =~ 127.0.0.1:([0-9]+) ]]
+		run_sbx 0 exec "w$i" sh -c "echo w$i >who"
+		assert_same "w$i" "$(curl -s "http://127.0.0.1:${BASH_REMATCH[1]}/who")"
+	done
+}
+
 @test "up: restart policies: on-failure starts it again, and gives up after N" {
 	cat >sbx.yaml <<-'END'
 		services:

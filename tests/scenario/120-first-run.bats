@@ -332,6 +332,31 @@ services:
 	assert_has "$output" "256 worlds may be more than this machine bears: "
 }
 
+@test "first run: -p publishes a port of the runner's world" {
+	web_server "node server.js $port"
+	mkdir out
+	spec a 'fs.writeFileSync("/mnt/here", ""); await expect.poll(() => fs.existsSync("/mnt/done"), { timeout: 20000 }).toBe(true);'
+	"$SBX" test -n 1 -v "$PWD/out:/mnt:rw" -p "$((port + 1000)):$port" -- npx playwright test a.spec >log 2>&1 3>&- &
+	runs+=("$!")
+	wait_for test -e out/here
+	assert_same shop "$(curl -s "http://127.0.0.1:$((port + 1000))/")"
+	touch out/done
+	wait "${runs[0]}"
+}
+
+@test "first run: npx of what is not installed is said to wait for the registry" {
+	mkdir bare
+	cd bare
+	mv ../node_modules ../hidden
+	printf '#!/bin/sh\nexit 3\n' >npx
+	chmod +x npx
+	PATH=$PWD:$PATH run_sbx 3 test -n 2 -- npx playwright test
+	assert_has "$output" "'playwright' is in no node_modules of $PWD or above: npx asks the registry for it"
+	mv ../hidden ../node_modules
+	PATH=$PWD:$PATH run_sbx 3 test -n 2 -- npx playwright test
+	[[ $output != *registry* ]]
+}
+
 @test "first run: a shared service runs once, in the runner's world, at the same port of each world" {
 	config ''
 	cat >visits.js <<-'END'

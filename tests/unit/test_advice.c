@@ -150,6 +150,9 @@ static void test_advice_is_golden(void **state)
 		{ ADVICE_BROWSER_SANDBOX,
 		  "project 'A' has chromiumSandbox: true, and a world lets nobody make user namespaces\n"
 		  "  add --allow-userns to sbx test; without chromiumSandbox the world is the sandbox" },
+		{ ADVICE_NPX,
+		  "'A' is in no node_modules of B or above: npx asks the registry for it, which no world reaches, and "
+		  "waits\n  install it before: npm ci, or npm install" },
 		{ ADVICE_NO_RUNNER, "no test runner that sbx knows was started with its hook: 0 of A worlds were used\n"
 				    "  NODE_OPTIONS must keep what it holds (--require=/run/sbx/hook.cjs) on the way "
 				    "to the runner; for anything "

@@ -643,6 +643,8 @@ static void check_manual(const struct verb *verb, const struct option *option)
 	owned_buffer text = { 0 };
 	owned_text ended = text_format("%s\\fR", roff);
 
+	if (option->is_internal)
+		return;
 	manual_write(&text);
 	options = option_is_shown(option) ? section(text.bytes, ".SH OPTIONS\n", ".SH OPTIONS OF OTHER TOOLS")
 					  : section(text.bytes, ".SH OPTIONS OF OTHER TOOLS", ".SH EXIT STATUS");
