@@ -3,3 +3,8 @@
 .PHONY: test-playwright
 test-playwright: $(BUILD)/sbx
 	./scripts/test-playwright $(PLAYWRIGHTS)
+
+# 1,000 leases in a row and 10,000 that compete; the scenarios have a sample.
+.PHONY: soak-leases
+soak-leases: $(BUILD)/sbx
+	./scripts/soak-leases

@@ -116,3 +116,10 @@ urllib.request.urlopen("http://localhost:5555/"); assert not os.path.exists("old
 	assert_same 0 "$status"
 	assert_same 3 "$("$SBX" ps -q | wc -l)"
 }
+
+@test "lease: many one after the other leave nothing behind, and their workers do not grow" {
+	up_detached -n 2
+	run "$BATS_TEST_DIRNAME/lease-growth" "${SBX_LEASES:-100}"
+	echo "$output"
+	assert_same 0 "$status"
+}
