@@ -208,14 +208,56 @@ static bool mark_children(struct family *family, pid_t root)
 	return changed;
 }
 
+static void find_family(pid_t pid, struct family *family)
+{
+	for_each_process(add_process, family);
+	while (mark_children(family, pid))
+		;
+}
+
+static void release_family(struct family *family)
+{
+	free(family->pids);
+	free(family->parents);
+	free(family->is_member);
+}
+
+static bool has_variable(pid_t pid, const char *variable)
+{
+	owned_text path = text_format("/proc/%d/environ", pid);
+	owned_text text = NULL;
+	size_t size = 0;
+
+	if (fd_read_file(AT_FDCWD, path, 0, &text, &size) < 0)
+		return false;
+	for (const char *word = text; word < text + size; word += strlen(word) + 1)
+		if (text_equal(word, variable))
+			return true;
+	return false;
+}
+
+uint64_t count_memory_of(pid_t pid, const char *variable)
+{
+	struct family family = { 0 };
+	uint64_t bytes = 0;
+
+	find_family(pid, &family);
+	for (size_t i = 0; i < family.count; i++) {
+		owned_text path = text_format("/proc/%d/smaps_rollup", family.pids[i]);
+
+		if (family.is_member[i] && has_variable(family.pids[i], variable))
+			bytes += read_kilobytes(path, "\nPss:");
+	}
+	release_family(&family);
+	return bytes;
+}
+
 void count_measure(pid_t pid, struct count_size *ret_size)
 {
 	struct count_size size = { .memory_bytes = WORLD_BYTES };
 	struct family family = { 0 };
 
-	for_each_process(add_process, &family);
-	while (mark_children(&family, pid))
-		;
+	find_family(pid, &family);
 	for (size_t i = 0; i < family.count; i++) {
 		owned_text name = text_format("%d", family.pids[i]);
 		owned_text path = text_format("/proc/%d/smaps_rollup", family.pids[i]);
@@ -225,9 +267,7 @@ void count_measure(pid_t pid, struct count_size *ret_size)
 		size.memory_bytes += read_kilobytes(path, "\nPss:");
 		size.inotify_instances += count_inotify(name);
 	}
-	free(family.pids);
-	free(family.parents);
-	free(family.is_member);
+	release_family(&family);
 	*ret_size = size;
 }
 

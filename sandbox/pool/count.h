@@ -41,6 +41,9 @@ void count_measure(pid_t pid, struct count_size *ret_size);
 
 #define COUNT_REASON_SIZE 256
 
+/** The memory of those of a world's processes that have this in the environment they began with, "NAME=VALUE". */
+uint64_t count_memory_of(pid_t pid, const char *variable);
+
 /** How many the machine bears; at least one.
  *  @size    NULL: not measured yet
  *  @reason  "2: processors 2, memory 14 (600 MiB each), …", the binding one first; may be NULL */

@@ -20,6 +20,7 @@ enum advice {
 	 * SERVER_DIED		world, how, its last output
 	 * WORLD_DIED		world, how
 	 * TEST_SERVER_DIED	test, world, service
+	 * DEAR_SERVICE		service, seconds, MiB
 	 * OPEN_ON_HOST		port, a name for it, where
 	 * NO_WAY_OUT		what was said, where
 	 * MORE_WANTED		workers, worlds
@@ -27,6 +28,7 @@ enum advice {
 	 * NO_SCREEN		what the user wrote
 	 * BROWSER_SANDBOX	project
 	 * NO_RUNNER, NO_WORLD	worlds
+	 * NPX			program, directory
 	 * DOTNET_LINES		worlds, assembly */
 #include "sandbox/run/advice.def"
 #undef ADVICE

@@ -46,6 +46,7 @@
 #include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/evidence.h"
+#include "sandbox/run/expense.h"
 #include "sandbox/run/harvest.h"
 #include "sandbox/run/hook.h"
 #include "sandbox/run/job.h"
@@ -127,7 +128,8 @@ struct run {
 	struct listeners listeners;	       /* of R, as it was when it was frozen last */
 	int runner_log_fd;		       /* where their logs are; -1 */
 	bool has_begun;			       /* the runner has */
-	bool are_resting;		       /* R's services of sbx.yaml */
+	bool expense_told;
+	bool are_resting; /* R's services of sbx.yaml */
 	struct evidence evidence;
 	struct evidence_cause red; /* of R */
 	struct again again;
@@ -797,6 +799,11 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	}
 	slot->leases++;
 	journal_slot(run, slot, JOURNAL_LEASE, NULL);
+	/* Once: the other worlds' are the same. While the test process begins. */
+	if (!run->expense_told && slot->servers)
+		expense_tell(slot->list, slot->servers, slot->member.launched.pid, run->spec.verbose,
+			     run->options->say);
+	run->expense_told = true;
 }
 
 /* One that no other is to have, a ready one first: so that as many worlds start at once as there are who wait. */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -21,6 +22,11 @@ struct servers_world {
 	struct services *services;
 	struct server_guest guest;
 	struct error trouble;
+	struct {
+		uint64_t started_ms;
+		uint64_t ready_ms;
+	} * times; /* of each service */
+	size_t count;
 };
 
 /* ---- ports ---- */
@@ -282,6 +288,29 @@ void servers_expect(struct servers *servers, const struct listeners *runner)
 
 /* ---- one world's ---- */
 
+/* As it is heard: what PID 1 does with its time counts. */
+static void note_time(struct servers_world *world, const struct services_news *news)
+{
+	struct timespec now;
+	uint64_t now_ms;
+
+	if (news->index >= world->count)
+		return;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (news->state == SERVICE_STARTED)
+		world->times[news->index].started_ms = now_ms;
+	else if (news->state == SERVICE_READY)
+		world->times[news->index].ready_ms = now_ms;
+}
+
+uint64_t servers_start_ms(const struct servers_world *world, size_t index)
+{
+	uint64_t started_ms = index < world->count ? world->times[index].started_ms : 0;
+
+	return started_ms && world->times[index].ready_ms > started_ms ? world->times[index].ready_ms - started_ms : 0;
+}
+
 static void hear(void *argument, struct member *member, const struct reply *reply)
 {
 	servers_hear(argument, member, reply);
@@ -293,6 +322,7 @@ void servers_hear(struct servers_world *world, struct member *member, const stru
 
 	if (reply->kind != REPLY_SERVICE)
 		return;
+	note_time(world, &news);
 	switch (news.state) {
 	case SERVICES_ALL_READY:
 		member_set_ready(member);
@@ -322,8 +352,13 @@ int servers_enter(const struct servers *servers, int log_fd, struct member *memb
 
 	if (!world)
 		abort();
+	world->count = servers->list.count;
+	world->times = calloc(world->count + 1, sizeof(*world->times));
+	if (!world->times)
+		abort();
 	result = services_new(&servers->list, log_fd, &world->services, error);
 	if (result < 0) {
+		free(world->times);
 		free(world);
 		return result;
 	}
@@ -349,5 +384,6 @@ void servers_release_world(struct servers_world *world)
 	if (!world)
 		return;
 	services_free(world->services);
+	free(world->times);
 	free(world);
 }

@@ -51,6 +51,8 @@ int servers_trouble(const struct servers_world *world, struct error *error);
 /** Whether all ports that a service is known by are open, whatever became of its command: one may put its server behind
  *  and end. */
 bool servers_answer(const struct servers *servers, const char *name, const struct listeners *world);
+/** How long a service of the list took until it was ready; 0: it is not known. */
+uint64_t servers_start_ms(const struct servers_world *world, size_t index);
 void servers_release_world(struct servers_world *world);
 
 #endif

@@ -132,6 +132,10 @@ static void test_advice_is_golden(void **state)
 		  "A: B; the tests there meet a dead server until one ends, then comes a new world\n  C" },
 		{ ADVICE_WORLD_DIED, "A: B; the next test gets a new world" },
 		{ ADVICE_TEST_SERVER_DIED, "server died: A failed in B, where 'C' had ended" },
+		{ ADVICE_DEAR_SERVICE,
+		  "'A' takes B s to start and C MiB, in each world anew\n"
+		  "  a command that does not build is quicker (dotnet run --no-build; what was built, in place of its "
+		  "builder); or 'shared: true' in sbx.yaml: one for all worlds, *not* isolated" },
 		{ ADVICE_OPEN_ON_HOST,
 		  "a connection to port A was refused in C, and on the host that port is open\n"
 		  "  --reach B=127.0.0.1:A lets the worlds reach it: one server for all of them, *not* isolated" },
