@@ -65,12 +65,12 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.log_fd = options->log_fd;
 	member->plan.hold_fd = options->hold_fd > 0 ? options->hold_fd : -1;
 	member->plan.outlives_owner = options->is_to_detach;
+	member->plan.shared = options->shared;
+	member->plan.moved = options->moved;
 	if (options->seed) {
 		member->plan.seed = options->seed;
 		member->plan.seed_fd = -1; /* the owner's own, as long as it lives */
 	}
-	member->plan.shared = options->shared;
-	member->plan.moved = options->moved;
 	member->plan.grafts = grafts;
 	member->plan.graft_count = graft_count;
 	member->has_guest = options->guest;

@@ -41,6 +41,7 @@ void pool_description_release(struct pool_description *description)
 	text_free(&description->settings_file);
 	text_free(&description->settings_directory);
 	text_free(&description->settings_text);
+	text_free(&description->seed);
 	*description = (struct pool_description){ 0 };
 }
 
@@ -140,6 +141,7 @@ int pool_write(const struct pool *pool, struct error *error)
 	add_text(&out, "settings_file", description->settings_file);
 	add_text(&out, "settings_directory", description->settings_directory);
 	add_text(&out, "settings_text", description->settings_text);
+	add_text(&out, "seed", description->seed);
 	json_end_object(&out);
 	text_buffer_add_text(&out, "\n");
 	result = fd < 0 ? -errno : fd_write_all(fd, out.bytes, out.length);
@@ -168,6 +170,7 @@ static int read_description(int fd, struct pool_description *ret_description, st
 	(void)json_text(json_member(root, "settings_file"), &description.settings_file);
 	(void)json_text(json_member(root, "settings_directory"), &description.settings_directory);
 	(void)json_text(json_member(root, "settings_text"), &description.settings_text);
+	(void)json_text(json_member(root, "seed"), &description.seed);
 	(void)json_bool(json_member(root, "detached"), &description.is_detached);
 	(void)json_number(json_member(root, "spares"), &spares);
 	if (json_text(json_member(root, "name"), &description.name) < 0 ||

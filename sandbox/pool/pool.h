@@ -39,6 +39,7 @@ struct pool_description {
 	char *settings_file;	      /* sbx.yaml as errors call it; NULL: there is none */
 	char *settings_directory;
 	char *settings_text;
+	char *seed; /* where the seed lies that they start from, absolute; NULL: none */
 };
 
 void pool_description_release(struct pool_description *description);

@@ -780,6 +780,7 @@ static void describe(struct up *up)
 	description->settings_file = text_duplicate(given->settings_file);
 	description->settings_directory = text_duplicate(given->settings_directory);
 	description->settings_text = text_duplicate(given->settings_text);
+	description->seed = text_duplicate(given->seed);
 }
 
 /* What is true of all of them once, what is each one's own for each. */

@@ -81,12 +81,27 @@ static bool looks_unchanged(const struct ground_file *then, const struct ground_
 	       then->noted_ns - then->changed_ns > RACY_NS && then->noted_ns - then->modified_ns > RACY_NS;
 }
 
+static int compare_files(const void *a, const void *b)
+{
+	const struct ground_file *one = a;
+	const struct ground_file *other = b;
+
+	return one->kind != other->kind ? (int)one->kind - (int)other->kind : strcmp(one->path, other->path);
+}
+
+static void sort(struct ground *ground)
+{
+	if (ground->count > 0)
+		qsort(ground->items, ground->count, sizeof(*ground->items), compare_files);
+}
+
 static const struct ground_file *find_file(const struct ground *ground, enum ground_kind kind, const char *path)
 {
-	for (size_t i = 0; ground && i < ground->count; i++)
-		if (ground->items[i].kind == kind && text_equal(ground->items[i].path, path))
-			return &ground->items[i];
-	return NULL;
+	const struct ground_file wanted = { .kind = kind, .path = (char *)path };
+
+	return ground && ground->count > 0
+		       ? bsearch(&wanted, ground->items, ground->count, sizeof(wanted), compare_files)
+		       : NULL;
 }
 
 /* Size and times stand for the middle. */
@@ -306,6 +321,7 @@ int ground_add_inputs(struct ground *ground, const char *tree, const struct text
 		if (i == 0 || !text_equal(search.found.items[i], search.found.items[i - 1]))
 			result = add_file(ground, GROUND_INPUT, search.found.items[i], then, error);
 	text_list_release(&search.found);
+	sort(ground);
 	return result < 0 ? result : 0;
 }
 
@@ -325,6 +341,7 @@ int ground_add_databases(struct ground *ground, const struct text_list *database
 		if (result >= 0 && stat(wal, &status) == 0 && status.st_size > 0)
 			result = add_file(ground, GROUND_DATABASE, wal, then, error);
 	}
+	sort(ground);
 	return result < 0 ? result : 0;
 }
 
@@ -390,14 +407,6 @@ static int walk_layer(struct ground *ground, int upper_fd, const char *layer, co
 	return error_set(error, .number = -result, .step = "look through the seed", .object = layer);
 }
 
-static int compare_files(const void *a, const void *b)
-{
-	const struct ground_file *one = a;
-	const struct ground_file *other = b;
-
-	return one->kind != other->kind ? (int)one->kind - (int)other->kind : strcmp(one->path, other->path);
-}
-
 int ground_add_covered(struct ground *ground, int seed_fd, const char *tree, const struct text_list *databases,
 		       struct error *error)
 {
@@ -415,8 +424,7 @@ int ground_add_covered(struct ground *ground, int seed_fd, const char *tree, con
 			continue;
 		result = walk_layer(ground, upper_fd, paths.items[i], tree, databases, error);
 	}
-	if (ground->count > 0)
-		qsort(ground->items, ground->count, sizeof(*ground->items), compare_files);
+	sort(ground);
 	return result < 0 ? result : 0;
 }
 
@@ -534,6 +542,7 @@ int ground_read(struct json_value array, struct ground *ret_ground)
 		}
 		take_file(&ground, &file);
 	}
+	sort(&ground);
 	*ret_ground = ground;
 	ground = (struct ground){ 0 };
 	return 0;

@@ -49,7 +49,7 @@ struct ground_file {
 };
 
 struct ground {
-	struct ground_file *items; /* each kind sorted by path */
+	struct ground_file *items; /* sorted by kind, then path */
 	size_t count;
 };
 

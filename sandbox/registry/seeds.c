@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -440,6 +441,27 @@ int seed_take(int state_fd, const char *name, struct seed_hold *ret_hold, struct
 	*ret_hold = hold;
 	*ret_record = record;
 	record = (struct seed_record){ 0 };
+	return 0;
+}
+
+int seed_take_place(const char *place, struct seed_hold *ret_hold, struct error *error)
+{
+	struct seed_hold hold = SEED_HOLD_NONE;
+	int result = 0;
+
+	hold.fd = open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* Removal has it alone, or it is gone. */
+	if (hold.fd < 0 || flock(hold.fd, LOCK_SH | LOCK_NB) < 0 || !claim_is_at(AT_FDCWD, place, hold.fd))
+		result = error_set(error, .number = ENOENT, .step = STEP_TAKE, .object = place,
+				   .cause = "it was removed, or another took its name",
+				   .remedy = "begin the pool anew: sbx down, sbx up");
+	if (result == 0)
+		result = seed_open(place, &hold.seed, error);
+	if (result < 0) {
+		seed_hold_release(&hold);
+		return result;
+	}
+	*ret_hold = hold;
 	return 0;
 }
 

@@ -97,6 +97,9 @@ int seed_read(int seeds_fd, const char *name, struct seed_record *ret_record, st
  *  Errors: as seed_read(); EBADMSG files are missing in it */
 int seed_take(int state_fd, const char *name, struct seed_hold *ret_hold, struct seed_record *ret_record,
 	      struct error *error);
+/** Takes the very one that lies there, whatever has its name by now. @place  hold.seed.path of an earlier seed_take()
+ *  Errors: ENOENT it is gone */
+int seed_take_place(const char *place, struct seed_hold *ret_hold, struct error *error);
 void seed_hold_release(struct seed_hold *hold);
 
 /* ---- all of them ---- */

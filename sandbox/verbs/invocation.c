@@ -214,17 +214,6 @@ static int check_operands(const struct invocation *invocation, struct error *err
 	return 0;
 }
 
-/* Whether the next word that is no option begins the command. */
-static bool expects_command(const struct invocation *invocation)
-{
-	const struct verb *verb = invocation->verb;
-	const struct text_list *operands = &invocation->operands;
-
-	if (!verb->command_word)
-		return verb->command != COMMAND_NONE;
-	return operands->count == 2 && text_equal(operands->items[0], verb->command_word);
-}
-
 /* A verb that runs a command ends its options at the first word that is none, POSIX's way (XBD 12.2, guideline 9), so
  * that the command's own options stay its own. The others take options anywhere, as docker's and podman's do. */
 static int parse_rest(struct invocation *invocation, char *const *arguments, struct error *error)
@@ -245,7 +234,7 @@ static int parse_rest(struct invocation *invocation, char *const *arguments, str
 				return MIN(used, 0);
 		} else if (verb->command == COMMAND_AFTER_DASHES && options_ended) {
 			break;
-		} else if (verb->command != COMMAND_AFTER_DASHES && expects_command(invocation)) {
+		} else if (verb->command != COMMAND_NONE && verb->command != COMMAND_AFTER_DASHES) {
 			break;
 		} else {
 			text_list_add(&invocation->operands, argument);
@@ -254,8 +243,7 @@ static int parse_rest(struct invocation *invocation, char *const *arguments, str
 	}
 	if (verb->command == COMMAND_NONE)
 		return 0;
-	while (*arguments && !verb->command_word && invocation->operands.count < verb->operands_max &&
-	       verb->command != COMMAND_AFTER_DASHES)
+	while (*arguments && invocation->operands.count < verb->operands_max && verb->command != COMMAND_AFTER_DASHES)
 		text_list_add(&invocation->operands, *arguments++);
 	/* sbx exec WORKER -- COMMAND */
 	if (*arguments && invocation->operands.count > 0 && text_equal(*arguments, "--"))

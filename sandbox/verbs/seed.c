@@ -60,6 +60,10 @@ static int create(struct invocation *invocation, struct error *error)
 				 .cause = invocation->operands.count < 2 ? "its name is missing"
 									 : "the command to run is missing",
 				 .remedy = "as in sbx seed create NAME -- COMMAND");
+	if (invocation->operands.count > 2)
+		return error_set(error, .number = EINVAL, .step = "create a seed",
+				 .object = invocation->operands.items[2], .cause = "it is one word too many",
+				 .remedy = "the command stands behind '--'");
 	result = settings_read(invocation, &project, error);
 	if (result > 0)
 		result = invocation_add_project(invocation, &project, error);

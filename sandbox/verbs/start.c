@@ -79,6 +79,12 @@ static int look(const struct spec *spec, struct worker_plan *plan, struct error 
 	return plan_look(plan, error);
 }
 
+static void use(struct invocation *invocation, const struct seed_hold *hold)
+{
+	invocation->spec.seed = &hold->seed;
+	invocation->spec.seed_fd = hold->fd;
+}
+
 static int take(struct invocation *invocation, const char *name, bool is_checked, struct seed_hold *ret_hold,
 		struct error *error)
 {
@@ -101,9 +107,17 @@ static int take(struct invocation *invocation, const char *name, bool is_checked
 		seed_hold_release(ret_hold);
 		return result;
 	}
-	invocation->spec.seed = &ret_hold->seed;
-	invocation->spec.seed_fd = ret_hold->fd;
+	use(invocation, ret_hold);
 	return 0;
+}
+
+int start_take_again(struct invocation *invocation, const char *place, struct seed_hold *ret_hold, struct error *error)
+{
+	int result = place ? seed_take_place(place, ret_hold, error) : 0;
+
+	if (place && result == 0)
+		use(invocation, ret_hold);
+	return result;
 }
 
 /* One seed of a project's for each place of its tree. */

@@ -17,6 +17,9 @@
 int start_choose(struct invocation *invocation, const struct project *project, struct seed_hold *ret_hold,
 		 struct error *error);
 
+/** For a pool's world that is made anew: what the others started from. @place  seed_take_place()'s; NULL: none */
+int start_take_again(struct invocation *invocation, const char *place, struct seed_hold *ret_hold, struct error *error);
+
 #define owned_hold __attribute__((cleanup(seed_hold_release))) struct seed_hold
 
 /** Makes a seed: runs the spec's payload in a world and freezes that.

@@ -134,9 +134,11 @@ static int start(struct invocation *invocation, const struct project *project, s
 	choose_network(invocation, project);
 	publish_ports(invocation, project);
 	if (result == 0)
-		result = start_choose(invocation, project, &hold, error);
+		result = refilled ? start_take_again(invocation, refilled->description.seed, &hold, error)
+				  : start_choose(invocation, project, &hold, error);
 	if (result == 0 && !refilled)
 		result = describe(invocation, project, &description, error);
+	description.seed = text_duplicate(hold.seed.path);
 	if (result == 0)
 		result = refilled ? up_refill(&options, refilled, error) : up_run(&options, &exit_code, error);
 	pool_description_release(&description);

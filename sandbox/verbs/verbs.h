@@ -52,7 +52,6 @@ struct verb {
 	size_t operands_min;
 	size_t operands_max;
 	enum verb_command command;
-	const char *command_word;    /* only behind this first operand and one more a command follows; NULL: always */
 	enum completion complete;    /* of the operands */
 	const char *const *choices;  /* of the first operand, NULL-terminated */
 	const char *help;	     /* one line */

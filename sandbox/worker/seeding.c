@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/git.h"
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/sha256.h"
@@ -196,6 +197,7 @@ int seeding_begin(struct seeding *seeding, const struct seeding_options *options
 		return error_context(error, "seed %s", options->name);
 	record->name = text_duplicate(options->name);
 	record->origin = text_duplicate(options->origin);
+	record->commit = git_find_commit(record->tree);
 	for (size_t i = 0; options->command && i < options->command->count; i++)
 		text_list_add(&record->command, options->command->items[i]);
 	for (size_t i = 0; options->inputs && i < options->inputs->count; i++)
