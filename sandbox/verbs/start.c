@@ -172,8 +172,8 @@ static int turn_standard(int saved[static 2], struct error *error)
 {
 	owned_fd null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-	for (int number = 0; number < 2; number++)
-		saved[number] = fd_duplicate(number);
+	saved[0] = fd_duplicate(STDIN_FILENO);
+	saved[1] = fd_duplicate(STDOUT_FILENO);
 	if (null_fd < 0 || saved[0] < 0 || saved[1] < 0 || dup2(null_fd, STDIN_FILENO) < 0 ||
 	    dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return error_set(error, .number = errno, .step = "set input and output of the seed's command");
@@ -182,11 +182,12 @@ static int turn_standard(int saved[static 2], struct error *error)
 
 static void turn_standard_back(int saved[static 2])
 {
-	for (int number = 0; number < 2; number++) {
-		if (saved[number] >= 0)
-			(void)dup2(saved[number], number);
-		fd_close(&saved[number]);
-	}
+	if (saved[0] >= 0)
+		(void)dup2(saved[0], STDIN_FILENO);
+	if (saved[1] >= 0)
+		(void)dup2(saved[1], STDOUT_FILENO);
+	fd_close(&saved[0]);
+	fd_close(&saved[1]);
 }
 
 static int make_project_seed(const struct invocation *invocation, const struct project *project, const char *tree,
