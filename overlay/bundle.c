@@ -51,7 +51,7 @@ struct bundle_writer {
 	mode_t *modes; /* theirs */
 	uint64_t entries;
 	uint64_t bytes;
-	unsigned char *data;	   /* BUNDLE_PIECE_MAX */
+	unsigned char *data;	   /* BUNDLE_WHOLE_MAX */
 	unsigned char *compressed; /* room for as much, compressed */
 };
 
@@ -78,7 +78,7 @@ static int fail_database(const struct bundle_writer *writer, int code, struct er
 /* As sqlar_compress() does it: as it is where that is no longer. @return what to store, borrowed */
 static const void *compress_data(struct bundle_writer *writer, const void *data, size_t size, size_t *ret_size)
 {
-	uLongf length = compressBound(BUNDLE_PIECE_MAX);
+	uLongf length = compressBound(BUNDLE_WHOLE_MAX);
 
 	*ret_size = size;
 	if (size == 0 || compress(writer->compressed, &length, data, size) != Z_OK || length >= size)
@@ -268,7 +268,7 @@ static int add_file(struct bundle_writer *writer, struct row *row, int fd, const
 		return error_set(error, .number = EFBIG, .step = STEP_WRITE, .object = row->name,
 				 .cause = "a bundle takes no file of more than 64 GiB");
 	row->size = status->st_size;
-	if (has_holes || status->st_size > BUNDLE_PIECE_MAX) {
+	if (has_holes || status->st_size > BUNDLE_WHOLE_MAX) {
 		row->kind = BUNDLE_PIECES;
 		result = add_row(writer, row, error);
 		if (result == 0)
@@ -481,7 +481,7 @@ int bundle_add_text(struct bundle_writer *writer, const char *name, const char *
 		.name = name, .kind = BUNDLE_FILE, .mode = 0644, .size = (int64_t)size, .data = text, .data_size = size
 	};
 
-	if (size > BUNDLE_PIECE_MAX)
+	if (size > BUNDLE_WHOLE_MAX)
 		return error_set(error, .number = EFBIG, .step = STEP_WRITE, .object = name);
 	return add_row(writer, &row, error);
 }
@@ -518,8 +518,9 @@ int bundle_begin(int directory_fd, const char *name, struct bundle_writer **ret_
 	writer->directory_fd = directory_fd;
 	writer->name = text_duplicate(name);
 	writer->temporary = text_format(".sbx-%d.part", (int)getpid());
-	writer->data = malloc(BUNDLE_PIECE_MAX);
-	writer->compressed = malloc(compressBound(BUNDLE_PIECE_MAX));
+	/* Pages that are not needed are not there. */
+	writer->data = malloc(BUNDLE_WHOLE_MAX);
+	writer->compressed = malloc(compressBound(BUNDLE_WHOLE_MAX));
 	if (!writer->data || !writer->compressed)
 		abort();
 	(void)unlinkat(directory_fd, writer->temporary, 0); /* of an earlier process with this number */

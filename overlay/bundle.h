@@ -27,7 +27,8 @@
 enum {
 	BUNDLE_VERSION = 1,
 	BUNDLE_APPLICATION = 0x73627862, /* "sbxb": PRAGMA application_id */
-	BUNDLE_PIECE_MAX = 4 << 20,	 /* of data in one row, before it is compressed */
+	BUNDLE_WHOLE_MAX = 64 << 20,	 /* of a file that is one row, as sqlite3(1) reads it */
+	BUNDLE_PIECE_MAX = 4 << 20,	 /* of a piece of one that is not */
 	BUNDLE_ENTRIES_MAX = 1000000,
 	BUNDLE_NAME_MAX = 4000,
 	BUNDLE_ATTRIBUTES_MAX = 64, /* of one entry */

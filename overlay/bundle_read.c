@@ -31,7 +31,7 @@
 
 enum {
 	HEADER_SIZE = 100,			  /* https://sqlite.org/fileformat.html, 1.3 */
-	CELL_MAX = BUNDLE_PIECE_MAX + (64 << 10), /* of what SQLite shall read as one value */
+	CELL_MAX = BUNDLE_WHOLE_MAX + (64 << 10), /* of what SQLite shall read as one value */
 	TARGET_MAX = 4095,
 	ATTRIBUTE_NAME_MAX = 255,
 };
@@ -44,7 +44,7 @@ struct bundle {
 	sqlite3 *database;
 	sqlite3_stmt *pieces;
 	sqlite3_stmt *attributes;
-	unsigned char *data; /* BUNDLE_PIECE_MAX */
+	unsigned char *data; /* BUNDLE_WHOLE_MAX */
 	uint64_t bytes;
 	uint64_t entries;
 };
@@ -193,7 +193,7 @@ int bundle_open(int directory_fd, const char *name, struct bundle **ret_bundle, 
 	if (!bundle)
 		abort();
 	bundle->name = text_duplicate(name);
-	bundle->data = malloc(BUNDLE_PIECE_MAX);
+	bundle->data = malloc(BUNDLE_WHOLE_MAX);
 	if (!bundle->data)
 		abort();
 	result = open_database(bundle, directory_fd, error);
@@ -293,7 +293,7 @@ static int check_data(sqlite3_stmt *statement, struct entry *entry, int64_t size
 	if (entry->size > (int64_t)BUNDLE_SIZE_MAX)
 		return refuse(entry->name, "it is larger than 64 GiB", error);
 	if (entry->kind == BUNDLE_FILE) {
-		if (sqlite3_column_type(statement, 4) != SQLITE_BLOB || size != entry->size || size > BUNDLE_PIECE_MAX)
+		if (sqlite3_column_type(statement, 4) != SQLITE_BLOB || size != entry->size || size < 0)
 			return refuse(entry->name, "its data is not as large as it says", error);
 		entry->data = sqlite3_column_blob(statement, 4);
 		entry->stored = (size_t)sqlite3_column_bytes(statement, 4);
@@ -324,7 +324,7 @@ static int read_entry(sqlite3_stmt *statement, struct entry *ret_entry, struct e
 		return refuse(entry.name, "it is not said what it is", error);
 	if (!read_number(statement, 1, 0, UINT32_MAX, &mode) ||
 	    !read_number(statement, 2, INT64_MIN, INT64_MAX, &seconds) ||
-	    !read_number(statement, 3, -1, BUNDLE_PIECE_MAX, &size) ||
+	    !read_number(statement, 3, -1, BUNDLE_WHOLE_MAX, &size) ||
 	    !read_number(statement, 6, 0, 999999999, &nanoseconds) ||
 	    !read_number(statement, 7, 0, INT64_MAX, &entry.size) || !read_number(statement, 9, 0, 1, &opaque))
 		return refuse(entry.name, "one of its numbers is none, or too large", error);
@@ -341,7 +341,7 @@ static int read_entry(sqlite3_stmt *statement, struct entry *ret_entry, struct e
 
 /* ---- data ---- */
 
-/* @size  as it was before it was compressed, at most BUNDLE_PIECE_MAX   @return borrowed; NULL: it is not so large */
+/* @size  as it was before it was compressed, at most BUNDLE_WHOLE_MAX   @return borrowed; NULL: it is not so large */
 static const void *inflate_data(struct bundle *bundle, const void *stored, size_t stored_size, size_t size)
 {
 	uLongf length = (uLongf)size;
@@ -451,7 +451,7 @@ static int open_parent(int root_fd, const struct entry *entry, const char **ret_
 		memcpy(part, rest, length);
 		part[length] = '\0';
 		next = path_open(fd, part, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
-		if (next == -ENOENT && mkdirat(fd, part, 0700) == 0)
+		if (next == -ENOENT && mkdirat(fd, part, 0755) == 0)
 			next = path_open(fd, part, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 		fd_close(&fd);
 		fd = next;

@@ -17,6 +17,7 @@
 #include "base/macro.h"
 #include "base/process.h"
 #include "sandbox/policy/environment.h"
+#include "sandbox/pool/services_json.h"
 #include "sandbox/worker/log.h"
 #include "sandbox/worker/session.h"
 #include "sandbox/worker/spawn.h"
@@ -54,6 +55,7 @@ struct running {
 };
 
 struct services {
+	const struct service_list *list;
 	struct running *items;
 	size_t count;
 	int log_directory_fd;
@@ -753,6 +755,13 @@ static bool guest_child_ended(void *argument, pid_t pid, int status)
 	return false;
 }
 
+static void guest_describe(void *argument, struct text_buffer *out)
+{
+	const struct services *services = argument;
+
+	services_write(services->list, out);
+}
+
 struct server_guest services_guest(struct services *services)
 {
 	return (struct server_guest){ .argument = services,
@@ -765,7 +774,8 @@ struct server_guest services_guest(struct services *services)
 				      .rest = guest_rest,
 				      .signal = guest_signal,
 				      .look = guest_look,
-				      .variables = guest_variables };
+				      .variables = guest_variables,
+				      .describe = guest_describe };
 }
 
 int services_new(const struct service_list *list, int log_directory_fd, struct services **ret_services,
@@ -777,6 +787,7 @@ int services_new(const struct service_list *list, int log_directory_fd, struct s
 		services->items = calloc(list->count + 1, sizeof(*services->items));
 	if (!services || !services->items)
 		abort();
+	services->list = list;
 	services->log_directory_fd = log_directory_fd;
 	services->count = list->count;
 	for (size_t i = 0; i < list->count; i++) {

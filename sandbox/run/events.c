@@ -13,6 +13,7 @@ void events_release(struct events *events)
 	text_free(&events->runner);
 	text_free(&events->version);
 	text_list_release(&events->arguments);
+	text_free(&events->directory);
 	text_free(&events->complaint);
 	text_free(&events->refusal);
 	text_free(&events->refusal_remedy);
@@ -61,6 +62,7 @@ static void take_hello(struct events *events, struct json_value root)
 	text_list_release(&events->arguments);
 	events->arguments = (struct text_list){ 0 };
 	(void)json_list(json_member(root, "argv"), &events->arguments);
+	replace_text(&events->directory, json_member(root, "cwd"));
 	(void)json_number(json_member(root, "pid"), &events->pid);
 	(void)json_bool(json_member(root, "alone"), &events->is_alone);
 	/* "50%" is not counted. */
@@ -96,11 +98,23 @@ static void take_hosted(struct events *events, struct json_value root)
 		events->hosted_ended = MAX(events->hosted_ended, read_count(json_member(root, "ended")));
 }
 
+static void add_attachments(struct json_value list, struct text_list *target)
+{
+	for (struct json_value item = json_first(list); json_type(item); item = json_next(item)) {
+		owned_text path = NULL;
+
+		if (json_text(json_member(item, "path"), &path) == 0 && path[0] == '/')
+			text_list_add(target, path);
+	}
+}
+
 static void take_test(struct events *events, struct json_value root, events_test_ended *callback, void *argument)
 {
 	owned_text id = NULL;
 	owned_text title = NULL;
 	owned_text file = NULL;
+	owned_text project = NULL;
+	owned_list attachments = { 0 };
 	bool is_hosted = false;
 	owned_text message = NULL;
 	struct events_test test = { .slot = -1 };
@@ -118,6 +132,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	(void)json_number(json_member(root, "durationMs"), &test.duration_ms);
 	(void)json_number(json_member(root, "startedMs"), &test.started_ms);
 	(void)json_text(json_member(root, "message"), &message);
+	(void)json_text(json_member(root, "project"), &project);
+	add_attachments(json_member(root, "attachments"), &attachments);
 	(void)json_bool(json_member(root, "ok"), &test.ok);
 	(void)json_bool(json_member(root, "hosted"), &is_hosted);
 	/* The runner gives those that stay in R a number as well. */
@@ -128,6 +144,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	test.title = title ? title : "";
 	test.file = file ? file : "";
 	test.message = message ? message : "";
+	test.project = project ? project : "";
+	test.attachments = &attachments;
 	events->tests_ended++;
 	events->tests_failed += !test.ok;
 	if (callback)

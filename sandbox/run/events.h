@@ -19,6 +19,7 @@ struct events {
 	char *runner; /* "playwright" */
 	char *version;
 	struct text_list arguments; /* of the runner's process */
+	char *directory;	    /* where that runs; NULL: not told */
 	int64_t pid;		    /* of it, in R */
 	int64_t workers_asked;	    /* on its command line; 0: nothing */
 	bool is_alone;		    /* it runs its tests in R, and was meant to */
@@ -50,10 +51,12 @@ struct events_test {
 	int64_t retry;
 	int64_t retries; /* that the suite allows; one more with --retry-fresh */
 	int64_t duration_ms;
-	int64_t started_ms;  /* CLOCK_REALTIME; 0: not told */
-	const char *message; /* of its first error; "" */
-	bool is_fresh;	     /* the try more, in a world that nobody has used */
-	bool ok;	     /* as expected */
+	int64_t started_ms;		     /* CLOCK_REALTIME; 0: not told */
+	const char *message;		     /* of its first error; "" */
+	const char *project;		     /* ""; none */
+	const struct text_list *attachments; /* absolute paths of files that it left */
+	bool is_fresh;			     /* the try more, in a world that nobody has used */
+	bool ok;			     /* as expected */
 	bool is_interrupted; /* stopped by the user, or by a limit of failures: nothing is known of it */
 };
 

@@ -30,6 +30,7 @@ void evidence_cause_release(struct evidence_cause *cause)
 	text_free(&cause->id);
 	text_free(&cause->place);
 	text_free(&cause->title);
+	recipe_release(&cause->recipe);
 }
 
 void evidence_release(struct evidence *evidence)
@@ -67,6 +68,12 @@ void evidence_note(const struct evidence *evidence, const struct events_test *te
 					  .retry = test->retry,
 					  .started_ms = test->started_ms,
 					  .is_to_keep = evidence->mode != KEEP_NEVER && !is_kept(evidence, test->id) };
+	cause->recipe.file = text_duplicate(test->file);
+	cause->recipe.line = test->line;
+	cause->recipe.title = text_duplicate(test->title);
+	cause->recipe.project = text_duplicate(test->project);
+	for (size_t i = 0; i < test->attachments->count && i < RECIPE_ATTACHMENTS_MAX; i++)
+		text_list_add(&cause->recipe.attachments, test->attachments->items[i]);
 }
 
 /* ---- keeping ---- */
@@ -99,6 +106,30 @@ static bool copy_logs(const struct evidence *evidence, const char *log_directory
 		return false;
 	(void)tree_copy(&options, evidence->directory->fd, log_directory, draft_fd, "logs", &copied, NULL);
 	return copied.bytes > 0;
+}
+
+/* @recipe  a test's part  @services  NULL: none */
+static int write_recipe(const struct evidence *evidence, const struct recipe *recipe,
+			const struct service_list *services, int draft_fd, struct error *error)
+{
+	owned_fd fd = openat(draft_fd, RECIPE_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct recipe whole = *recipe; /* borrows */
+	owned_recipe runner = { 0 };
+	owned_buffer text = { 0 };
+	int result;
+
+	recipe_take_runner(evidence->events, &runner);
+	if (services)
+		whole.services = *services;
+	whole.runner = runner.runner;
+	whole.version = runner.version;
+	whole.arguments = runner.arguments;
+	whole.directory = runner.directory;
+	whole.config = runner.config;
+	recipe_write(&whole, NULL, &text);
+	text_buffer_add_text(&text, "\n");
+	result = fd < 0 ? -errno : fd_write_all(fd, text.bytes, text.length);
+	return result < 0 ? error_set(error, .number = -result, .step = "note how the test was run") : 0;
 }
 
 /* Which databases a shell can be opened for. Not known: none. */
@@ -134,8 +165,8 @@ static void say_not_kept(const struct evidence *evidence, const struct evidence_
 	evidence->say(line);
 }
 
-static int keep(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
-		const struct evidence_cause *cause, struct error *error)
+static int keep(struct evidence *evidence, const struct member *member, const struct service_list *services, int worker,
+		const char *log_directory, const struct evidence_cause *cause, struct error *error)
 {
 	struct evidence_item *item = &evidence->items[evidence->count];
 	struct keeping keeping = KEEPING_NONE;
@@ -152,6 +183,9 @@ static int keep(struct evidence *evidence, const struct member *member, int work
 		fill_row(evidence, member, cause, id, &kept.row);
 		has_logs = copy_logs(evidence, log_directory, keeping.draft.fd);
 		list_databases(connection, &databases);
+		result = write_recipe(evidence, &cause->recipe, services, keeping.draft.fd, error);
+	}
+	if (result == 0) {
 		result = keep_finish(&keeping, connection, &kept, error);
 	}
 	keep_close(&keeping);
@@ -169,8 +203,8 @@ static int keep(struct evidence *evidence, const struct member *member, int work
 	return 0;
 }
 
-static void keep_for(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
-		     const struct evidence_cause *cause)
+static void keep_for(struct evidence *evidence, const struct member *member, const struct service_list *services,
+		     int worker, const char *log_directory, const struct evidence_cause *cause)
 {
 	struct error error = { 0 };
 
@@ -178,7 +212,7 @@ static void keep_for(struct evidence *evidence, const struct member *member, int
 		evidence->missed++;
 		return;
 	}
-	if (keep(evidence, member, worker, log_directory, cause, &error) < 0) {
+	if (keep(evidence, member, services, worker, log_directory, cause, &error) < 0) {
 		if (error.number == EFBIG)
 			evidence->missed++;
 		else
@@ -186,8 +220,8 @@ static void keep_for(struct evidence *evidence, const struct member *member, int
 	}
 }
 
-void evidence_keep(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
-		   struct evidence_cause *cause)
+void evidence_keep(struct evidence *evidence, const struct member *member, const struct service_list *services,
+		   int worker, const char *log_directory, struct evidence_cause *cause)
 {
 	/* One that has ended, or never stood, is told of elsewhere. */
 	if (cause->id && member->state == MEMBER_READY) {
@@ -196,13 +230,13 @@ void evidence_keep(struct evidence *evidence, const struct member *member, int w
 		journal_changes(evidence->directory, worker, member, &test);
 		/* A retry meets what the first try left: that one's world says more. */
 		if (cause->is_to_keep)
-			keep_for(evidence, member, worker, log_directory, cause);
+			keep_for(evidence, member, services, worker, log_directory, cause);
 	}
 	evidence_cause_release(cause);
 }
 
-void evidence_keep_last(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
-			bool has_failed)
+void evidence_keep_last(struct evidence *evidence, const struct member *member, const struct service_list *services,
+			int worker, const char *log_directory, bool has_failed)
 {
 	static const struct evidence_cause at_the_end = { .id = (char *)"",
 							  .place = (char *)"the end",
@@ -210,7 +244,7 @@ void evidence_keep_last(struct evidence *evidence, const struct member *member, 
 
 	if (member->state == MEMBER_READY &&
 	    (evidence->mode == KEEP_ALWAYS || (evidence->mode == KEEP_FAILED && has_failed)))
-		keep_for(evidence, member, worker, log_directory, &at_the_end);
+		keep_for(evidence, member, services, worker, log_directory, &at_the_end);
 }
 
 /* ---- telling ---- */

@@ -13,6 +13,7 @@
 #include "sandbox/pool/member.h"
 #include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
+#include "sandbox/run/recipe.h"
 #include "sandbox/worker/spec.h"
 
 enum {
@@ -26,8 +27,9 @@ struct evidence_cause {
 	char *place; /* FILE:LINE, the file as below the tree; or "item 3" */
 	char *title;
 	int64_t retry;
-	int64_t started_ms; /* CLOCK_REALTIME */
-	bool is_to_keep;    /* else only what it changed is told */
+	int64_t started_ms;   /* CLOCK_REALTIME */
+	bool is_to_keep;      /* else only what it changed is told */
+	struct recipe recipe; /* its part of it */
 };
 
 void evidence_cause_release(struct evidence_cause *cause);
@@ -35,6 +37,7 @@ void evidence_cause_release(struct evidence_cause *cause);
 struct evidence {
 	enum keep_mode mode;
 	struct run_directory *directory; /* borrowed */
+	const struct events *events;	 /* borrowed: what the runner is */
 	launch_say *say;
 	struct evidence_item {
 		char *name; /* of the kept worker */
@@ -58,16 +61,17 @@ void evidence_note(const struct evidence *evidence, const struct events_test *te
 
 /** Tells the journal what the world of the cause noted has changed, and keeps it. The cause is empty then; without one it
  *  does nothing. What goes wrong is said: the run goes on.
+ *  @services  that it runs, for who looks into it later; NULL: none
  *  @worker  its number, JOURNAL_RUNNER for R
  *  @log_directory  of its services, relative to the run's directory; NULL: none */
-void evidence_keep(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
-		   struct evidence_cause *cause);
+void evidence_keep(struct evidence *evidence, const struct member *member, const struct service_list *services,
+		   int worker, const char *log_directory, struct evidence_cause *cause);
 
 /** At the run's end: keeps a world as it is, where all are asked for (--keep), or where the runner failed and never
  *  said which test. @has_failed  the runner, one that tells of no tests, and not
  *  since it was told to end */
-void evidence_keep_last(struct evidence *evidence, const struct member *member, int worker, const char *log_directory,
-			bool has_failed);
+void evidence_keep_last(struct evidence *evidence, const struct member *member, const struct service_list *services,
+			int worker, const char *log_directory, bool has_failed);
 
 /** The last lines of a run: for each kept world the commands that open it. */
 void evidence_tell(const struct evidence *evidence);

@@ -51,7 +51,7 @@
  *
  * 3. Over the socket: one JSON object a line, from the runner only; nothing is answered
  *
- *	hello	{version:1, runner:"playwright"|"jest"|"vitest", runnerVersion, pid, argv[], workersAsked, added[], alone}
+ *	hello	{version:1, runner:"playwright"|"jest"|"vitest", runnerVersion, pid, argv[], cwd, workersAsked, added[], alone}
  *		added: what the hook put into the command line. workersAsked: what the user wrote there himself, or null.
  *		alone: the tests run in R as they are meant to, with one world or under a debugger
  *	config	{configFile, configDir, rootDir, workers, fullyParallel, globalSetup, globalTeardown, updateSnapshots,

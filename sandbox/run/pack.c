@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -17,7 +18,9 @@
 #include "overlay/bundle.h"
 #include "overlay/layers.h"
 #include "sandbox/policy/secrets.h"
+#include "sandbox/pool/services_json.h"
 #include "sandbox/run/interim.h"
+#include "sandbox/run/recipe.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/describe.h"
 #include "sandbox/worker/visit.h"
@@ -31,9 +34,34 @@ struct packing {
 	struct text_list layers; /* paths, by their numbers */
 	const char *current;	 /* that is being added */
 	char *home;
+	char *tree;
+	int64_t ended_ns; /* of a kept one; 0: it lives */
+	struct recipe recipe;
 };
 
 /* ---- what is known of it ---- */
+
+static bool has_text(const struct text_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (text_equal(list->items[i], text))
+			return true;
+	return false;
+}
+
+static bool is_store(const struct packing *packing, const char *path)
+{
+	size_t count;
+	const char *const *stores = secrets_hidden_paths(&count);
+
+	for (size_t i = 0; i < count && packing->home; i++) {
+		owned_text store = path_join(packing->home, stores[i]);
+
+		if (path_is_below(path, store))
+			return true;
+	}
+	return false;
+}
 
 static int read_answer(int fd, char **ret_text, struct error *error)
 {
@@ -128,6 +156,40 @@ static void add_raw(struct text_buffer *out, const char *name, struct json_value
 		json_add_raw(out, name, copy);
 }
 
+static void drop_variables(struct text_list *list, struct text_list *filtered)
+{
+	struct text_list plain = { 0 };
+
+	environment_split_secrets(list, &plain, filtered);
+	text_list_release(list);
+	*list = plain;
+}
+
+/* How the test was run, where it is a test's world, and which services it has in any case. */
+static int read_recipe(const struct resolved_worker *resolved, struct json_value description, struct recipe *ret_recipe,
+		       struct text_list *filtered, struct error *error)
+{
+	owned_fd kept_fd = -1;
+	owned_fd fd = -1;
+	int result = 0;
+
+	if (!resolved->is_live)
+		result = state_open_part(resolved->state_fd, STATE_KEPT, STATE_LEAVE, &kept_fd, error);
+	if (result >= 0 && kept_fd >= 0)
+		fd = path_open(kept_fd, resolved->worker.row.id, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	if (result >= 0 && fd >= 0)
+		result = recipe_read_file(fd, ret_recipe, error);
+	if (result < 0 && result != -ENOENT)
+		return result;
+	*error = (struct error){ 0 };
+	if (ret_recipe->services.count == 0 &&
+	    services_read(json_member(description, "services"), &ret_recipe->services) < 0)
+		return error_set(error, .number = EBADMSG, .step = STEP_BUNDLE, .object = "services");
+	for (size_t i = 0; i < ret_recipe->services.count; i++)
+		drop_variables(&ret_recipe->services.items[i].set, filtered);
+	return 0;
+}
+
 static void add_worker(struct text_buffer *out, const struct resolved_worker *resolved)
 {
 	const struct worker_row *row = &resolved->worker.row;
@@ -140,6 +202,40 @@ static void add_worker(struct text_buffer *out, const struct resolved_worker *re
 	if (!resolved->is_live)
 		json_add_number(out, "exit_status", resolved->worker.exit_status);
 	json_end_object(out);
+}
+
+/* A file that the red test left among the artifacts, where it still is what the test left.
+ * @return fd, or -1 */
+static int open_attachment(const struct packing *packing, const char *path)
+{
+	owned_fd tree_fd = packing->tree ? open(packing->tree, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	owned_fd fd = -1;
+	struct stat status;
+
+	/* Which one was told from inside. */
+	if (tree_fd < 0 || !path_is_below(path, packing->tree) || text_equal(path, packing->tree) ||
+	    is_store(packing, path))
+		return -1;
+	fd = path_open(tree_fd, path_below(path, packing->tree), O_RDONLY | O_NONBLOCK, 0, PATH_BENEATH);
+	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size > BUNDLE_WHOLE_MAX ||
+	    (packing->ended_ns > 0 && status.st_mtim.tv_sec > packing->ended_ns / 1000000000))
+		return -1;
+	return fd_take(&fd);
+}
+
+static void choose_attachments(struct packing *packing)
+{
+	struct text_list found = { 0 };
+
+	for (size_t i = 0; i < packing->recipe.attachments.count && found.count < RECIPE_ATTACHMENTS_MAX; i++) {
+		owned_text path = path_normal("/", packing->recipe.attachments.items[i]);
+		owned_fd fd = open_attachment(packing, path);
+
+		if (fd >= 0 && !has_text(&found, path))
+			text_list_add(&found, path);
+	}
+	text_list_release(&packing->recipe.attachments);
+	packing->recipe.attachments = found;
 }
 
 /* @text  a description, without what may be a credential in the end */
@@ -158,11 +254,16 @@ static int add_description(struct packing *packing, const struct resolved_worker
 	result = describe_read_spec(json_root(&json), &spec, error);
 	if (result == 0)
 		result = describe_read_environment(json_root(&json), &environment, filtered, error);
+	if (result == 0)
+		result = read_recipe(resolved, json_root(&json), &packing->recipe, filtered, error);
 	if (result == 0) {
 		drop_secrets(&spec.environment.changes, filtered);
 		drop_secrets(&spec.environment.from_files, filtered);
 		tidy(filtered);
 		(void)json_text(json_member(json_member(json_root(&json), "paths"), "home"), &packing->home);
+		(void)json_text(json_member(json_member(json_root(&json), "paths"), "tree"), &packing->tree);
+		packing->ended_ns = resolved->is_live ? 0 : resolved->worker.ended_ns;
+		choose_attachments(packing);
 		json_begin_object(&out, NULL);
 		json_add_number(&out, "version", PACK_VERSION);
 		json_add_text(&out, "sbx", SBX_VERSION);
@@ -172,6 +273,7 @@ static int add_description(struct packing *packing, const struct resolved_worker
 		add_raw(&out, "paths", json_member(json_root(&json), "paths"));
 		json_add_list(&out, "environment", &environment);
 		json_add_list(&out, "environment_filtered", filtered);
+		recipe_write(&packing->recipe, "recipe", &out);
 		json_end_object(&out);
 		text_buffer_add_text(&out, "\n");
 		result = bundle_add_text(packing->writer, PACK_DESCRIPTION, out.bytes, out.length, error);
@@ -203,20 +305,6 @@ static int read_layers(int fd, struct text_list *ret_layers, struct error *error
 	return 0;
 }
 
-static bool is_store(const struct packing *packing, const char *path)
-{
-	size_t count;
-	const char *const *stores = secrets_hidden_paths(&count);
-
-	for (size_t i = 0; i < count && packing->home; i++) {
-		owned_text store = path_join(packing->home, stores[i]);
-
-		if (path_is_below(path, store))
-			return true;
-	}
-	return false;
-}
-
 /* What another layer has, and stores of credentials, even those that were made in the world. */
 static bool skip_entry(void *data, const char *path)
 {
@@ -228,7 +316,7 @@ static bool skip_entry(void *data, const char *path)
 		    path_is_below(packing->layers.items[i], packing->current) &&
 		    path_is_below(full, packing->layers.items[i]))
 			return true;
-	return is_store(packing, full);
+	return is_store(packing, full) || has_text(&packing->recipe.attachments, full);
 }
 
 static int compare_layers(const void *a, const void *b)
@@ -263,6 +351,22 @@ static int add_layers(struct packing *packing, int directory_fd, struct error *e
 	for (size_t i = 0; i < count; i++)
 		free(sorted[2 * i + 1]);
 	free(sorted);
+	return result;
+}
+
+/* Traces and the like, at the places that they have in the tree. */
+static int add_attachments(struct packing *packing, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < packing->recipe.attachments.count && result == 0; i++) {
+		const char *path = packing->recipe.attachments.items[i];
+		owned_text name = text_format(BUNDLE_FILES "%s", path);
+		owned_fd fd = open_attachment(packing, path);
+
+		if (fd >= 0)
+			result = bundle_add_tree(packing->writer, name, fd, NULL, NULL, error);
+	}
 	return result;
 }
 
@@ -330,11 +434,15 @@ static int pack(const char *word, struct visit *visit, const char *path, const s
 	if (result == 0)
 		result = add_layers(&packing, interim->fd, error);
 	if (result == 0)
+		result = add_attachments(&packing, error);
+	if (result == 0)
 		result = add_logs(&packing, &resolved->worker.row, error);
 	if (result == 0)
 		result = bundle_finish(writer, &packed->bytes, error);
 	text_list_release(&packing.layers);
 	text_free(&packing.home);
+	text_free(&packing.tree);
+	recipe_release(&packing.recipe);
 	return result;
 }
 

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -18,15 +19,18 @@
 #include "base/path.h"
 #include "overlay/bundle.h"
 #include "sandbox/pool/member.h"
+#include "sandbox/pool/services.h"
 #include "sandbox/run/interim.h"
 #include "sandbox/run/pack.h"
+#include "sandbox/run/recipe.h"
 #include "sandbox/worker/attach.h"
 #include "sandbox/worker/describe.h"
 #include "sandbox/worker/moved.h"
 
 #define STEP_REPLAY "replay the bundle"
+#define LOGS_NOW    ".logs" /* of the services as they run now */
 
-enum { DESCRIPTION_MAX = BUNDLE_PIECE_MAX };
+enum { DESCRIPTION_MAX = JSON_SIZE_MAX };
 
 struct replay {
 	const struct replay_options *options;
@@ -35,11 +39,19 @@ struct replay {
 	struct spec recorded; /* as the bundle has it */
 	struct moved moved;
 	struct member member;
+	struct recipe recipe;
+	struct services *services;
+	struct server_guest guest;
+	struct text_list chosen; /* what is run */
+	const char *directory;	 /* where; NULL: the worker's own */
+	int log_fd;
+	char *logs;
 	char *tree;
 	char *home; /* of the other machine; NULL: it had none */
 	char *name;
 	char *run;
 	struct text_list command; /* the worker's own */
+	struct text_list labels;
 	struct text_list environment;
 	struct text_list filtered;
 	int64_t index; /* SBX_WORKER; -1: none */
@@ -51,6 +63,15 @@ static void say(const struct replay *replay, char *line)
 	owned_text text = line;
 
 	replay->options->say(text);
+}
+
+/* It comes from another machine: a terminal must not be commanded by it. */
+static void say_escaped(const struct replay *replay, const char *what, const char *text)
+{
+	char shown[4096];
+
+	text_escape(shown, sizeof(shown), text);
+	say(replay, text_format("%s%s", what, shown));
 }
 
 /* ---- what the bundle says ---- */
@@ -83,6 +104,9 @@ static int read_description(struct replay *replay, const char *text, struct erro
 	result = describe_read_spec(root, &replay->recorded, error);
 	if (result == 0)
 		result = describe_read_environment(root, &replay->environment, &replay->filtered, error);
+	if (result == 0)
+		result = recipe_read(json_member(root, "recipe"), &replay->recipe, error);
+	(void)json_list(json_member(worker, "labels"), &replay->labels);
 	if (result == 0)
 		result = describe_read_databases(root, &replay->moved.databases, &replay->moved.database_count, error);
 	return result;
@@ -190,8 +214,8 @@ static void tell_refused(const struct replay *replay)
 
 	for (size_t i = 0; i < recorded->volumes.count; i++)
 		if (recorded->volumes.items[i].kind != VOLUME_TMPFS)
-			say(replay, text_format("not taken from the bundle: the volume at %s",
-						recorded->volumes.items[i].target));
+			say_escaped(replay, "not taken from the bundle: the volume at ",
+				    recorded->volumes.items[i].target);
 	if (recorded->network == NETWORK_HOST || recorded->network == NETWORK_OUTBOUND)
 		say(replay, text_duplicate("not taken from the bundle: its way out of the network"));
 	if (recorded->ways.reach.count > 0)
@@ -235,7 +259,190 @@ static int shape_world(struct replay *replay, struct error *error)
 	return set_environment(replay, error);
 }
 
+/* ---- what runs in it ---- */
+
+/* Opens a directory among the unpacked files, made where it is missing; no symbolic link is followed. */
+static int open_unpacked(const struct replay *replay, const char *path)
+{
+	owned_text below = text_format(BUNDLE_FILES "%s", path);
+	owned_fd fd = fd_duplicate(replay->interim.fd);
+	char *rest = below;
+
+	for (char *part = strsep(&rest, "/"); part && fd >= 0; part = strsep(&rest, "/")) {
+		owned_fd parent_fd = fd_take(&fd);
+
+		if (part[0] == '\0') {
+			fd = fd_take(&parent_fd);
+			continue;
+		}
+		if (mkdirat(parent_fd, part, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		fd = path_open(parent_fd, part, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	}
+	return fd_take(&fd);
+}
+
+static int write_config(const struct replay *replay, const char *path, const char *text, struct error *error)
+{
+	owned_text parent = path_parent(path);
+	owned_fd parent_fd = -1;
+	owned_fd fd = -1;
+	owned_text normal = path_normal("/", path);
+	int result;
+
+	if (!text_equal(normal, path))
+		return error_set(error, .number = EBADMSG, .step = STEP_REPLAY, .object = path,
+				 .cause = "no configuration lies at such a path");
+	parent_fd = open_unpacked(replay, parent);
+	result = parent_fd;
+	if (parent_fd >= 0) {
+		(void)unlinkat(parent_fd, path_name(path), 0);
+		fd = openat(parent_fd, path_name(path), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+		result = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+	}
+	return result < 0 ? error_set(error, .number = -result, .step = STEP_REPLAY, .object = path) : 0;
+}
+
+static void copy_list(const struct text_list *from, struct text_list *to)
+{
+	for (size_t i = 0; i < from->count; i++)
+		text_list_add(to, from->items[i]);
+}
+
+static bool is_of_a_test(const struct replay *replay)
+{
+	for (size_t i = 0; i < replay->labels.count; i++)
+		if (text_starts_with(replay->labels.items[i], "test="))
+			return true;
+	return false;
+}
+
+/* A command as it is typed. */
+static char *as_line(const struct text_list *command)
+{
+	struct text_buffer line = { 0 };
+
+	for (size_t i = 0; i < command->count; i++) {
+		const char *word = command->items[i];
+
+		text_buffer_add_text(&line, i > 0 ? " " : "");
+		if (word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+")] ==
+		    '\0') {
+			text_buffer_add_text(&line, word);
+			continue;
+		}
+		text_buffer_add_text(&line, "'");
+		for (const char *c = word; *c; c++)
+			text_buffer_format(&line, *c == '\'' ? "'\\%c'" : "%c", *c);
+		text_buffer_add_text(&line, "'");
+	}
+	return line.bytes ? line.bytes : text_duplicate("");
+}
+
+/* The red test alone; what the worker ran. */
+static int choose_own_command(struct replay *replay, struct text_list *command, struct error *error)
+{
+	owned_text config = NULL;
+	owned_text config_path = NULL;
+
+	if (recipe_make_command(&replay->recipe, command, &config, &config_path) == 0)
+		return config ? write_config(replay, config_path, config, error) : 0;
+	if (replay->recipe.runner)
+		copy_list(&replay->recipe.arguments, command);
+	else if (!is_of_a_test(replay))
+		copy_list(&replay->command, command);
+	return 0;
+}
+
+static int choose_command(struct replay *replay, struct error *error)
+{
+	const struct text_list *given = &replay->options->spec->payload;
+	owned_list own = { 0 };
+	owned_text line = NULL;
+	int result = choose_own_command(replay, &own, error);
+
+	if (result < 0)
+		return result;
+	line = as_line(&own);
+	if (own.count > 0)
+		say_escaped(replay, given->count > 0 ? "what was run: " : "running: ", line);
+	if (given->count == 0 && own.count == 0)
+		return error_set(error, .number = ENOENT, .step = STEP_REPLAY, .object = replay->options->path,
+				 .cause = "it does not say what was run in it",
+				 .remedy = "say it behind: sbx replay FILE -- COMMAND, or look around: --shell");
+	if (given->count == 0)
+		replay->directory = replay->recipe.directory;
+	copy_list(given->count > 0 ? given : &own, &replay->chosen);
+	return 0;
+}
+
+static bool is_trace(const char *path)
+{
+	return text_ends_with(path, ".zip");
+}
+
+static void tell_traces(const struct replay *replay)
+{
+	for (size_t i = 0; i < replay->recipe.attachments.count; i++) {
+		const char *path = replay->recipe.attachments.items[i];
+		owned_text name = text_format(BUNDLE_FILES "%s", path);
+		owned_list unpack = { 0 };
+		owned_text unpacking = NULL;
+		owned_text showing = NULL;
+
+		if (!is_trace(path))
+			continue;
+		text_list_add(&unpack, "sqlite3");
+		text_list_add(&unpack, replay->options->path);
+		text_list_add(&unpack, "-Ax");
+		text_list_add(&unpack, name);
+		unpacking = as_line(&unpack);
+		showing = as_line(&(struct text_list){ .items = &name, .count = 1 });
+		say_escaped(replay, "its trace: ", unpacking);
+		say_escaped(replay, "then: npx playwright show-trace ", showing);
+	}
+}
+
 /* ---- the world ---- */
+
+static void hear(void *argument, struct member *member, const struct reply *reply)
+{
+	const struct replay *replay = argument;
+	struct services_news news = services_news_unpack(reply->number);
+
+	if (reply->kind != REPLY_SERVICE)
+		return;
+	if (news.state == SERVICES_ALL_READY)
+		member_set_ready(member);
+	else if (news.state == SERVICE_FAILED)
+		member_fail(member, &reply->error);
+	else if (news.state == SERVICE_READY && news.index < replay->recipe.services.count)
+		say_escaped(replay, "ready: ", replay->recipe.services.items[news.index].name);
+}
+
+static int prepare_services(struct replay *replay, struct member_options *options, struct error *error)
+{
+	int result;
+
+	if (replay->recipe.services.count == 0)
+		return 0;
+	replay->logs = path_join(replay->interim.path, LOGS_NOW);
+	if (mkdirat(replay->interim.fd, LOGS_NOW, 0700) < 0)
+		return error_set(error, .number = errno, .step = "make the directory of logs", .object = replay->logs);
+	replay->log_fd = openat(replay->interim.fd, LOGS_NOW, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (replay->log_fd < 0)
+		return error_set(error, .number = errno, .step = "open the directory of logs", .object = replay->logs);
+	result = services_new(&replay->recipe.services, replay->log_fd, &replay->services, error);
+	if (result < 0)
+		return result;
+	replay->guest = services_guest(replay->services);
+	replay->member.hear = hear;
+	replay->member.argument = replay;
+	options->guest = &replay->guest;
+	options->log_fd = replay->log_fd;
+	options->log_directory = replay->logs;
+	return 0;
+}
 
 static int wait_until_ready(struct replay *replay, struct error *error)
 {
@@ -273,7 +480,9 @@ static int start_world(struct replay *replay, struct error *error)
 	replay->moved.tree = replay->tree;
 	replay->moved.home = replay->home;
 	replay->moved.files = replay->interim.path;
-	result = member_begin(&replay->member, &options, NULL, 0, replay->options->say, error);
+	result = prepare_services(replay, &options, error);
+	if (result == 0)
+		result = member_begin(&replay->member, &options, NULL, 0, replay->options->say, error);
 	/* A second replay of the same bundle goes by its id. */
 	if (result == -EEXIST && options.name) {
 		options.name = NULL;
@@ -284,7 +493,8 @@ static int start_world(struct replay *replay, struct error *error)
 
 static int run_command(struct replay *replay, int *ret_exit_code, struct relay_result *ret_ended, struct error *error)
 {
-	struct attach_options options = { .spec = replay->options->spec };
+	struct spec spec = *replay->options->spec; /* borrows */
+	struct attach_options options = { .spec = &spec, .directory = replay->directory };
 	owned_list set = { 0 };
 	owned_fd connection = -1;
 	struct relay *relay = NULL;
@@ -293,6 +503,7 @@ static int run_command(struct replay *replay, int *ret_exit_code, struct relay_r
 	if (getenv("TERM"))
 		text_list_take(&set, text_format("TERM=%s", getenv("TERM")));
 	options.set = set;
+	spec.payload = replay->chosen;
 	if (result == 0)
 		result = attach_start(connection, &options, &relay, error);
 	if (result == 0)
@@ -315,14 +526,18 @@ static int do_replay(struct replay *replay, int *ret_exit_code, struct relay_res
 	if (result == 0)
 		result = shape_world(replay, error);
 	if (result == 0)
+		result = choose_command(replay, error);
+	if (result == 0)
 		result = start_world(replay, error);
+	if (result == 0)
+		tell_traces(replay);
 	return result < 0 ? result : run_command(replay, ret_exit_code, ret_ended, error);
 }
 
 int replay_run(const struct replay_options *options, int *ret_exit_code, struct relay_result *ret_ended,
 	       struct error *error)
 {
-	struct replay replay = { .options = options, .interim = INTERIM_NONE };
+	struct replay replay = { .options = options, .interim = INTERIM_NONE, .log_fd = -1 };
 	int result;
 
 	spec_init(&replay.spec);
@@ -331,11 +546,17 @@ int replay_run(const struct replay_options *options, int *ret_exit_code, struct 
 	*ret_exit_code = EXIT_SBX_FAILED;
 	result = do_replay(&replay, ret_exit_code, ret_ended, error);
 	member_end(&replay.member);
+	services_free(replay.services);
+	recipe_release(&replay.recipe);
+	fd_close(&replay.log_fd);
 	interim_close(&replay.interim);
 	world_databases_release(replay.moved.databases, replay.moved.database_count);
 	spec_release(&replay.spec);
 	spec_release(&replay.recorded);
 	text_list_release(&replay.command);
+	text_list_release(&replay.labels);
+	text_list_release(&replay.chosen);
+	text_free(&replay.logs);
 	text_list_release(&replay.environment);
 	text_list_release(&replay.filtered);
 	text_free(&replay.tree);

@@ -1045,17 +1045,37 @@ static void accept_peers(struct run *run)
 	}
 }
 
+/* With the servers that who looks into it later is to have: those that are shared as well, and R's, which the runner
+ * started. @cause  NULL: at the run's end */
+static void keep_world(struct run *run, const struct member *member, int worker, struct evidence_cause *cause,
+		       bool has_failed)
+{
+	owned_text logs = worker == JOURNAL_RUNNER ? NULL : text_format("w%d", worker);
+	const struct service_list *services = NULL;
+	struct servers *all = NULL;
+
+	if (read_servers(run, (unsigned)MAX(worker, 0), true, &all, NULL) == 0) {
+		servers_expect(all, &run->listeners);
+		services = servers_list(all);
+	}
+	if (cause)
+		evidence_keep(&run->evidence, member, services, worker, logs, cause);
+	else
+		evidence_keep_last(&run->evidence, member, services, worker, logs, has_failed);
+	servers_free(all);
+}
+
 static void keep_slot(struct run *run, struct slot *slot)
 {
-	owned_text logs = text_format("w%u", slot->index);
-
-	evidence_keep(&run->evidence, &slot->member, (int)slot->index, logs, &slot->red);
+	if (slot->red.id)
+		keep_world(run, &slot->member, (int)slot->index, &slot->red, false);
 }
 
 /* Worlds that a red test has left, before the next one comes; R, which nobody leaves, at once. */
 static void keep_evidence(struct run *run)
 {
-	evidence_keep(&run->evidence, &run->runner, JOURNAL_RUNNER, NULL, &run->red);
+	if (run->red.id)
+		keep_world(run, &run->runner, JOURNAL_RUNNER, &run->red, false);
 	for (size_t i = 0; i < run->peer_count; i++)
 		if (run->peers[i]->fd < 0 && run->peers[i]->slot)
 			keep_slot(run, world_of(run, run->peers[i]->slot->index));
@@ -1285,16 +1305,15 @@ static void keep_last(struct run *run)
 
 	for (unsigned i = 0; i < run->slot_count; i++) {
 		struct slot *slot = run->slots[i];
-		owned_text logs = text_format("w%u", i);
 
 		if (!slot)
 			continue;
 		keep_slot(run, slot);
 		if (slot->leases > 0)
-			evidence_keep_last(&run->evidence, &slot->member, (int)i, logs, has_failed);
+			keep_world(run, &slot->member, (int)i, NULL, has_failed);
 	}
 	if (is_runner_the_world(run))
-		evidence_keep_last(&run->evidence, &run->runner, JOURNAL_RUNNER, NULL, has_failed);
+		keep_world(run, &run->runner, JOURNAL_RUNNER, NULL, has_failed);
 }
 
 static void harvest_all(struct run *run)
@@ -1428,7 +1447,9 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	member_init(&run.runner);
 	run.harvest.directory = &run.directory;
 	run.harvest.say = options->say;
-	run.evidence = (struct evidence){ .mode = run.spec.keep, .directory = &run.directory, .say = options->say };
+	run.evidence = (struct evidence){
+		.mode = run.spec.keep, .directory = &run.directory, .events = &run.events, .say = options->say
+	};
 	/* R and its PID 1 stay until the artifacts are copied out of it. */
 	run.spec.keep = KEEP_ALWAYS;
 	result = run_directory_open(&run.directory, error);

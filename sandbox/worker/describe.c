@@ -15,6 +15,7 @@
 #include "base/number.h"
 #include "base/process.h"
 #include "sandbox/policy/landlock.h"
+#include "sandbox/worker/server.h"
 
 #define STEP_READ "read the description of the worker"
 
@@ -344,6 +345,8 @@ void describe_world(const struct world *world, struct text_buffer *out)
 		json_end_object(out);
 	}
 	json_end_array(out);
+	if (plan->guest && plan->guest->describe)
+		plan->guest->describe(plan->guest->argument, out);
 	environment_split_secrets(&plan->environment, &environment, &filtered);
 	json_add_list(out, "environment", &environment);
 	json_add_list(out, "environment_filtered", &filtered);

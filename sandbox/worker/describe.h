@@ -5,7 +5,8 @@
  * it: namespaces, capabilities, seccomp profile, Landlock level, no_new_privs, limits), "databases" (path, detail, and
  * how each was filled in: bytes, modified_ns, mode), "layers" (path, kind), "paths" (tree, home, workdir, upper:
  * "tmpfs" or "disk"), "degraded" (what is weaker than usual: what, why), "environment" (what processes in it begin with)
- * and "environment_filtered" (names of variables of it whose values are not told, since they may be credentials). */
+ * "services" (those it runs, where it
+ * runs any: pool/services_json.h) and "environment_filtered" (names of variables of it whose values are not told, since they may be credentials). */
 #ifndef SBX_WORKER_DESCRIBE_H
 #define SBX_WORKER_DESCRIBE_H
 

@@ -42,6 +42,8 @@ struct server_guest {
 	int (*look)(void *argument, struct error *error);
 	/* NAME=VALUE for each command of the world, over its environment. Borrowed. */
 	const struct text_list *(*variables)(void *argument);
+	/* Adds members that say what it is to the JSON object that is open in `out`: describe.h. */
+	void (*describe)(void *argument, struct text_buffer *out);
 };
 
 enum { SERVER_GUEST_SLOTS = 128 };

@@ -43,7 +43,7 @@ function install() {
 	runner.prepare(runner);
 	addShard(runner);
 	send({ type: 'hello', version: 1, runner: runner.name, runnerVersion: runner.version, pid: process.pid,
-	       argv: process.argv, workersAsked: runner.workersAsked ?? null, added: runner.added, alone: isAlone(runner) });
+	       argv: process.argv, cwd: process.cwd(), workersAsked: runner.workersAsked ?? null, added: runner.added, alone: isAlone(runner) });
 	if (runner.name === 'playwright')
 		patchServers();
 	if (isAlone(runner))

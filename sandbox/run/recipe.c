@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/run/recipe.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/macro.h"
+#include "base/path.h"
+#include "sandbox/pool/services_json.h"
+
+#define STEP_READ "read how the test was run"
+
+void recipe_release(struct recipe *recipe)
+{
+	service_list_release(&recipe->services);
+	text_free(&recipe->runner);
+	text_free(&recipe->version);
+	text_list_release(&recipe->arguments);
+	text_free(&recipe->directory);
+	text_free(&recipe->config);
+	text_free(&recipe->file);
+	text_free(&recipe->title);
+	text_free(&recipe->project);
+	text_list_release(&recipe->attachments);
+	*recipe = (struct recipe){ 0 };
+}
+
+void recipe_take_runner(const struct events *events, struct recipe *recipe)
+{
+	owned_json json = { 0 };
+
+	recipe->runner = text_duplicate(events->runner);
+	recipe->version = text_duplicate(events->version);
+	recipe->directory = text_duplicate(events->directory);
+	for (size_t i = 0; i < events->arguments.count; i++)
+		text_list_add(&recipe->arguments, events->arguments.items[i]);
+	if (events->config && json_read(&json, events->config, strlen(events->config), NULL) == 0)
+		(void)json_text(json_member(json_root(&json), "configFile"), &recipe->config);
+}
+
+/* ---- writing ---- */
+
+void recipe_write(const struct recipe *recipe, const char *name, struct text_buffer *out)
+{
+	json_begin_object(out, name);
+	services_write(&recipe->services, out);
+	json_add_text(out, "runner", recipe->runner);
+	json_add_text(out, "version", recipe->version);
+	json_add_list(out, "arguments", &recipe->arguments);
+	json_add_text(out, "directory", recipe->directory);
+	json_add_text(out, "config", recipe->config);
+	json_add_text(out, "file", recipe->file);
+	json_add_number(out, "line", recipe->line);
+	json_add_text(out, "title", recipe->title);
+	json_add_text(out, "project", recipe->project);
+	json_add_list(out, "attachments", &recipe->attachments);
+	json_end_object(out);
+}
+
+/* ---- reading ---- */
+
+static int refuse(const char *name, struct error *error)
+{
+	return error_set(error, .number = EBADMSG, .step = STEP_READ, .object = name,
+			 .cause = "the member is damaged, or of a version of sbx that this one cannot read");
+}
+
+/* What is missing stays as it is. */
+static bool reads_text(struct json_value value, char **target)
+{
+	int result = json_text(value, target);
+
+	return result == 0 || result == -ENOENT;
+}
+
+static bool reads_list(struct json_value value, struct text_list *target)
+{
+	return json_type(value) <= JSON_NULL || json_list(value, target) == 0;
+}
+
+static bool reads_number(struct json_value value, int64_t min, int64_t max, int64_t *ret_number)
+{
+	int64_t number = 0;
+	int result = json_number(value, &number);
+
+	if (result == -ENOENT)
+		return true;
+	if (result < 0 || number < min || number > max)
+		return false;
+	*ret_number = number;
+	return true;
+}
+
+int recipe_read(struct json_value value, struct recipe *ret_recipe, struct error *error)
+{
+	struct recipe *recipe = ret_recipe;
+	struct {
+		const char *name;
+		char **text;
+	} texts[] = {
+		{ "runner", &recipe->runner },	 { "version", &recipe->version }, { "directory", &recipe->directory },
+		{ "config", &recipe->config },	 { "file", &recipe->file },	  { "title", &recipe->title },
+		{ "project", &recipe->project },
+	};
+	struct {
+		const char *name;
+		struct text_list *list;
+	} lists[] = { { "arguments", &recipe->arguments }, { "attachments", &recipe->attachments } };
+
+	*recipe = (struct recipe){ 0 };
+	if (json_type(value) <= JSON_NULL)
+		return 0;
+	if (json_type(value) != JSON_OBJECT || services_read(json_member(value, "services"), &recipe->services) < 0)
+		return refuse("services", error);
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		if (!reads_text(json_member(value, texts[i].name), texts[i].text))
+			return refuse(texts[i].name, error);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		if (!reads_list(json_member(value, lists[i].name), lists[i].list))
+			return refuse(lists[i].name, error);
+	if (!reads_number(json_member(value, "line"), 0, INT32_MAX, &recipe->line))
+		return refuse("line", error);
+	return 0;
+}
+
+int recipe_read_file(int directory_fd, struct recipe *ret_recipe, struct error *error)
+{
+	owned_text text = NULL;
+	owned_json json = { 0 };
+	size_t size;
+	int result = fd_read_file(directory_fd, RECIPE_FILE, JSON_SIZE_MAX, &text, &size);
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP_READ, .object = RECIPE_FILE);
+	result = json_read(&json, text, size, error);
+	return result < 0 ? result : recipe_read(json_root(&json), ret_recipe, error);
+}
+
+/* ---- the red test alone ---- */
+
+/* Playwright takes what stands before :LINE as a regular expression. */
+static char *escape_pattern(const char *text)
+{
+	struct text_buffer out = { 0 };
+
+	for (const char *c = text; *c; c++) {
+		if (strchr("\\^$.|?*+()[]{}", *c))
+			text_buffer_add_text(&out, "\\");
+		text_buffer_add(&out, c, 1);
+	}
+	return out.bytes ? out.bytes : text_duplicate("");
+}
+
+static char *quote_script(const char *text)
+{
+	struct text_buffer out = { 0 };
+
+	json_add_text(&out, NULL, text);
+	return out.bytes;
+}
+
+/* The runner's own configuration without what has been done in this world already: its servers run, and its global setup
+ * would do away with the very rows that the test failed on. Only documented parts of Playwright are used. */
+static void make_config(const char *config, char **ret_text, char **ret_path)
+{
+	const char *name = path_name(config);
+	const char *suffix = strrchr(name, '.');
+	owned_text directory = path_parent(config);
+	owned_text beside = text_format("./%s", name);
+	owned_text quoted = quote_script(beside);
+	owned_text file = text_format(".sbx-replay%s", suffix ? suffix : ".js");
+	bool is_common = text_equal(suffix, ".cjs") || text_equal(suffix, ".cts");
+
+	*ret_path = path_join(directory, file);
+	*ret_text = text_format("%s%s%s\n"
+				"const config = { ...(found.default ?? found) };\n"
+				"delete config.webServer;\n"
+				"delete config.globalSetup;\n"
+				"delete config.globalTeardown;\n"
+				"%s config;\n",
+				is_common ? "const found = require(" : "import found from ", quoted,
+				is_common ? ");" : ";", is_common ? "module.exports =" : "export default");
+}
+
+int recipe_make_command(const struct recipe *recipe, struct text_list *ret_command, char **ret_config,
+			char **ret_config_path)
+{
+	owned_text pattern = NULL;
+
+	if (!recipe->file || !text_equal(recipe->runner, "playwright") || recipe->arguments.count < 2)
+		return -ENOENT;
+	pattern = escape_pattern(recipe->file);
+	/* Where the other machine had it, this one need not. */
+	text_list_add(ret_command,
+		      text_equal(path_name(recipe->arguments.items[0]), "node") ? "node" : recipe->arguments.items[0]);
+	text_list_add(ret_command, recipe->arguments.items[1]);
+	text_list_add(ret_command, "test");
+	if (recipe->config && recipe->config[0] == '/') {
+		make_config(recipe->config, ret_config, ret_config_path);
+		text_list_take(ret_command, text_format("--config=%s", *ret_config_path));
+	}
+	if (recipe->project && recipe->project[0])
+		text_list_take(ret_command, text_format("--project=%s", recipe->project));
+	/* What it depends on has been done as well. */
+	text_list_add(ret_command, "--no-deps");
+	text_list_add(ret_command, "--workers=1");
+	text_list_add(ret_command, "--retries=0");
+	text_list_add(ret_command, "--reporter=list");
+	text_list_take(ret_command, text_format("%s:%lld", pattern, (long long)recipe->line));
+	return 0;
+}
