@@ -231,17 +231,33 @@ static const struct world_database *find_filled(const struct world *world, const
 	return NULL;
 }
 
-/* A snapshot of what nobody wrote to is no change: a kept worker tells by size and time. */
+static void set_time(int directory_fd, const char *name, struct timespec modified)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, modified };
+
+	(void)utimensat(directory_fd, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+/* A snapshot of what nobody wrote to is no change: a kept worker tells by size and time. Of what somebody wrote to it is
+ * the time of the last write, so that two copies of the same state are the same. */
 static void keep_time(struct freezing *freezing, const struct database *database, const char *name)
 {
 	const struct world_database *filled = find_filled(freezing->world, database->path);
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+	owned_text wal = text_format("%s-wal", database->path);
+	struct stat status;
+	struct stat logged;
 
-	if (!filled || task_database_state(filled) != DATABASE_AS_FILLED)
+	if (filled && task_database_state(filled) == DATABASE_AS_FILLED) {
+		set_time(freezing->snapshots_fd, name,
+			 (struct timespec){ .tv_sec = (time_t)(filled->modified_ns / 1000000000),
+					    .tv_nsec = (long)(filled->modified_ns % 1000000000) });
 		return;
-	times[1].tv_sec = (time_t)(filled->modified_ns / 1000000000);
-	times[1].tv_nsec = (long)(filled->modified_ns % 1000000000);
-	(void)utimensat(freezing->snapshots_fd, name, times, AT_SYMLINK_NOFOLLOW);
+	}
+	if (stat(database->path, &status) < 0)
+		return;
+	if (stat(wal, &logged) == 0 && logged.st_size > 0 && logged.st_mtim.tv_sec >= status.st_mtim.tv_sec)
+		status.st_mtim = logged.st_mtim;
+	set_time(freezing->snapshots_fd, name, status.st_mtim);
 }
 
 static int take_snapshot(struct freezing *freezing, size_t number, struct error *error)
@@ -431,13 +447,17 @@ static int open_place(const struct freezing *freezing, const char *path, const c
 		owned_text component = strndup(rest, strcspn(rest, "/"));
 		owned_text below = component ? path_join(seen, component) : NULL;
 		struct stat status;
+		struct stat parent;
 		int next;
 
 		if (!below)
 			return -ENOMEM;
-		if (mkdirat(fd, component, 0700) == 0 &&
-		    (stat(below, &status) < 0 || fchmodat(fd, component, status.st_mode & 07777, 0) < 0))
-			return -errno;
+		if (fstat(fd, &parent) == 0 && mkdirat(fd, component, 0700) == 0) {
+			if (stat(below, &status) < 0 || fchmodat(fd, component, status.st_mode & 07777, 0) < 0)
+				return -errno;
+			set_time(fd, component, status.st_mtim);
+			set_time(fd, ".", parent.st_mtim);
+		}
 		next = path_open(fd, component, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 		fd_close(&fd);
 		fd = next;
@@ -457,11 +477,14 @@ static int place_snapshots(struct freezing *freezing, struct error *error)
 		char name[LAYER_NAME_SIZE];
 		const char *target = "";
 		owned_fd parent_fd = open_place(freezing, database->path, &target);
+		struct stat parent;
 
 		snapshot_name(i, name);
-		if (parent_fd < 0 || renameat(freezing->snapshots_fd, name, parent_fd, target) < 0)
+		if (parent_fd < 0 || fstat(parent_fd, &parent) < 0 ||
+		    renameat(freezing->snapshots_fd, name, parent_fd, target) < 0)
 			return error_set(error, .number = parent_fd < 0 ? -parent_fd : errno,
 					 .step = "place the copy of the database", .object = database->path);
+		set_time(parent_fd, ".", parent.st_mtim);
 	}
 	return tree_remove(freezing->directory_fd, SNAPSHOTS, error);
 }
