@@ -12,6 +12,7 @@
 #include "base/path.h"
 #include "base/tree.h"
 #include "sandbox/run/journal.h"
+#include "sandbox/run/pack.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/keep.h"
 
@@ -38,6 +39,8 @@ void evidence_release(struct evidence *evidence)
 	for (size_t i = 0; i < evidence->count; i++) {
 		text_free(&evidence->items[i].name);
 		text_free(&evidence->items[i].text);
+		text_free(&evidence->items[i].place);
+		text_free(&evidence->items[i].bundle);
 		text_free(&evidence->items[i].id);
 		text_list_release(&evidence->items[i].databases);
 	}
@@ -194,6 +197,7 @@ static int keep(struct evidence *evidence, const struct member *member, const st
 	*item = (struct evidence_item){ .name = text_duplicate(kept.row.name),
 					.id = text_duplicate(cause->id),
 					.text = text_format("%s %s", cause->place, cause->title),
+					.place = text_duplicate(cause->place),
 					.databases = databases,
 					.has_logs = has_logs };
 	databases = (struct text_list){ 0 };
@@ -247,6 +251,59 @@ void evidence_keep_last(struct evidence *evidence, const struct member *member, 
 		keep_for(evidence, member, services, worker, log_directory, &at_the_end);
 }
 
+/* ---- bundles ---- */
+
+/* As a name that any file system takes, CI's stores of artifacts included; none twice. */
+static char *choose_name(const struct evidence *evidence, size_t number)
+{
+	owned_text name = text_duplicate(evidence->items[number].place);
+	unsigned same = 1;
+
+	for (char *c = name; *c; c++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *c) ||
+		    (c == name && *c == '.'))
+			*c = '-';
+	for (size_t i = 0; i < number; i++)
+		same += text_equal(evidence->items[i].place, evidence->items[number].place);
+	return same > 1 ? text_format("%.200s-%u.sbx", name, same) : text_format("%.200s.sbx", name);
+}
+
+static void bundle_item(struct evidence *evidence, size_t number, const char *directory)
+{
+	struct evidence_item *item = &evidence->items[number];
+	owned_text name = choose_name(evidence, number);
+	owned_text path = path_join(directory, name);
+	struct packed packed = { 0 };
+	struct error error = { 0 };
+
+	if (pack_worker(item->name, path, &packed, &error) < 0) {
+		char text[2 * sizeof(error)];
+		owned_text line = NULL;
+
+		error_format(&error, text, sizeof(text));
+		line = text_format("no bundle of %s: %s", item->place, text);
+		evidence->say(line);
+		return;
+	}
+	text_list_release(&packed.filtered);
+	item->bundle = path;
+	path = NULL;
+}
+
+void evidence_bundle(struct evidence *evidence, const char *directory)
+{
+	int result = evidence->count > 0 ? path_make_directories(AT_FDCWD, directory, 0777) : 0;
+
+	if (result < 0) {
+		owned_text line = text_format("no bundles: cannot make '%s': %s", directory, strerror(-result));
+
+		evidence->say(line);
+		return;
+	}
+	for (size_t i = 0; i < evidence->count; i++)
+		bundle_item(evidence, i, directory);
+}
+
 /* ---- telling ---- */
 
 /* A path as a word of the shell. */
@@ -278,6 +335,11 @@ static void tell_item(const struct evidence *evidence, const struct evidence_ite
 	}
 	if (item->has_logs)
 		text_buffer_format(&text, "  sbx logs %s\n", item->name);
+	if (item->bundle) {
+		text_buffer_add_text(&text, "  sbx replay ");
+		add_word(&text, item->bundle);
+		text_buffer_add_text(&text, "\n");
+	}
 	text.bytes[--text.length] = '\0';
 	evidence->say(text.bytes);
 }

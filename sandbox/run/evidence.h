@@ -44,6 +44,8 @@ struct evidence {
 		char *text; /* "FILE:LINE TITLE" */
 		char *id;   /* of the test; "" for a world kept as the run ended */
 		struct text_list databases;
+		char *place;  /* FILE:LINE */
+		char *bundle; /* path of its file; NULL: none */
 		bool has_logs;
 	} items[EVIDENCE_WORLDS_MAX];
 	size_t count;
@@ -72,6 +74,10 @@ void evidence_keep(struct evidence *evidence, const struct member *member, const
  *  since it was told to end */
 void evidence_keep_last(struct evidence *evidence, const struct member *member, const struct service_list *services,
 			int worker, const char *log_directory, bool has_failed);
+
+/** Makes a bundle of each world that was kept, for another machine: PLACE.sbx in the directory, which is made where it is
+ *  missing. What goes wrong is said. After the end of the worlds. */
+void evidence_bundle(struct evidence *evidence, const char *directory);
 
 /** The last lines of a run: for each kept world the commands that open it. */
 void evidence_tell(const struct evidence *evidence);

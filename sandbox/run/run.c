@@ -1467,6 +1467,8 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	journal_end(&run.directory, result < 0 ? spawn_exit_code(error) : *ret_exit_code);
 	release(&run);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (options->bundle_directory)
+		evidence_bundle(&run.evidence, options->bundle_directory);
 	again_tell(&run.again, is_red_by_fresh_only(&run), options->say);
 	again_release(&run.again);
 	evidence_tell(&run.evidence);

@@ -27,7 +27,8 @@ struct run_options {
 	const struct text_list *arguments; /* more words for the runner's command line, through the hook; NULL: none */
 	bool (*hear_test)(void *argument, const struct events_test *test); /* false: enough, end it; NULL */
 	void *argument;
-	bool without_artifacts; /* those of the run before stay */
+	bool without_artifacts;	      /* those of the run before stay */
+	const char *bundle_directory; /* where bundles of the worlds kept are made; NULL: none are */
 };
 
 /** Runs a suite.

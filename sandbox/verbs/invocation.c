@@ -31,6 +31,7 @@ void invocation_release(struct invocation *invocation)
 	text_free(&invocation->items);
 	text_free(&invocation->shard);
 	text_free(&invocation->junit);
+	text_free(&invocation->bundle_directory);
 	text_free(&invocation->output);
 	text_list_release(&invocation->artifacts);
 	text_list_release(&invocation->filters);

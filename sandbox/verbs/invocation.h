@@ -46,6 +46,8 @@ struct invocation {
 	bool dry_run;
 	bool shell;			   /* replay */
 	bool check;			   /* replay */
+	unsigned bundle;		   /* test: 1 of those that failed */
+	char *bundle_directory;		   /* test; NULL: not said */
 	bool check_tree;		   /* doctor --tree; its directory is spec.tree */
 	int signal;			   /* kill; 0: the worker's own for stop, KILL for kill */
 	uint64_t stop_timeout_ms;	   /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */

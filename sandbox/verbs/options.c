@@ -9,6 +9,11 @@
 #include "sandbox/pool/pool.h"
 #include "sandbox/verbs/option_values.h"
 
+static const struct option_choice bundles[] = {
+	{ .word = "failed", .value = 1 },
+	{ 0 },
+};
+
 static const struct option_choice homes[] = {
 	{ .word = "cow", .value = HOME_COPY_ON_WRITE },
 	{ .word = "empty", .value = HOME_EMPTY },

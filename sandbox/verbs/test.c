@@ -205,6 +205,8 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	*(invocation->items ? &plan.shard : &options.shard) = shard;
 	if (invocation->items)
 		result = prepare_items(invocation, here, project, options.workers, &plan, error);
+	if (invocation->bundle)
+		options.bundle_directory = invocation->bundle_directory ? invocation->bundle_directory : "sbx-bundles";
 	options.units = (struct unit_choice){ .fresh = invocation->fresh,
 					      .retry = invocation->retry_fresh,
 					      .reset = invocation->reset };
@@ -228,6 +230,9 @@ int verb_test(struct invocation *invocation, struct error *error)
 	int exit_code = EXIT_SBX_FAILED;
 	int result = check_items(invocation, error);
 
+	if (result == 0 && invocation->bundle_directory && !invocation->bundle)
+		result = error_set(error, .number = EINVAL, .step = "use", .object = "--bundle-dir",
+				   .cause = "no bundles are asked for", .remedy = "add --bundle=failed");
 	if (result == 0)
 		result = settings_read(invocation, &project, error);
 	if (result > 0)
@@ -237,6 +242,10 @@ int verb_test(struct invocation *invocation, struct error *error)
 	/* The world of a red test is what its debugging begins with. */
 	if (!has_setting(&invocation->given, "keep") && !has_setting(&project.settings, "keep"))
 		invocation->spec.keep = KEEP_FAILED;
+	if (invocation->bundle && invocation->spec.keep == KEEP_NEVER)
+		return error_set(error, .number = EINVAL, .step = "use", .object = "--bundle",
+				 .cause = "a bundle is made of a world that was kept, and --keep=never keeps none",
+				 .remedy = "leave one of them out");
 	/* So that browsers believe they are online. */
 	if (!has_setting(&invocation->given, "net") && !has_setting(&project.settings, "net"))
 		invocation->spec.network = NETWORK_ONLINE;
