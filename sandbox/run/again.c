@@ -169,6 +169,46 @@ void again_suspect(struct again *again, const struct events_test *test, const ch
 	free(search.left);
 }
 
+static void release_suspects(struct again_case *item)
+{
+	for (size_t i = 0; i < item->suspect_count; i++) {
+		release_test(&item->suspects[i].test);
+		text_list_release(&item->suspects[i].left);
+	}
+	free(item->suspects);
+	item->suspects = NULL;
+	item->suspect_count = 0;
+}
+
+static bool take_suspect(void *argument, const struct blame_entry *entry)
+{
+	struct again_case *item = argument;
+	struct again_suspect *suspect = &item->suspects[item->suspect_count];
+
+	if (text_equal(entry->name.test, item->id))
+		return true;
+	suspect->test = (struct again_test){ .id = text_duplicate(entry->name.test),
+					     .title = text_duplicate(entry->name.title ? entry->name.title : ""),
+					     .file = text_duplicate(entry->name.file ? entry->name.file : ""),
+					     .line = entry->name.line };
+	for (size_t i = 0; i < entry->lines.count && i < LEFT_MAX; i++)
+		text_list_add(&suspect->left, entry->lines.items[i]);
+	return ++item->suspect_count < SUSPECTS_MAX;
+}
+
+void again_take_blame(struct again *again, const struct events_test *test, const struct blame *blame, const char *world)
+{
+	struct again_case *item = find_case(again, test->id);
+
+	if (!blame->is_wanted || !item || item->verdict != AGAIN_UNKNOWN)
+		return;
+	release_suspects(item);
+	item->suspects = calloc(SUSPECTS_MAX, sizeof(*item->suspects));
+	if (!item->suspects)
+		abort();
+	(void)blame_suspects(blame, world, UINT64_MAX, take_suspect, item);
+}
+
 const struct again_case *again_decide(struct again *again, const struct events_test *test)
 {
 	struct again_case *item = find_case(again, test->id);
@@ -187,11 +227,7 @@ void again_release(struct again *again)
 		text_free(&item->id);
 		text_free(&item->title);
 		text_free(&item->file);
-		for (size_t j = 0; j < item->suspect_count; j++) {
-			release_test(&item->suspects[j].test);
-			text_list_release(&item->suspects[j].left);
-		}
-		free(item->suspects);
+		release_suspects(item);
 	}
 	free(again->items);
 	*again = (struct again){ 0 };

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "sandbox/pool/member.h"
+#include "sandbox/run/blame.h"
 #include "sandbox/run/events.h"
 
 /* A test that has been in a world. */
@@ -53,7 +54,7 @@ struct again_case {
 	enum again_verdict { AGAIN_UNKNOWN, AGAIN_PASSES_ONLY_FRESH, AGAIN_FAILS_FRESH } verdict;
 	struct again_suspect {
 		struct again_test test;
-		struct text_list left; /* paths, as below the tree where they lie there */
+		struct text_list left; /* paths, as below the tree where they lie there; or blame's lines */
 	} * suspects;
 	size_t suspect_count;
 };
@@ -69,6 +70,10 @@ void again_release(struct again *again);
  *  cannot be looked at leaves no suspect. */
 void again_suspect(struct again *again, const struct events_test *test, const char *tree, const struct again_past *past,
 		   const struct member *member);
+/** With --blame each test's own leavings are known, rows as well: they are the suspects then, in place of those.
+ *  @world  the id of the one in which the test failed */
+void again_take_blame(struct again *again, const struct events_test *test, const struct blame *blame,
+		      const char *world);
 /** The try in a fresh world has ended. @return the case, borrowed; NULL: of no test that again_suspect() knows */
 const struct again_case *again_decide(struct again *again, const struct events_test *test);
 /** The line for events.jsonl, without its newline. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/run/events.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -182,4 +183,22 @@ void events_take(struct events *events, const char *line, size_t size, events_te
 		replace_text(&events->refusal, json_member(root, "message"));
 		replace_text(&events->refusal_remedy, json_member(root, "remedy"));
 	}
+}
+
+int events_read_look(const char *line, size_t size, struct events_look *ret_look)
+{
+	struct events_look look = { .slot = -1 };
+	owned_json json = { 0 };
+	struct json_value root;
+
+	if (json_read(&json, line, size, NULL) < 0)
+		return -EBADMSG;
+	root = json_root(&json);
+	if (!json_text_is(json_member(root, "type"), "look") ||
+	    json_number(json_member(root, "slot"), &look.slot) < 0 ||
+	    json_number(json_member(root, "number"), &look.number) < 0 ||
+	    json_text(json_member(root, "test"), &look.test) < 0)
+		return -EBADMSG;
+	*ret_look = look;
+	return 0;
 }

@@ -62,6 +62,16 @@ struct events_test {
 
 typedef void events_test_ended(void *argument, const struct events_test *test);
 
+/* A test process that stands still after a test, with --blame. */
+struct events_look {
+	int64_t slot;
+	int64_t number; /* to be answered with */
+	char *test;	/* its id, the caller's */
+};
+
+/** Reads such a line. @return 0, or -EBADMSG: it is another one */
+int events_read_look(const char *line, size_t size, struct events_look *ret_look);
+
 void events_release(struct events *events);
 
 /** Takes one line. @callback  told of each test that ended; may be NULL */

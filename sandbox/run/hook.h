@@ -23,6 +23,8 @@
  *	SBX_UNIT		`worker`, `file` or `fail`: the unit of --fresh and --reset (unit.h); else unset. `file`: each
  *group of tests gets a process, so a lease, of its own. Where this or SBX_RETRY is set R is never the world, not with N = 1 either
  *
+ *	SBX_BLAME		1 with --blame: section 4, and leases with N = 1 too
+ *
  * With N = 1 R is the world: the hook then only passes --workers=1, every test process is an ordinary child of the
  *runner. Nothing of this list reaches a world: the hook takes it out of the environment that it hands to a lease.
  *
@@ -73,6 +75,15 @@
  *theirs: the services of sbx.yaml end there; those of the config the hook has stopped itself refuse	{message, remedy}	the runner will not run N-wide as it was
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
  *socket
+ *
+ *	look	{slot, test, number}	section 4; answered with a line that is the number
+ *
+ * 4. With --blame a test process of Playwright's stands still after each test
+ *
+ * It is started with one more --pass-fd FD, a socket whose other end the hook has (SBX_BLAME_FD says which), and
+ * --require of a file that the hook writes into TMPDIR, which R and the worlds share. After it has sent `testEnd` it
+ * writes the test's id there, and waits for a byte. The hook tells the supervisor (`look`), which looks at the world,
+ * adds what is new to that test, and answers; then the hook writes the byte. End of file counts as one.
  *
  * A server that the config starts in R has SBX_SERVICE in its environment: its name, or server-I for the I-th. In the
  * worlds the supervisor sets the same.

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/run/journal.h"
 
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/json.h"
+#include "sandbox/run/blame.h"
 #include "sandbox/run/changes.h"
 
 enum { HOST_SIZE = 256 };
@@ -170,6 +172,26 @@ void journal_changes(struct run_directory *directory, int worker, const struct m
 {
 	journal_files(directory, worker, member, test);
 	journal_rows(directory, worker, member, test);
+}
+
+void journal_left(struct run_directory *directory, const struct blame_entry *entry)
+{
+	owned_buffer line = { 0 };
+	owned_json json = { 0 };
+
+	if (json_read(&json, entry->left, strlen(entry->left), NULL) < 0)
+		return;
+	begin_line(&line, "left");
+	json_add_number(&line, "worker", entry->slot);
+	json_add_text(&line, "world", entry->world);
+	json_add_number(&line, "sequence", (int64_t)entry->sequence);
+	json_add_text(&line, "test", entry->name.test);
+	json_add_text(&line, "title", entry->name.title);
+	json_add_text(&line, "file", entry->name.file);
+	json_add_number(&line, "line", entry->name.line);
+	json_add_list(&line, "lines", &entry->lines);
+	json_add_raw(&line, "left", entry->left);
+	end_line(directory, &line);
 }
 
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,

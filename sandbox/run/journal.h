@@ -11,6 +11,8 @@
  *		changed by its end: `at` tells what that test changed from what those before it did
  *	rows	{worker, test, retry, databases[], problem?}	the rows in which that world differed from its seed by then:
  *		what TASK_DB_DIFF tells (scripts/schema/db-diff.json), or why it could not
+ *	left	{worker, world, sequence, test, title, file, line, lines[], left{}}	what a test left behind, with --blame, in
+ *		words and as TASK_BLAME's answer
  *	kept	{worker, test, name, databases[], logs}	the world of a red test was kept under that name
  *	bundle	{worker, test, path}	the same, as a file for sbx replay */
 #ifndef SBX_RUN_JOURNAL_H
@@ -22,6 +24,8 @@
 #include "sandbox/pool/member.h"
 #include "sandbox/run/directory.h"
 #include "sandbox/run/shard.h"
+
+struct blame_entry;
 
 enum {
 	JOURNAL_RUNNER = -1,	  /* as a worker's number */
@@ -64,6 +68,7 @@ void journal_runner(struct run_directory *directory, const char *line, size_t si
 /** Asks a live world for the files and rows that changed in it. */
 void journal_changes(struct run_directory *directory, int worker, const struct member *member,
 		     const struct journal_test *test);
+void journal_left(struct run_directory *directory, const struct blame_entry *entry);
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
 		  const struct text_list *databases, bool has_logs);
 

@@ -42,6 +42,7 @@
 #include "sandbox/run/advice.h"
 #include "sandbox/run/again.h"
 #include "sandbox/run/artifacts.h"
+#include "sandbox/run/blame.h"
 #include "sandbox/run/checks.h"
 #include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
@@ -84,6 +85,7 @@ struct peer {
 	struct text_buffer input;
 	struct lease_request request;
 	struct slot *slot; /* PEER_HOLDING */
+	uint64_t blamed;   /* the blame's sequence as it began */
 };
 
 /* A world of the run. */
@@ -135,6 +137,7 @@ struct run {
 	struct again again;
 	struct harvest harvest;
 	struct checks checks;
+	struct blame blame;
 
 	bool is_frozen;
 	unsigned generation; /* of the newest freeze: hosted processes that had ended by then */
@@ -160,7 +163,8 @@ static void fail(struct run *run)
 /* With one world R is that world; unless tests are to begin in worlds that R, which goes on, cannot be. */
 static bool is_runner_the_world(const struct run *run)
 {
-	return run->options->workers == 1 && !unit_word(&run->options->units) && !run->options->units.retry;
+	return run->options->workers == 1 && !unit_word(&run->options->units) && !run->options->units.retry &&
+	       !run->options->blame;
 }
 
 /* ---- world R ---- */
@@ -220,6 +224,8 @@ static void fill_runner_environment(const struct run *run, struct text_list *set
 		text_list_take(set, text_format("SBX_UNIT=%s", unit_word(&run->options->units)));
 	if (run->options->units.retry)
 		text_list_add(set, "SBX_RETRY=fresh");
+	if (run->options->blame)
+		text_list_add(set, "SBX_BLAME=1");
 	/* Its server would block the end, on a port of R that no browser reaches. */
 	text_list_add(set, "PLAYWRIGHT_HTML_OPEN=never");
 	/* Shared by the test processes: what the runner leaves there for them, and warm caches. */
@@ -284,7 +290,7 @@ static int start_runner(struct run *run, struct error *error)
 		result = member_begin(&run->runner, &options, NULL, 0, run->options->say, error);
 	if (result < 0)
 		return result;
-	run->checks.tree = run->runner.plan.tree;
+	run->checks.tree = run->blame.tree = run->runner.plan.tree;
 	for (size_t i = 0; i < run->runner.plan.messages.count; i++)
 		run->options->say(run->runner.plan.messages.items[i]);
 	return 0;
@@ -779,6 +785,8 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	bool is_fresh = peer->request.flags & LEASE_REQUEST_FRESH;
 	struct slot *world = is_fresh ? run->spares[slot->index] : slot;
 
+	if (!world->past.was_leased)
+		blame_begin(&run->blame, &world->member);
 	if (member_connect(&world->member, CONNECT_RESTRICTED, &connection, &error) < 0) {
 		refuse_lease(peer, &error);
 		return;
@@ -789,6 +797,7 @@ static void grant_lease(struct run *run, struct peer *peer, struct slot *slot)
 	}
 	peer->kind = PEER_HOLDING;
 	peer->slot = slot;
+	peer->blamed = run->blame.sequence;
 	slot->holder = peer;
 	if (is_fresh) {
 		slot->aside = world;
@@ -935,6 +944,7 @@ static void hear_try(struct run *run, const struct events_test *test, struct slo
 		return;
 	slot->will_want_aside = true;
 	again_suspect(&run->again, test, tree, &slot->again, &slot->member);
+	again_take_blame(&run->again, test, &run->blame, slot->member.listing.row.id);
 }
 
 static void test_ended(void *argument, const struct events_test *test)
@@ -954,10 +964,29 @@ static void test_ended(void *argument, const struct events_test *test)
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	checks_test(&run->checks, test, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
 	explain_red_test(run, test);
+	blame_tell_name(&run->blame, test, slot && slot->holder);
 	if (run->options->hear_test && !run->options->hear_test(run->options->argument, test)) {
 		signal_runner(run, SIGINT);
 		begin_stop(run, run->spec.stop_timeout_ms);
 	}
+}
+
+/* A test process stands still until its world has been looked at, and this is answered: hook.h section 4. */
+static bool take_look(struct run *run, struct peer *peer, const char *line, size_t size)
+{
+	struct events_look look;
+	owned_text answer = NULL;
+	struct slot *slot;
+
+	if (!run->options->blame || events_read_look(line, size, &look) < 0)
+		return false;
+	slot = world_of(run, look.slot);
+	if (slot)
+		blame_test(&run->blame, &slot->member, slot->index, look.test);
+	answer = text_format("%lld\n", (long long)look.number);
+	(void)!send(peer->fd, answer, strlen(answer), MSG_DONTWAIT | MSG_NOSIGNAL);
+	text_free(&look.test);
+	return true;
 }
 
 static void take_lines(struct run *run, struct peer *peer)
@@ -969,8 +998,10 @@ static void take_lines(struct run *run, struct peer *peer)
 	while (left > 0 && (end = memchr(start, '\n', left)) != NULL) {
 		size_t size = (size_t)(end - start);
 
-		journal_runner(&run->directory, start, size);
-		events_take(&run->events, start, size, test_ended, run);
+		if (!take_look(run, peer, start, size)) {
+			journal_runner(&run->directory, start, size);
+			events_take(&run->events, start, size, test_ended, run);
+		}
 		if (!run->has_failed &&
 		    checks_events(&run->checks, &run->events, &run->runner.plan.environment, run->error) < 0)
 			fail(run);
@@ -1095,6 +1126,8 @@ static void forget_peers(struct run *run)
 		/* Its payload ends with its connection to the world's PID 1. */
 		if (peer->slot) {
 			journal_slot(run, peer->slot, JOURNAL_FREE, NULL);
+			blame_lease(&run->blame, &world_of(run, peer->slot->index)->member, peer->slot->index,
+				    peer->blamed);
 			peer->slot->holder = NULL;
 			retire(run, &peer->slot->aside);
 		}
@@ -1351,6 +1384,7 @@ static void finish(struct run *run, int *ret_exit_code)
 	artifacts_tell_outside(&run->runner, &artifacts, run->options->say);
 	harvest_all(run);
 	keep_last(run);
+	blame_tell(&run->blame);
 	checks_end(&run->checks, &run->events);
 	*ret_exit_code = run->timed_out ? EXIT_TIMED_OUT : process_exit_code(run->status);
 	if (*ret_exit_code == 0 && is_red_by_fresh_only(run))
@@ -1383,6 +1417,7 @@ static void release(struct run *run)
 	fd_close(&run->runner_log_fd);
 	listeners_release(&run->listeners);
 	checks_release(&run->checks);
+	blame_release(&run->blame);
 	harvest_release(&run->harvest);
 	events_release(&run->events);
 	seed_release(&run->seed);
@@ -1450,6 +1485,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	run.evidence = (struct evidence){
 		.mode = run.spec.keep, .directory = &run.directory, .events = &run.events, .say = options->say
 	};
+	run.blame = (struct blame){ .is_wanted = options->blame, .directory = &run.directory, .say = options->say };
 	/* R and its PID 1 stay until the artifacts are copied out of it. */
 	run.spec.keep = KEEP_ALWAYS;
 	result = run_directory_open(&run.directory, error);

@@ -21,6 +21,7 @@ struct run_options {
 	const struct project *project; /* borrowed: its artifacts */
 	unsigned workers;	       /* -n; 0: the runner's own number */
 	struct shard shard;	       /* for the runner's own --shard; SHARD_NONE */
+	bool blame;		       /* look at a world after each test, and say what it left */
 	struct unit_choice units;      /* which tests begin in worlds that are fresh, or reset */
 	launch_say *say;
 	/* For one who runs a suite to find something out (why.h). */

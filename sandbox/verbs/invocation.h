@@ -52,6 +52,7 @@ struct invocation {
 	int signal;			   /* kill; 0: the worker's own for stop, KILL for kill */
 	uint64_t stop_timeout_ms;	   /* stop, rm; STOP_TIMEOUT_UNSET: the worker's own */
 	char *database;			   /* db: which of the worker's; NULL: its only one */
+	bool blame;			   /* test */
 	char *against;			   /* db diff: a worker or a snapshot; NULL: what the worker started with */
 	char *changeset;		   /* db diff: the file; NULL: none */
 	char *worker_count;		   /* up, test: N, N% or auto; NULL: not said */

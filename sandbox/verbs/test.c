@@ -210,6 +210,7 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	options.units = (struct unit_choice){ .fresh = invocation->fresh,
 					      .retry = invocation->retry_fresh,
 					      .reset = invocation->reset };
+	options.blame = invocation->blame && !invocation->why;
 	if (result == 0 && invocation->why) {
 		invocation->spec.keep = KEEP_NEVER;
 		result = say_why(&options, invocation->why, error);

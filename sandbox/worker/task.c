@@ -150,6 +150,7 @@ static const struct kind {
 	[TASK_DB_SNAPSHOT] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_SNAPSHOTS },
 	[TASK_DB_RESTORE] = { .fd_count = 1, .argument_count = 2, .writes = WRITES_SNAPSHOTS },
 	[TASK_DB_SNAPSHOTS] = { .fd_count = 1, .argument_count = 1, .has_format = true },
+	[TASK_BLAME] = { .fd_count = 1, .writes = WRITES_SNAPSHOTS },
 };
 
 static int check(const struct task *task, enum table_format *ret_format, struct error *error)
@@ -300,6 +301,8 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 		return task_database_restore(world, task->fds[0], arguments[0], arguments[1], error);
 	case TASK_DB_SNAPSHOTS:
 		return task_database_snapshots(world, task->fds[0], format, error);
+	case TASK_BLAME:
+		return task_blame(world, task->fds[0], error);
 	case TASK_INSPECT:
 	case TASK_CLONE:
 	case TASK_LISTENERS:

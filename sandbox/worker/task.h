@@ -51,6 +51,9 @@
  *   TASK_DB_SNAPSHOT, TASK_DB_RESTORE  {"databases": [paths]}. A snapshot lies in the world, out of the payload's reach,
  *                  and ends with it; one of the same name is replaced. Restoring is database_restore() for each.
  *   TASK_DB_SNAPSHOTS  name, databases, bytes.
+ *   TASK_BLAME     {"first": whether there was none before, "files": [{"kind", "path"}], "missed": how many more,
+ *                  "databases": [as TASK_DB_DIFF has them, a few rows of each table], "problems": [{"database",
+ *                  "problem"}]}. Files as TASK_DIFF lists them, but for databases, of which the rows are told.
  *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array), cwd;
  *                  the last four null where no process was found.
  *   TASK_RESET     a JSON object on one line: files (put back: rewritten, removed, restored), bytes (of them), databases
@@ -94,6 +97,7 @@ enum task_kind {
 	TASK_DB_RESTORE,   /* fds: out. arguments: database, name */
 	TASK_DB_SNAPSHOTS, /* fds: out. arguments: "table" or "json" */
 	TASK_RESET,	   /* fds: out. arguments: "all" or "rows" */
+	TASK_BLAME,	   /* fds: out. What changed since it was done last */
 };
 
 enum { TASK_FDS_MAX = 4 };

@@ -26,6 +26,8 @@ struct listing {
 	bool *is_told;			   /* for each of the world's databases */
 	bool has_entries;
 	struct task_output output;
+	task_change *each; /* is told instead; NULL */
+	void *argument;
 	struct error *error;
 };
 
@@ -88,6 +90,8 @@ static void add_object(struct listing *listing, const struct diff_entry *entry, 
 
 static int tell(struct listing *listing, const struct diff_entry *entry, const char *path)
 {
+	if (listing->each)
+		return listing->each(listing->argument, entry, path);
 	if (listing->format == TABLE_FORMAT_JSON)
 		add_object(listing, entry, path);
 	else
@@ -205,6 +209,38 @@ static int walk_layer(struct listing *listing, struct diff_result *ret)
 	return diff_layers(&request, on_difference, listing, ret, listing->error);
 }
 
+/* @ret_unreadable  directories that cannot be looked into */
+static int walk_all(struct listing *listing, uint64_t *ret_unreadable)
+{
+	const struct world *world = listing->world;
+	int result = 0;
+
+	*ret_unreadable = 0;
+	listing->is_told = calloc(world->database_count + 1, sizeof(bool));
+	if (!listing->is_told)
+		abort();
+	for (size_t i = 0; i < world->layers.count && result == 0; i++) {
+		struct diff_result walked = { 0 };
+
+		listing->layer = &world->layers.items[i];
+		if (listing->layer->upper_fd >= 0)
+			result = walk_layer(listing, &walked);
+		*ret_unreadable += walked.unreadable;
+	}
+	return result == 0 ? tell_databases(listing) : result;
+}
+
+int task_diff_each(const struct world *world, task_change *each, void *argument, struct error *error)
+{
+	static const struct text_list everywhere = { 0 };
+	__attribute__((cleanup(listing_release))) struct listing listing = {
+		.world = world, .arguments = &everywhere, .each = each, .argument = argument, .error = error
+	};
+	uint64_t ignored;
+
+	return walk_all(&listing, &ignored);
+}
+
 int task_diff(const struct world *world, int out_fd, enum table_format format, const struct text_list *arguments,
 	      struct error *error)
 {
@@ -212,23 +248,11 @@ int task_diff(const struct world *world, int out_fd, enum table_format format, c
 		.world = world, .format = format, .arguments = arguments, .output = { .fd = out_fd }, .error = error
 	};
 	uint64_t unreadable = 0;
-	int result = 0;
+	int result;
 
-	listing.is_told = calloc(world->database_count + 1, sizeof(bool));
-	if (!listing.is_told)
-		abort();
 	if (format == TABLE_FORMAT_JSON)
 		json_begin_array(&listing.output.buffer, NULL);
-	for (size_t i = 0; i < world->layers.count && result == 0; i++) {
-		struct diff_result walked = { 0 };
-
-		listing.layer = &world->layers.items[i];
-		if (listing.layer->upper_fd >= 0)
-			result = walk_layer(&listing, &walked);
-		unreadable += walked.unreadable;
-	}
-	if (result == 0)
-		result = tell_databases(&listing);
+	result = walk_all(&listing, &unreadable);
 	if (result == 0 && format == TABLE_FORMAT_JSON)
 		text_buffer_add_text(&listing.output.buffer, listing.has_entries ? "\n]\n" : "]\n");
 	if (result == 0)

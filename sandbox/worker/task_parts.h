@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "overlay/diff.h"
 #include "overlay/query.h"
+#include "overlay/rows.h"
 #include "sandbox/worker/stopper.h"
 #include "sandbox/worker/task.h"
 #include "sandbox/worker/world.h"
@@ -45,6 +46,11 @@ bool task_is_mount_point(const struct text_list *points, const struct diff_entry
 /** @arguments  the format, then where to look; the format alone: everywhere */
 int task_diff(const struct world *world, int out_fd, enum table_format format, const struct text_list *arguments,
 	      struct error *error);
+
+typedef int task_change(void *argument, const struct diff_entry *entry, const char *path);
+/** Tells each change that `diff` would list, for a caller in this process; what cannot be read is passed over.
+ *  @return 0, or what the callback returned */
+int task_diff_each(const struct world *world, task_change *each, void *argument, struct error *error);
 
 /** @inside  as the user wrote it: absolute, or below the tree */
 int task_copy_out(const struct world *world, int host_fd, const char *inside, const char *host_name,
@@ -86,7 +92,12 @@ int task_copies_find(const struct task_copies *copies, const char *path, bool is
  * to be made. @return the caller's descriptor, or -errno */
 int task_open_snapshots(const struct world *world, bool is_to_make);
 
+/** Adds the object that TASK_DB_DIFF has for a database, with a few rows a table only, and long values cut. */
+int task_tell_rows(const char *path, const char *against, const struct rows_request *request, struct text_buffer *out,
+		   struct rows_result *ret_counts, struct error *error);
+
 /* As task.h says of each. */
+int task_blame(const struct world *world, int out_fd, struct error *error);
 int task_database_diff(const struct world *world, const int *fds, enum table_format format, const char *database,
 		       const char *against, struct error *error);
 int task_database_changeset(const struct world *world, const int *fds, const char *database, const char *against,

@@ -21,6 +21,7 @@
 enum {
 	TABLE_BYTES_MAX = 64 << 20, /* a table is laid out as a whole */
 	VALUE_SHOWN_MAX = 120,	    /* bytes of one value in a table */
+	FEW_ROWS = 20,		    /* of a table, where a few are wanted */
 };
 
 /* ---- what it was ---- */
@@ -145,6 +146,8 @@ struct telling {
 	struct task_output output;
 	bool has_items; /* the JSON array that is open has some */
 	bool has_rows;
+	bool is_short;		   /* FEW_ROWS a table, long values cut, nothing is written */
+	unsigned rows;		   /* of the table so far */
 	struct text_buffer schema; /* JSON objects */
 	struct table table;
 	size_t table_bytes;
@@ -170,6 +173,11 @@ static struct query_value shown_value(const struct rows_value *value, char **ret
 }
 
 /* ---- as JSON ---- */
+
+static int go_on(struct telling *telling, struct error *error)
+{
+	return telling->is_short ? 0 : task_output_continue(&telling->output, error);
+}
 
 /* By hand, since what stands before may have been written already. */
 static void begin_item(struct telling *telling, bool *has_items)
@@ -210,11 +218,12 @@ static int json_table(void *argument, const struct rows_table *table, struct err
 	json_end_array(out);
 	json_begin_array(out, "rows");
 	telling->has_rows = false;
-	return task_output_continue(&telling->output, error);
+	telling->rows = 0;
+	return go_on(telling, error);
 }
 
-static void add_values(struct text_buffer *out, const char *name, const struct rows_table *table,
-		       const struct rows_value *values)
+static void add_values(const struct telling *telling, struct text_buffer *out, const char *name,
+		       const struct rows_table *table, const struct rows_value *values)
 {
 	if (!values) {
 		json_add_null(out, name);
@@ -224,6 +233,16 @@ static void add_values(struct text_buffer *out, const char *name, const struct r
 	for (unsigned i = 0; i < table->column_count; i++) {
 		owned_text text = NULL;
 		struct query_value shown = shown_value(&values[i], &text);
+		owned_text cut = NULL;
+
+		/* With a NUL behind it, as text has to have. */
+		if (telling->is_short && shown.size > VALUE_SHOWN_MAX) {
+			cut = strndup(shown.bytes, VALUE_SHOWN_MAX);
+			if (!cut)
+				abort();
+			shown.size = shown.type == QUERY_TEXT ? strlen(cut) : VALUE_SHOWN_MAX;
+			shown.bytes = shown.type == QUERY_TEXT ? cut : shown.bytes;
+		}
 
 		task_add_json_value(out, table->columns[i], &shown);
 	}
@@ -236,13 +255,15 @@ static int json_row(void *argument, enum rows_kind kind, const struct rows_table
 	struct telling *telling = argument;
 	struct text_buffer *out = &telling->output.buffer;
 
+	if (telling->is_short && telling->rows++ >= FEW_ROWS)
+		return 0;
 	begin_item(telling, &telling->has_rows);
 	json_begin_object(out, NULL);
 	json_add_text(out, "change", kinds[kind]);
-	add_values(out, "before", table, before);
-	add_values(out, "after", table, after);
+	add_values(telling, out, "before", table, before);
+	add_values(telling, out, "after", table, after);
 	json_end_object(out);
-	return task_output_continue(&telling->output, error);
+	return go_on(telling, error);
 }
 
 static void add_counts(struct text_buffer *out, uint64_t inserted, uint64_t updated, uint64_t deleted)
@@ -262,16 +283,16 @@ static int json_end(void *argument, const struct rows_table *table, uint64_t ins
 	text_buffer_add_text(out, "]");
 	add_counts(out, inserted, updated, deleted);
 	json_end_object(out);
-	return task_output_continue(&telling->output, error);
+	return go_on(telling, error);
 }
 
-static int tell_json(struct telling *telling, const struct pair *pair, struct error *error)
+static int tell_json(struct telling *telling, const struct pair *pair, struct rows_result *ret_counts,
+		     struct error *error)
 {
 	const struct rows_sink sink = {
 		.argument = telling, .schema = json_schema, .table = json_table, .row = json_row, .end = json_end
 	};
 	struct text_buffer *out = &telling->output.buffer;
-	struct rows_result counts;
 	int result;
 
 	json_begin_object(out, NULL);
@@ -279,14 +300,26 @@ static int tell_json(struct telling *telling, const struct pair *pair, struct er
 	json_add_text(out, "against", pair->against);
 	json_begin_array(out, "tables");
 	telling->has_items = false;
-	result = rows_compare(&pair->request, &sink, &counts, error);
+	result = rows_compare(&pair->request, &sink, ret_counts, error);
 	if (result < 0)
 		return result;
 	text_buffer_add_text(out, "]");
 	text_buffer_format(out, ",\"schema\":[%s]", telling->schema.length > 0 ? telling->schema.bytes : "");
-	add_counts(out, counts.inserted, counts.updated, counts.deleted);
+	add_counts(out, ret_counts->inserted, ret_counts->updated, ret_counts->deleted);
 	json_end_object(out);
-	return task_output_continue(&telling->output, error);
+	return go_on(telling, error);
+}
+
+int task_tell_rows(const char *path, const char *against, const struct rows_request *request, struct text_buffer *out,
+		   struct rows_result *ret_counts, struct error *error)
+{
+	__attribute__((cleanup(telling_release))) struct telling telling = { .output = { .fd = -1 }, .is_short = true };
+	const struct pair pair = { .path = path, .request = *request, .against = against };
+	int result = tell_json(&telling, &pair, ret_counts, error);
+
+	if (result == 0)
+		text_buffer_add(out, telling.output.buffer.bytes, telling.output.buffer.length);
+	return result;
 }
 
 /* ---- as a table ---- */
@@ -479,13 +512,15 @@ static int diff_one(const struct comparison *comparison, const char *path, enum 
 		    struct telling *telling, struct error *error)
 {
 	__attribute__((cleanup(pair_release))) struct pair pair;
+	struct rows_result ignored;
 	int result = pair_open(comparison, path, &pair, error);
 
 	if (result < 0)
 		return result;
 	telling->table = (struct table){ .columns = columns, .column_count = ARRAY_SIZE(columns) };
 	telling->table_bytes = 0;
-	result = format == TABLE_FORMAT_JSON ? tell_json(telling, &pair, error) : tell_table(telling, &pair, error);
+	result = format == TABLE_FORMAT_JSON ? tell_json(telling, &pair, &ignored, error)
+					     : tell_table(telling, &pair, error);
 	table_release(&telling->table);
 	text_buffer_release(&telling->schema);
 	return result;

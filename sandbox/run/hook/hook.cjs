@@ -114,7 +114,7 @@ function worldCount() {
 
 /* With one world R is the world, unless units are to begin in worlds of their own. */
 function isOneWorld() {
-	return worldCount() === 1 && !process.env.SBX_UNIT && !process.env.SBX_RETRY;
+	return worldCount() === 1 && !process.env.SBX_UNIT && !process.env.SBX_RETRY && !process.env.SBX_BLAME;
 }
 
 /* A debugger has one worker, and stops the servers' clients, not the servers. */
@@ -294,7 +294,8 @@ function worldEnvironment(environment) {
 	const result = { ...(environment ?? process.env) };
 	const ours = `--require=${__filename}`;
 
-	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_RETRY', 'SBX_ARGUMENTS', 'SBX_SHARD'])
+	for (const name of ['SBX_LEASE', 'SBX_RUN_SOCKET', 'SBX_WORKERS', 'SBX_UNIT', 'SBX_RETRY', 'SBX_BLAME', 'SBX_ARGUMENTS',
+			    'SBX_SHARD'])
 		delete result[name];
 	if (result.PW_TEST_REPORTER === process.env.PW_TEST_REPORTER && 'PW_TEST_REPORTER' in result) {
 		delete result.PW_TEST_REPORTER;
@@ -338,11 +339,88 @@ function spawnLeased(call, where) {
 		words.push('--retry', String(where.retry));
 	if (where.fresh)
 		words.push('--fresh');
-	words.push('--pass-fd', String(channel), '--', options.execPath ?? process.execPath,
-		   ...(options.execArgv ?? process.execArgv), file, ...args);
-	return require('node:child_process').spawn(lease, words, {
-		...options, stdio, shell: false, env: worldEnvironment(options.env),
+	// Only Playwright's messages tell of each test.
+	const looks = process.env.SBX_BLAME && where.project !== undefined ? stdio.length : 0;
+	words.push('--pass-fd', String(channel));
+	if (looks)
+		words.push('--pass-fd', String(looks));
+	words.push('--', options.execPath ?? process.execPath, ...(options.execArgv ?? process.execArgv));
+	if (looks)
+		words.push('--require', blameFile());
+	words.push(file, ...args);
+	const env = worldEnvironment(options.env);
+	const child = require('node:child_process').spawn(lease, words, {
+		...options, stdio: looks ? [...stdio, 'pipe'] : stdio, shell: false,
+		env: looks ? { ...env, SBX_BLAME_FD: String(looks) } : env,
 	});
+	if (looks && child.stdio?.[looks])
+		passLooks(child.stdio[looks], where.slot);
+	return child;
+}
+
+// ---- --blame: a test process stands still between two tests, until its world has been looked at ------------------------
+
+/* Runs in the test process. What it writes is in the socket before it waits, whatever is still in the channel. */
+function standStill() {
+	const fd = Number(process.env.SBX_BLAME_FD);
+	const fs = require('node:fs');
+	const send = process.send;
+
+	delete process.env.SBX_BLAME_FD;
+	if (!send || !(fd > 2))
+		return;
+	process.send = function (message, ...rest) {
+		const result = send.call(process, message, ...rest);
+		const event = message?.method === '__dispatch__' ? message.params : message;
+
+		if (event?.method === 'testEnd') {
+			try {
+				fs.writeSync(fd, `${event.params?.testId}\n`);
+				fs.readSync(fd, Buffer.alloc(1));
+			} catch {
+				// whoever would look is gone
+			}
+		}
+		return result;
+	};
+}
+
+let blameFileName;
+
+function blameFile() {
+	if (!blameFileName) {
+		blameFileName = require('node:path').join(require('node:os').tmpdir(), `sbx-blame-${process.pid}.cjs`);
+		require('node:fs').writeFileSync(blameFileName, `'use strict';\n(${standStill})();\n`);
+	}
+	return blameFileName;
+}
+
+const looks = new Map(); // number -> what goes on when it is answered
+let lookNumber = 0;
+
+function passLooks(pipe, slot) {
+	let text = '';
+
+	pipe.on('error', () => {});
+	pipe.on('data', chunk => {
+		text += chunk;
+		for (let end; (end = text.indexOf('\n')) >= 0; text = text.slice(end + 1)) {
+			looks.set(++lookNumber, () => pipe.write('.'));
+			send({ type: 'look', slot, test: text.slice(0, end), number: lookNumber });
+		}
+	});
+}
+
+let answered = '';
+
+function hearAnswers(chunk) {
+	answered += chunk;
+	for (let end; (end = answered.indexOf('\n')) >= 0; answered = answered.slice(end + 1)) {
+		const number = Number(answered.slice(0, end));
+
+		looks.get(number)?.();
+		looks.delete(number);
+	}
 }
 
 // ---- Jest and Vitest: their own numbers are known when they fork -----------------------------------------------------
@@ -739,6 +817,8 @@ function send(message) {
 	if (!socket) {
 		socket = require('node:net').connect(process.env.SBX_RUN_SOCKET);
 		socket.on('error', () => {});
+		socket.on('data', hearAnswers);
+		socket.on('close', () => looks.forEach(goOn => goOn()));
 		socket.unref();
 	}
 	socket.write(JSON.stringify(message) + '\n');
