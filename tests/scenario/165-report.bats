@@ -103,7 +103,7 @@ look() {
 		await page.keyboard.type("there is no such test");
 		seen.push(await rows(), await page.isVisible("#none"));
 		// A link of the timeline shows what the filter hides.
-		await page.evaluate(() => { location.hash = document.querySelector(".lane a").hash; });
+		await page.evaluate(() => { location.hash = document.querySelector(".lane a").getAttribute("href"); });
 		await page.locator(".row").first().waitFor();
 		seen.push(await rows());
 		await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
