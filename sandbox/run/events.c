@@ -15,6 +15,8 @@ void events_release(struct events *events)
 	text_free(&events->version);
 	text_list_release(&events->arguments);
 	text_free(&events->directory);
+	text_free(&events->output_id);
+	text_free(&events->output);
 	text_free(&events->complaint);
 	text_free(&events->refusal);
 	text_free(&events->refusal_remedy);
@@ -132,6 +134,9 @@ static void take_test(struct events *events, struct json_value root, events_test
 	(void)json_bool(json_member(root, "fresh"), &test.is_fresh);
 	(void)json_number(json_member(root, "durationMs"), &test.duration_ms);
 	(void)json_number(json_member(root, "startedMs"), &test.started_ms);
+	(void)json_number(json_member(root, "exitCode"), &test.exit_code);
+	if (test.exit_code < 0 || test.exit_code > UINT8_MAX)
+		test.exit_code = 0;
 	(void)json_text(json_member(root, "message"), &message);
 	(void)json_text(json_member(root, "project"), &project);
 	add_attachments(json_member(root, "attachments"), &attachments);
@@ -151,6 +156,15 @@ static void take_test(struct events *events, struct json_value root, events_test
 	events->tests_failed += !test.ok;
 	if (callback)
 		callback(argument, &test);
+}
+
+static void take_output(struct events *events, struct json_value root)
+{
+	text_free(&events->output_id);
+	replace_text(&events->output_id, json_member(root, "id"));
+	replace_text(&events->output, json_member(root, "text"));
+	if (!events->output || !events->output_id)
+		text_free(&events->output_id);
 }
 
 void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument)
@@ -173,6 +187,8 @@ void events_take(struct events *events, const char *line, size_t size, events_te
 		take_hosted(events, root);
 	else if (json_text_is(type, "test"))
 		take_test(events, root, callback, argument);
+	else if (json_text_is(type, "output"))
+		take_output(events, root);
 	else if (json_text_is(type, "complaint"))
 		replace_text(&events->complaint, json_member(root, "text"));
 	else if (json_text_is(type, "rest"))

@@ -35,6 +35,8 @@ struct events {
 	unsigned wanted; /* workers for which there is work, 0: not told */
 	bool may_rest;	 /* the worlds have servers of their own, and nothing in R asks its own any more */
 	bool has_ended;
+	char *output_id; /* of the item whose output was told last, until the caller takes it; NULL */
+	char *output;
 	char *complaint; /* what was said in R last that sounds like a failed connection; NULL */
 	char *refusal;	 /* why the runner will not run N-wide; NULL: it does */
 	char *refusal_remedy;
@@ -52,6 +54,7 @@ struct events_test {
 	int64_t retries; /* that the suite allows; one more with --retry-fresh */
 	int64_t duration_ms;
 	int64_t started_ms;		     /* CLOCK_REALTIME; 0: not told */
+	int64_t exit_code;		     /* of an item's command; 0: it is none, or passed */
 	const char *message;		     /* of its first error; "" */
 	const char *project;		     /* ""; none */
 	const struct text_list *attachments; /* absolute paths of files that it left */

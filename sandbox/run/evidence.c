@@ -15,6 +15,7 @@
 #include "sandbox/run/pack.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/keep.h"
+#include "sandbox/worker/log.h"
 
 enum {
 	LOG_BYTES_MAX = 64 << 20,
@@ -22,6 +23,7 @@ enum {
 	DATABASES_TOLD_MAX = 4,
 	TITLE_SHOWN_MAX = 1024,
 	EXIT_OF_A_RED_TEST = 1,
+	OUTPUTS_MAX = 64, /* half of them ids */
 };
 
 #define LABEL_TEST "test="
@@ -43,7 +45,10 @@ void evidence_release(struct evidence *evidence)
 		text_free(&evidence->items[i].bundle);
 		text_free(&evidence->items[i].id);
 		text_list_release(&evidence->items[i].databases);
+		text_free(&evidence->items[i].kept_id);
 	}
+	text_list_release(&evidence->outputs);
+	evidence->outputs = (struct text_list){ 0 };
 	evidence->count = 0;
 }
 
@@ -69,6 +74,7 @@ void evidence_note(const struct evidence *evidence, const struct events_test *te
 								  : text_duplicate(file),
 					  .title = text_duplicate(test->title),
 					  .retry = test->retry,
+					  .exit_code = test->exit_code,
 					  .started_ms = test->started_ms,
 					  .is_to_keep = evidence->mode != KEEP_NEVER && !is_kept(evidence, test->id) };
 	cause->recipe.file = text_duplicate(test->file);
@@ -158,6 +164,53 @@ static void list_databases(int connection, struct text_list *ret_databases)
 	}
 }
 
+/* As the log of the worker's command, which an item is. @return whether there is a world for it */
+static bool write_output(struct evidence *evidence, const char *id, const char *text)
+{
+	for (size_t i = 0; i < evidence->count; i++) {
+		struct evidence_item *item = &evidence->items[i];
+		owned_text path = text_format("%s/%s/logs/main", state_part_name(STATE_KEPT), item->kept_id);
+		struct log_writer log = { .fd = -1 };
+
+		if (!text_equal(item->id, id))
+			continue;
+		/* One that somebody has removed meanwhile has no log either. */
+		if (log_open(&log, evidence->directory->state_fd, path, LOG_BYTES_MAX, NULL) == 0) {
+			log_write(&log, LOG_STDOUT, text, strlen(text));
+			log_close(&log);
+			item->has_logs = true;
+		}
+		return true;
+	}
+	return false;
+}
+
+/* Those that came before their world was kept. */
+static void write_outputs(struct evidence *evidence)
+{
+	const struct text_list *outputs = &evidence->outputs;
+	struct text_list left = { 0 };
+
+	for (size_t i = 0; i + 1 < outputs->count; i += 2)
+		if (!write_output(evidence, outputs->items[i], outputs->items[i + 1])) {
+			text_list_add(&left, outputs->items[i]);
+			text_list_add(&left, outputs->items[i + 1]);
+		}
+	text_list_release(&evidence->outputs);
+	evidence->outputs = left;
+}
+
+void evidence_add_output(struct evidence *evidence, const char *id, const char *text)
+{
+	if (write_output(evidence, id, text))
+		return;
+	/* Of a world that is never kept it is missed by nobody. */
+	if (evidence->outputs.count >= OUTPUTS_MAX)
+		return;
+	text_list_add(&evidence->outputs, id);
+	text_list_add(&evidence->outputs, text);
+}
+
 static void say_not_kept(const struct evidence *evidence, const struct evidence_cause *cause, const struct error *error)
 {
 	char text[2 * sizeof(*error)];
@@ -173,7 +226,7 @@ static int keep(struct evidence *evidence, const struct member *member, const st
 {
 	struct evidence_item *item = &evidence->items[evidence->count];
 	struct keeping keeping = KEEPING_NONE;
-	owned_kept_worker kept = { .exit_status = EXIT_OF_A_RED_TEST };
+	owned_kept_worker kept = { .exit_status = cause->exit_code ? cause->exit_code : EXIT_OF_A_RED_TEST };
 	owned_list databases = { 0 };
 	owned_fd connection = -1;
 	char *id = NULL;
@@ -199,11 +252,13 @@ static int keep(struct evidence *evidence, const struct member *member, const st
 					.text = text_format("%s %s", cause->place, cause->title),
 					.place = text_duplicate(cause->place),
 					.databases = databases,
-					.has_logs = has_logs };
+					.has_logs = has_logs,
+					.kept_id = text_duplicate(kept.row.id) };
 	databases = (struct text_list){ 0 };
 	journal_kept(evidence->directory, worker, item->id, item->name, &item->databases, has_logs);
 	evidence->bytes += (uint64_t)kept.bytes;
 	evidence->count++;
+	write_outputs(evidence);
 	return 0;
 }
 

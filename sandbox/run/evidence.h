@@ -27,6 +27,7 @@ struct evidence_cause {
 	char *place; /* FILE:LINE, the file as below the tree; or "item 3" */
 	char *title;
 	int64_t retry;
+	int64_t exit_code;    /* of an item's command; 0: it is none */
 	int64_t started_ms;   /* CLOCK_REALTIME */
 	bool is_to_keep;      /* else only what it changed is told */
 	struct recipe recipe; /* its part of it */
@@ -47,8 +48,10 @@ struct evidence {
 		char *place;  /* FILE:LINE */
 		char *bundle; /* path of its file; NULL: none */
 		bool has_logs;
+		char *kept_id;
 	} items[EVIDENCE_WORLDS_MAX];
 	size_t count;
+	struct text_list outputs; /* id, text, …: of red items whose worlds are not kept yet */
 	uint64_t bytes;
 	unsigned missed; /* beyond the caps */
 };
@@ -78,6 +81,9 @@ void evidence_keep_last(struct evidence *evidence, const struct member *member, 
 /** Makes a bundle of each world that was kept, for another machine: PLACE.sbx in the directory, which is made where it is
  *  missing. What goes wrong is said. After the end of the worlds. */
 void evidence_bundle(struct evidence *evidence, const char *directory);
+
+/** What a red item printed, for `sbx logs` of its kept world, be it kept by now or a moment later. */
+void evidence_add_output(struct evidence *evidence, const char *id, const char *text);
 
 /** The last lines of a run: for each kept world the commands that open it. */
 void evidence_tell(const struct evidence *evidence);

@@ -71,7 +71,8 @@
  *like a connection that failed; twenty at most test	{event:"begin", id, project, hosted, title, file, line, column,
  *parallelIndex, slot, workerIndex, retry, retries, fresh, startedMs|null} retries: the user's own; fresh: this try is the one
  *that sbx added test	{event:"end", … the same, status, expected, ok, durationMs,
- *message|null, attachments[{name, path, contentType}]} end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
+ *message|null, attachments[{name, path, contentType}]; exitCode of an
+ *item} output	{id, text}	what a red item printed, its end; after its test end, and its lease's end	end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
  *theirs: the services of sbx.yaml end there; those of the config the hook has stopped itself refuse	{message, remedy}	the runner will not run N-wide as it was
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
  *socket

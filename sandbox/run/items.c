@@ -34,6 +34,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/process.h"
+#include "sandbox/run/items_output.h"
 #include "sandbox/run/junit.h"
 #include "sandbox/run/lease.h"
 #include "sandbox/run/times.h"
@@ -538,6 +539,7 @@ static void tell_test(const struct items_state *state, const struct batch *batch
 	json_add_number(&event, "retry", 0);
 	json_add_text(&event, "status", is_ok ? "passed" : "failed");
 	json_add_text(&event, "expected", "passed");
+	json_add_number(&event, "exitCode", process_exit_code(told->wait_status));
 	json_add_bool(&event, "ok", is_ok);
 	json_add_number(&event, "durationMs", (int64_t)(told->ended_ms - told->begun_ms));
 	send_event(state, &event);
@@ -776,6 +778,8 @@ static void end_command(struct items_state *state, struct running *running, int 
 		state->worlds[told->worker / 64] |= UINT64_C(1) << (told->worker % 64);
 	if (state->plan->junit && !batch->is_ok)
 		note_failure(running, status);
+	if (!batch->is_ok)
+		items_output_tell(state->events_fd, batch->number, running->output.bytes, running->output.length);
 	show(state, running, status);
 	text_buffer_release(&running->output);
 	running->output = (struct text_buffer){ 0 };

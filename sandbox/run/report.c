@@ -493,12 +493,27 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 	report_take_attachments(try, json_member(line, "attachments"));
 }
 
+/* What a red item printed is what there is of its failure. */
+static void take_output(struct report_reader *reader, struct json_value line)
+{
+	struct report_test *test;
+	owned_text id = NULL;
+
+	if (json_text(json_member(line, "id"), &id) < 0)
+		return;
+	test = find_test(reader, id, "", false);
+	if (test && test->try_count > 0 && !test->tries[test->try_count - 1].ok)
+		take_text(line, "text", &test->tries[test->try_count - 1].message);
+}
+
 static void take_runner(struct report_reader *reader, struct json_value line, int64_t at_ms)
 {
 	struct json_value type = json_member(line, "type");
 
 	if (json_text_is(type, "test")) {
 		take_test(reader, line, at_ms);
+	} else if (json_text_is(type, "output")) {
+		take_output(reader, line);
 	} else if (json_text_is(type, "hello")) {
 		owned_text name = NULL;
 		owned_text version = NULL;

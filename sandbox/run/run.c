@@ -1002,6 +1002,10 @@ static void take_lines(struct run *run, struct peer *peer)
 			journal_runner(&run->directory, start, size);
 			events_take(&run->events, start, size, test_ended, run);
 		}
+		if (run->events.output_id) {
+			evidence_add_output(&run->evidence, run->events.output_id, run->events.output);
+			text_free(&run->events.output_id);
+		}
 		if (!run->has_failed &&
 		    checks_events(&run->checks, &run->events, &run->runner.plan.environment, run->error) < 0)
 			fail(run);

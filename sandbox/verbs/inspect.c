@@ -33,7 +33,8 @@ static void add_row(struct text_buffer *out, const struct resolved_worker *found
 	json_add_text(out, "id", row->id);
 	json_add_text(out, "name", row->name);
 	json_add_text(out, "state", found->is_live ? "live" : "kept");
-	json_add_text(out, "phase", row->phase);
+	/* What a kept one was last is not what it does: it has ended. */
+	json_add_text(out, "phase", found->is_live ? row->phase : NULL);
 	json_add_text(out, "run", row->run);
 	json_add_text(out, "tree", row->tree);
 	json_add_list(out, "command", &row->command);

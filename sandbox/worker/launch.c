@@ -197,6 +197,17 @@ static void say_advice(const struct run *run, const struct error *advice)
 	run->say(text);
 }
 
+/* The commands that open it. */
+static char *tell_kept(const struct worker_plan *plan, const char *name)
+{
+	owned_text database = plan->databases.count == 0   ? text_duplicate("")
+			      : plan->databases.count == 1 ? text_format("sbx db shell %s, ", name)
+							   : text_format("sbx db ls %s, ", name);
+
+	return text_format("kept as %s: sbx shell %s, sbx diff %s, %ssbx logs %s, sbx rm %s", name, name, name,
+			   database, name, name);
+}
+
 static void finish(struct run *run, struct launch_result *result)
 {
 	struct error error = { 0 };
@@ -215,8 +226,7 @@ static void finish(struct run *run, struct launch_result *result)
 		line = text_format("it was not kept: %s", text);
 	} else if (is_kept > 0) {
 		result->is_kept = true;
-		line = text_format("kept as %s: sbx shell %s, sbx diff %s, sbx logs %s, sbx rm %s", kept.row.name,
-				   kept.row.name, kept.row.name, kept.row.name, kept.row.name);
+		line = tell_kept(&run->plan, kept.row.name);
 	}
 	if (line)
 		run->say(line);

@@ -19,6 +19,7 @@ id_of() {
 	echo host >changed
 	sqlite3 TestDb.db "CREATE TABLE Orders(Id INTEGER PRIMARY KEY); INSERT INTO Orders VALUES (1)"
 	keep_worker w1 sh -c 'echo w >changed; echo new >new; sqlite3 TestDb.db "INSERT INTO Orders VALUES (2)"; echo out; echo err >&2; exit 3'
+	assert_has "$(cat "$XDG_STATE_HOME/w1.err")" "sbx db shell w1"
 	run_sbx 0 ps
 	[[ $output != *w1* ]]
 	run_sbx 0 ps --all

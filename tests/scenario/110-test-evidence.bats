@@ -316,3 +316,17 @@ nothing_else() {
 	assert_has "$output" "kept: the end of the run"
 	assert_same 1 "$("$SBX" ps -aq | wc -l)"
 }
+
+@test "evidence: a red item is kept with its exit status and what it printed" {
+	run_sbx 7 test -n 2 --items 'echo good; echo bad' -- sh -c 'echo "this is $1"; [ "$1" = good ] || { echo why >&2; exit 7; }' sh {}
+	local logs
+	logs=$(said '^  sbx logs')
+	assert_same $'this is bad\nwhy' "$(bash -c "$logs")"
+	run_sbx 0 ps --all --format json
+	assert_same "[('kept', 7)]" "$(json '[(w["state"], w["exit_status"]) for w in d]')"
+	run_sbx 0 inspect "${logs##* }" --format json
+	assert_fits inspect
+	assert_same "None" "$(json 'd[0]["phase"]')"
+	run_sbx 0 report --format junit
+	assert_has "$output" "why"
+}
