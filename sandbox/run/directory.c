@@ -81,7 +81,7 @@ int run_directory_open(struct run_directory *ret_directory, struct error *error)
 	return result < 0 ? result : 0;
 }
 
-void run_directory_close(struct run_directory *directory)
+void run_directory_remove_seeds(struct run_directory *directory)
 {
 	owned_text path = text_format("%s/%s", state_part_name(STATE_UPPERS), directory->id);
 
@@ -89,6 +89,11 @@ void run_directory_close(struct run_directory *directory)
 	if (directory->claim_fd >= 0 && place_remove(directory->claim_fd, NULL) == 0)
 		(void)claim_remove(directory->state_fd, path, directory->claim_fd, NULL);
 	fd_close(&directory->claim_fd);
+}
+
+void run_directory_close(struct run_directory *directory)
+{
+	run_directory_remove_seeds(directory);
 	fd_close(&directory->state_fd);
 	fd_close(&directory->events_fd);
 	fd_close(&directory->fd);

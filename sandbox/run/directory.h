@@ -30,7 +30,9 @@ struct run_directory {
 
 /** Makes it, under a new id. @ret_directory run_directory_close()   Errors: the state directory cannot be written */
 int run_directory_open(struct run_directory *ret_directory, struct error *error);
-/** Removes the seeds and their place; logs and events stay. */
+/** Removes the seeds and their place, when no world needs them any more. */
+void run_directory_remove_seeds(struct run_directory *directory);
+/** The same, and lets go of it; logs and events stay. */
 void run_directory_close(struct run_directory *directory);
 
 /** An absolute path in it, printf-like. @return the caller's */

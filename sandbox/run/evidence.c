@@ -253,7 +253,8 @@ static int keep(struct evidence *evidence, const struct member *member, const st
 					.place = text_duplicate(cause->place),
 					.databases = databases,
 					.has_logs = has_logs,
-					.kept_id = text_duplicate(kept.row.id) };
+					.kept_id = text_duplicate(kept.row.id),
+					.worker = worker };
 	databases = (struct text_list){ 0 };
 	journal_kept(evidence->directory, worker, item->id, item->name, &item->databases, has_logs);
 	evidence->bytes += (uint64_t)kept.bytes;
@@ -328,6 +329,8 @@ static void bundle_item(struct evidence *evidence, size_t number, const char *di
 	struct evidence_item *item = &evidence->items[number];
 	owned_text name = choose_name(evidence, number);
 	owned_text path = path_join(directory, name);
+	owned_text here = NULL;
+	owned_text full = NULL;
 	struct packed packed = { 0 };
 	struct error error = { 0 };
 
@@ -341,6 +344,9 @@ static void bundle_item(struct evidence *evidence, size_t number, const char *di
 		return;
 	}
 	text_list_release(&packed.filtered);
+	here = getcwd(NULL, 0);
+	full = path_normal(here ? here : "/", path);
+	journal_bundle(evidence->directory, item->worker, item->id, full);
 	item->bundle = path;
 	path = NULL;
 }

@@ -49,6 +49,7 @@ struct evidence {
 		char *bundle; /* path of its file; NULL: none */
 		bool has_logs;
 		char *kept_id;
+		int worker; /* its number */
 	} items[EVIDENCE_WORLDS_MAX];
 	size_t count;
 	struct text_list outputs; /* id, text, …: of red items whose worlds are not kept yet */

@@ -207,3 +207,14 @@ void journal_kept(struct run_directory *directory, int worker, const char *test,
 	json_add_bool(&line, "logs", has_logs);
 	end_line(directory, &line);
 }
+
+void journal_bundle(struct run_directory *directory, int worker, const char *test, const char *path)
+{
+	owned_buffer line = { 0 };
+
+	begin_line(&line, "bundle");
+	json_add_number(&line, "worker", worker);
+	json_add_text(&line, "test", test);
+	json_add_text(&line, "path", path);
+	end_line(directory, &line);
+}

@@ -71,5 +71,7 @@ void journal_changes(struct run_directory *directory, int worker, const struct m
 void journal_left(struct run_directory *directory, const struct blame_entry *entry);
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
 		  const struct text_list *databases, bool has_logs);
+/** @path  of its file, absolute */
+void journal_bundle(struct run_directory *directory, int worker, const char *test, const char *path);
 
 #endif

@@ -1428,7 +1428,7 @@ static void release(struct run *run)
 	text_free(&run->runner_name);
 	fd_close(&run->signal_fd);
 	fd_close(&run->timer_fd);
-	run_directory_close(&run->directory);
+	run_directory_remove_seeds(&run->directory);
 }
 
 /* The run has failed while its runner goes on: what that has done by now is there for somebody to look at. */
@@ -1513,6 +1513,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	again_release(&run.again);
 	evidence_tell(&run.evidence);
 	evidence_release(&run.evidence);
+	run_directory_close(&run.directory);
 	if (result < 0)
 		/* A runner that does not exist, or cannot be executed, has a status of its own. */
 		*ret_exit_code = spawn_exit_code(error);

@@ -210,3 +210,13 @@ look() {
 		return [skipped > 40, wide, await page.locator(".row:visible").count()];'
 	assert_same '[true,true,1]' "$output"
 }
+
+@test "report: the bundle of a red test's world, and the command that replays it" {
+	run_sbx 1 test -n 2 --bundle=failed --bundle-dir bundles -- npx playwright test
+	local bundle
+	bundle=$(report_json 'd["runs"][0]["tests"][0]["tries"][0]["bundle"]')
+	[[ $bundle == "$tree/bundles/"* && -s $bundle ]]
+	run_sbx 0 report -o page.html
+	run grep -c "sbx replay $tree/bundles/" page.html
+	assert_same 1 "$output"
+}
