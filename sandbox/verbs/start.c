@@ -59,8 +59,12 @@ int start_make_seed(const struct seeding_options *options, bool is_forced, bool 
 	*ret_made = false;
 	*ret_exit_code = result < 0 ? EXIT_SBX_FAILED : 0;
 	for (size_t i = 0; i < changed.count && result == 0; i++) {
-		owned_text line = text_format("seed %s: made anew: %s", options->name, changed.items[i]);
+		char shown[1024];
+		owned_text line = NULL;
 
+		/* Names of files. */
+		text_escape(shown, sizeof(shown), changed.items[i]);
+		line = text_format("seed %s: made anew: %s", options->name, shown);
 		options->say(line);
 	}
 	if (result == 0 || (result == 1 && is_forced)) {

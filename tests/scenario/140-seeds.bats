@@ -110,6 +110,14 @@ rows() {
 	assert_has "$output" "$tree/app.db has changed"
 	echo other >src/file
 	create && made 5
+	odd=$'Migrations/\e[31m\nodd \xff'
+	echo 1 >"$odd"
+	create --force
+	assert_has "$output" '\x1b[31m\nodd \xff is new'
+	[[ $output != *$'\e'* ]]
+	rm "$odd"
+	create
+	printf 'x\n%.0s' 1 2 3 4 5 >runs.log
 	command='echo other >built' && create && made 6
 	create --force && made 7
 	create -e A=1 && made 8
