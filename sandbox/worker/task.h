@@ -49,7 +49,7 @@
  *   TASK_DB_COPY   nothing. The directory holds consistent, checked copies 0, 1, … and seed.json, the list of their paths
  *                  (overlay/seed.h), written last.
  *   TASK_DB_SNAPSHOT, TASK_DB_RESTORE  {"databases": [paths]}. A snapshot lies in the world, out of the payload's reach,
- *                  and ends with it; one of the same name is replaced. Restoring is database_restore() for each.
+ *                  and ends with it; one of the same name is replaced. Restoring is reset_rows() for each.
  *   TASK_DB_SNAPSHOTS  name, databases, bytes.
  *   TASK_BLAME     {"first": whether there was none before, "files": [{"kind", "path"}], "missed": how many more,
  *                  "databases": [as TASK_DB_DIFF has them, a few rows of each table], "problems": [{"database",

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How it works: each time the task leaves behind what it saw, below the world's snapshots in ".blame", where the payload
  * has no path to: a copy of each database, 0, 1, …, and "state", the list of these and of the changed files. The next one
- * compares with that. A database whose file and WAL are as they were is not looked at again, unless it was written to so
- * shortly before that the next write may have the same time. */
+ * compares with that. A database to which nobody has committed since (reset_rows.h) is not read again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -18,20 +16,20 @@
 #include "base/number.h"
 #include "base/path.h"
 #include "overlay/database.h"
+#include "overlay/reset_rows.h"
 #include "sandbox/worker/task_parts.h"
 
-#define PLACE	   ".blame"
-#define STATE	   "state"
-#define STATE_NEW  "state.new"
-#define COPY_NEW   "new"
-#define STEP_BLAME "see what a test left behind"
+#define PLACE	       ".blame"
+#define STATE	       "state"
+#define STATE_NEW      "state.new"
+#define COPY_NEW       "new"
+#define STEP_BLAME     "see what a test left behind"
+#define SIGNATURE_NONE " -" /* fits no other, nor itself */
 
 enum {
 	STATE_SIZE_MAX = 64 << 20,
 	FILES_TOLD_MAX = 200,
 	BUSY_TIMEOUT_MS = 2000,
-	/* Times of files are those of the last tick, 10 ms at most; more, in case the clock was set. */
-	RECENT_NS = 100000000,
 };
 
 /* A file or a database, as it was. */
@@ -171,37 +169,26 @@ static int write_state(const struct blaming *blaming, struct error *error)
 
 /* ---- rows ---- */
 
-static int64_t time_of(const struct stat *status)
-{
-	return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
-}
-
-static void add_signature(const char *path, struct text_buffer *out, int64_t *newest)
-{
-	struct stat status;
-
-	if (lstat(path, &status) < 0) {
-		text_buffer_add_text(out, " none");
-		return;
-	}
-	*newest = MAX(*newest, time_of(&status));
-	text_buffer_format(out, " %llu %lld %lld", (unsigned long long)status.st_ino, (long long)status.st_size,
-			   (long long)time_of(&status));
-}
-
-/* Before the copy is made: what is written after that is met next time. */
+/* Before the copy is made: what is written after that is met next time. Members one by one: between them lie bytes that
+ * mean nothing. */
 static char *signature_of(const char *path)
 {
-	owned_text wal = text_format("%s-wal", path);
+	struct reset_rows_mark mark = { 0 };
+	struct error ignored = { 0 };
 	owned_buffer out = { 0 };
-	struct timespec now;
-	int64_t newest = 0;
+	owned_fd directory_fd = -1;
+	owned_text name = NULL;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	add_signature(path, &out, &newest);
-	add_signature(wal, &out, &newest);
-	if (newest + RECENT_NS > (int64_t)now.tv_sec * 1000000000 + now.tv_nsec)
-		return text_duplicate(" -");
+	if (database_locate(path, STEP_BLAME, &directory_fd, &name, &ignored) < 0 ||
+	    reset_rows_read_mark(directory_fd, name, &mark) < 0)
+		return text_duplicate(SIGNATURE_NONE);
+	text_buffer_format(&out, " %llu %llu %lld %llu %llu ", (unsigned long long)mark.inode,
+			   (unsigned long long)mark.bytes, (long long)mark.changed_ns,
+			   (unsigned long long)mark.wal_inode, (unsigned long long)mark.wal_bytes);
+	for (size_t i = 0; i < sizeof(mark.header); i++)
+		text_buffer_format(&out, "%02x", mark.header[i]);
+	for (size_t i = 0; i < sizeof(mark.wal_index); i++)
+		text_buffer_format(&out, "%02x", mark.wal_index[i]);
 	return text_duplicate(out.bytes);
 }
 
@@ -216,7 +203,11 @@ static const struct mark *find_before(const struct marks *marks, const char *pat
 /* The number of its copy stands first. */
 static unsigned number_of(const struct mark *mark)
 {
-	return (unsigned)strtoul(mark->note, NULL, 10);
+	owned_text number = strndup(mark->note, strcspn(mark->note, " "));
+	uint64_t value = 0;
+
+	(void)number_parse(number ? number : "", 0, UINT32_MAX - 1, &value);
+	return (unsigned)value;
 }
 
 static void add_problem(struct blaming *blaming, const char *path, const struct error *problem)
@@ -285,7 +276,7 @@ static int look_at_database(struct blaming *blaming, const char *path, struct er
 	struct error problem = { 0 };
 	int result;
 
-	if (seen && text_equal(seen, signature) && !text_equal(signature, " -")) {
+	if (seen && text_equal(seen, signature) && !text_equal(signature, SIGNATURE_NONE)) {
 		add_mark(&blaming->databases_now, 'B', path, text_duplicate(before->note));
 		return 0;
 	}
@@ -297,7 +288,7 @@ static int look_at_database(struct blaming *blaming, const char *path, struct er
 		(void)unlinkat(blaming->place_fd, COPY_NEW, 0);
 		add_problem(blaming, path, &problem);
 		if (before)
-			add_mark(&blaming->databases_now, 'B', path, text_format("%s -", number));
+			add_mark(&blaming->databases_now, 'B', path, text_format("%s" SIGNATURE_NONE, number));
 		return 0;
 	}
 	if (renameat(blaming->place_fd, COPY_NEW, blaming->place_fd, number) < 0)

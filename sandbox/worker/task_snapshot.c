@@ -17,14 +17,15 @@
 #include "base/path.h"
 #include "base/tree.h"
 #include "overlay/database.h"
-#include "overlay/restore.h"
+#include "overlay/reset_rows.h"
 #include "overlay/seed.h"
 #include "sandbox/worker/task_parts.h"
 
-#define SNAPSHOTS  "snapshots"
-#define UNFINISHED ".new"
-#define STEP_TAKE  "take the snapshot"
-#define STEP_OPEN  "open the snapshot"
+#define SNAPSHOTS    "snapshots"
+#define UNFINISHED   ".new"
+#define STEP_TAKE    "take the snapshot"
+#define STEP_RESTORE "put the rows back into"
+#define STEP_OPEN    "open the snapshot"
 
 enum { LIST_SIZE_MAX = 1 << 20 };
 
@@ -200,6 +201,34 @@ int task_database_copy(const struct world *world, int directory_fd, const char *
 
 /* ---- going back to one ---- */
 
+/* One that a program has removed is made anew. */
+static int put_back(const struct task_copies *copies, size_t number, struct error *error)
+{
+	const char *path = copies->paths.items[number];
+	owned_text copy = text_format("%zu", number);
+	owned_text parent = path_parent(path);
+	owned_text name = NULL;
+	owned_fd directory_fd = -1;
+	struct reset_rows_request request = {
+		.source_fd = copies->directory_fd, .source_name = copy, .source_rule = SQLITE_RULE_AT_REST, .path = path
+	};
+	struct reset_rows_result ignored = { 0 };
+	int result = database_locate(path, STEP_RESTORE, &directory_fd, &name, error);
+
+	if (result == -ENOENT) {
+		directory_fd = path_open(AT_FDCWD, parent, O_PATH | O_DIRECTORY, 0, PATH_FOLLOW);
+		if (directory_fd < 0)
+			return result;
+		*error = (struct error){ 0 };
+		name = text_duplicate(path_name(path));
+	} else if (result < 0) {
+		return result;
+	}
+	request.target_fd = directory_fd;
+	request.target_name = name;
+	return reset_rows(&request, &ignored, error);
+}
+
 int task_database_restore(const struct world *world, int out_fd, const char *database, const char *name,
 			  struct error *error)
 {
@@ -211,17 +240,12 @@ int task_database_restore(const struct world *world, int out_fd, const char *dat
 	if (result == 0 && database[0])
 		result = task_database_choose(world, database, &chosen, error);
 	if (result == 0 && chosen && task_copies_find(&copies, chosen, false) < 0)
-		return error_set(error, .number = ENOENT, .step = "put the rows back into", .object = chosen,
+		return error_set(error, .number = ENOENT, .step = STEP_RESTORE, .object = chosen,
 				 .cause = "the snapshot has no such database");
 	for (size_t i = 0; i < copies.paths.count && result == 0; i++) {
-		owned_text number = text_format("%zu", i);
-		const struct restore_request request = { .path = copies.paths.items[i],
-							 .directory_fd = copies.directory_fd,
-							 .name = number };
-
 		if (chosen && !text_equal(chosen, copies.paths.items[i]))
 			continue;
-		result = database_restore(&request, error);
+		result = put_back(&copies, i, error);
 		text_list_add(&restored, copies.paths.items[i]);
 	}
 	return result < 0 ? result : answer(out_fd, &restored, error);

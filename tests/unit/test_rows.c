@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two databases compared, changesets made and applied, rows put back. */
+/* Two databases compared, changesets made and applied. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -19,7 +19,6 @@
 #include "base/text.h"
 #include "base/tree.h"
 #include "overlay/changeset.h"
-#include "overlay/restore.h"
 #include "overlay/rows.h"
 
 struct place {
@@ -438,73 +437,6 @@ static void test_changeset_that_is_cut_or_garbage_is_refused(void **state)
 	assert_int_equal(changeset_apply(&target, "garbage", 7, &changes, &error), -EBADMSG);
 }
 
-/* ---- putting back ---- */
-
-static int restore(const struct place *place, unsigned busy_ms, struct error *error)
-{
-	owned_text path = text_format("%s/after", place->path);
-	const struct restore_request request = {
-		.path = path, .directory_fd = place->fd, .name = "before", .busy_timeout_ms = busy_ms
-	};
-
-	return database_restore(&request, error);
-}
-
-static void check_restore(const struct place *place, const char *mode)
-{
-	owned_text path = text_format("%s/after", place->path);
-	owned_text pragma = text_format("PRAGMA journal_mode=%s", mode);
-	sqlite3 *server = NULL;
-	int64_t number = 0;
-	struct error error = { 0 };
-
-	run(place, "before", pragma);
-	run(place, "before", "CREATE TABLE p(a); INSERT INTO p VALUES(1)");
-	run(place, "after", pragma);
-	run(place, "after", "CREATE TABLE p(a); INSERT INTO p VALUES(1), (2); CREATE TABLE late(a)");
-	/* A server's connection stays open over it, with what it has cached. */
-	assert_int_equal(sqlite3_open(path, &server), SQLITE_OK);
-	assert_int_equal(sqlite_number(server, "SELECT count(*) FROM p", &number), SQLITE_ROW);
-	assert_int_equal(number, 2);
-	assert_int_equal(sqlite3_exec(server, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(restore(place, 20, &error), -EBUSY);
-	assert_int_equal(sqlite3_exec(server, "INSERT INTO p VALUES(3); COMMIT", NULL, NULL, NULL), SQLITE_OK);
-	if (restore(place, 0, &error) < 0)
-		fail_msg("%s: %s", error.step, error.cause);
-	assert_int_equal(sqlite_number(server, "SELECT count(*) FROM p", &number), SQLITE_ROW);
-	assert_int_equal(number, 1);
-	assert_int_equal(sqlite_number(server, "SELECT count(*) FROM late", &number), SQLITE_ERROR);
-	assert_int_equal(sqlite3_exec(server, "INSERT INTO p VALUES(9)", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite_number(server,
-				       "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'",
-				       &number),
-			 SQLITE_ROW);
-	assert_int_equal(number, 1);
-	assert_int_equal(sqlite3_close(server), SQLITE_OK);
-	assert_differs(place, "I p *_rowid_=2 a=9\n");
-}
-
-static void test_restore_under_an_open_connection(void **state)
-{
-	check_restore(*state, "delete");
-}
-
-static void test_restore_under_an_open_connection_in_wal_mode(void **state)
-{
-	check_restore(*state, "wal");
-}
-
-static void test_restore_makes_what_is_gone(void **state)
-{
-	const struct place *place = *state;
-	struct error error = { 0 };
-
-	run(place, "before", "CREATE TABLE p(a); INSERT INTO p VALUES(1)");
-	assert_int_equal(restore(place, 0, &error), 0);
-	assert_int_equal(error.number, 0);
-	assert_differs(place, "");
-}
-
 #define ROWS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -525,9 +457,6 @@ int main(void)
 		ROWS_TEST(test_changeset_is_refused_by_another_schema),
 		ROWS_TEST(test_changeset_keeps_foreign_keys),
 		ROWS_TEST(test_changeset_that_is_cut_or_garbage_is_refused),
-		ROWS_TEST(test_restore_under_an_open_connection),
-		ROWS_TEST(test_restore_under_an_open_connection_in_wal_mode),
-		ROWS_TEST(test_restore_makes_what_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
