@@ -71,7 +71,7 @@ has_row() {
 	run_sbx 0 db diff live --against first
 	assert_has "$output" "1 inserted, 1 updated, 1 deleted (against the snapshot)"
 	# A program holds the database open, and has read from it.
-	mkfifo say done
+	mkfifo say
 	"$SBX" exec live sqlite3 TestDb.db <say >answers 3>&- &
 	exec 4>say
 	echo 'SELECT count(*) FROM Late;' >&4
@@ -154,4 +154,23 @@ has_row() {
 	"$SBX" exec live sh -c 'echo this is no database, but a text that is longer than a hundred bytes, as the header of one has to be, at the least >TestDb.db'
 	run_sbx 125 db diff live TestDb.db
 	assert_has "$output" "it is not an SQLite database"
+}
+
+@test "db diff, snapshot, restore: of a kept worker, and of one that started from a seed" {
+	make_database
+	"$SBX" seed create migrated -- sqlite3 TestDb.db "INSERT INTO Orders VALUES (10, 'seeded', NULL)"
+	"$SBX" run --seed migrated --keep --name kept -- sqlite3 TestDb.db "INSERT INTO Orders VALUES (11, 'own', NULL)"
+	# The host's file goes on; what the worker started with does not.
+	sqlite3 TestDb.db "DELETE FROM Orders"
+	run_sbx 0 db diff kept
+	assert_has "$output" "1 inserted, 0 updated, 0 deleted (against the seed)"
+	[[ $output =~ Orders\ +inserted\ +Id=11 ]]
+	run_sbx 0 db snapshot kept one
+	"$SBX" exec kept sqlite3 TestDb.db "DELETE FROM Orders"
+	run_sbx 0 db diff kept --against one
+	assert_has "$output" "0 inserted, 0 updated, 5 deleted"
+	run_sbx 0 db restore kept one
+	run_sbx 0 db diff kept --against one
+	assert_has "$output" "0 inserted, 0 updated, 0 deleted"
+	run_sbx 0 seed rm migrated
 }

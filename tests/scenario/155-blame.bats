@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2016,SC2154 # for the inner shell; set by the helpers
+# shellcheck disable=SC2016,SC2034,SC2154 # for the inner shell; set by the helpers
 # Blame: what each test left behind, files and rows; and what no file and no row shows.
 load workers
 
