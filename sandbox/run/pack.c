@@ -20,6 +20,7 @@
 #include "sandbox/policy/secrets.h"
 #include "sandbox/pool/services_json.h"
 #include "sandbox/run/interim.h"
+#include "sandbox/run/origin.h"
 #include "sandbox/run/recipe.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/describe.h"
@@ -238,6 +239,19 @@ static void choose_attachments(struct packing *packing)
 	packing->recipe.attachments = found;
 }
 
+/* The configuration and the test decide what is done. */
+static void add_origin(const struct packing *packing, struct text_buffer *out)
+{
+	owned_list files = { 0 };
+
+	if (packing->recipe.config)
+		text_list_add(&files, packing->recipe.config);
+	if (packing->recipe.file)
+		text_list_add(&files, packing->recipe.file);
+	if (packing->tree)
+		origin_write(packing->tree, packing->home, &files, out);
+}
+
 /* @text  a description, without what may be a credential in the end */
 static int add_description(struct packing *packing, const struct resolved_worker *resolved, const char *text,
 			   struct text_list *filtered, struct error *error)
@@ -274,6 +288,7 @@ static int add_description(struct packing *packing, const struct resolved_worker
 		json_add_list(&out, "environment", &environment);
 		json_add_list(&out, "environment_filtered", filtered);
 		recipe_write(&packing->recipe, "recipe", &out);
+		add_origin(packing, &out);
 		json_end_object(&out);
 		text_buffer_add_text(&out, "\n");
 		result = bundle_add_text(packing->writer, PACK_DESCRIPTION, out.bytes, out.length, error);

@@ -21,6 +21,7 @@
 #include "sandbox/pool/member.h"
 #include "sandbox/pool/services.h"
 #include "sandbox/run/interim.h"
+#include "sandbox/run/origin.h"
 #include "sandbox/run/pack.h"
 #include "sandbox/run/recipe.h"
 #include "sandbox/worker/attach.h"
@@ -112,25 +113,31 @@ static int read_description(struct replay *replay, const char *text, struct erro
 	return result;
 }
 
-static int open_bundle(struct replay *replay, struct error *error)
+/* @ret_directory_fd  the caller's: open as long as the bundle */
+static int open_bundle(const char *path, int *ret_directory_fd, struct bundle **ret_bundle, char **ret_text,
+		       struct error *error)
 {
-	const char *path = replay->options->path;
 	owned_text parent = strchr(path, '/') ? path_parent(path) : text_duplicate(".");
-	owned_fd directory_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	owned_bundle bundle = NULL;
-	owned_text text = NULL;
 	int result;
 
-	if (directory_fd < 0)
+	*ret_directory_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_directory_fd < 0)
 		return error_set(error, .number = errno, .step = STEP_REPLAY, .object = path);
-	result = bundle_open(directory_fd, path_name(path), &bundle, error);
-	if (result == 0)
-		result = bundle_read_text(bundle, PACK_DESCRIPTION, DESCRIPTION_MAX, &text, NULL, error);
+	result = bundle_open(*ret_directory_fd, path_name(path), ret_bundle, error);
+	return result < 0 ? result
+			  : bundle_read_text(*ret_bundle, PACK_DESCRIPTION, DESCRIPTION_MAX, ret_text, NULL, error);
+}
+
+static int unpack(struct replay *replay, struct error *error)
+{
+	owned_fd directory_fd = -1;
+	owned_bundle bundle = NULL;
+	owned_text text = NULL;
+	int result = open_bundle(replay->options->path, &directory_fd, &bundle, &text, error);
+
 	if (result == 0)
 		result = read_description(replay, text, error);
-	if (result == 0)
-		result = bundle_unpack(bundle, replay->interim.fd, error);
-	return result;
+	return result < 0 ? result : bundle_unpack(bundle, replay->interim.fd, error);
 }
 
 /* ---- the world's shape ---- */
@@ -522,7 +529,7 @@ static int do_replay(struct replay *replay, int *ret_exit_code, struct relay_res
 		result = interim_make(&places, &replay->interim, error);
 	state_paths_release(&places);
 	if (result == 0)
-		result = open_bundle(replay, error);
+		result = unpack(replay, error);
 	if (result == 0)
 		result = shape_world(replay, error);
 	if (result == 0)
@@ -564,4 +571,26 @@ int replay_run(const struct replay_options *options, int *ret_exit_code, struct 
 	text_free(&replay.name);
 	text_free(&replay.run);
 	return result;
+}
+
+int replay_check(const char *path, const char *tree, struct text_list *ret_differences, struct error *error)
+{
+	owned_fd directory_fd = -1;
+	owned_bundle bundle = NULL;
+	owned_text text = NULL;
+	owned_text real = NULL;
+	owned_text version = NULL;
+	owned_json json = { 0 };
+	int result = path_canonical(tree ? tree : ".", &real);
+
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "open the tree", .object = tree ? tree : ".");
+	result = open_bundle(path, &directory_fd, &bundle, &text, error);
+	if (result == 0)
+		result = json_read(&json, text, strlen(text), error);
+	if (result < 0)
+		return result;
+	(void)json_text(json_member(json_root(&json), "sbx"), &version);
+	origin_compare(json_member(json_root(&json), "origin"), version, real, getenv("HOME"), ret_differences);
+	return 0;
 }

@@ -23,4 +23,8 @@ struct replay_options {
 int replay_run(const struct replay_options *options, int *ret_exit_code, struct relay_result *ret_ended,
 	       struct error *error);
 
+/** Says what differs here from where a bundle was made, the most important first. Nothing of it is run.
+ *  @tree  of this machine; NULL: the current directory   @ret_differences  the caller's: lines, untrusted text */
+int replay_check(const char *path, const char *tree, struct text_list *ret_differences, struct error *error);
+
 #endif
