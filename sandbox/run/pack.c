@@ -425,9 +425,9 @@ static int pack(const char *word, struct visit *visit, const char *path, const s
 {
 	const struct resolved_worker *resolved = visit_worker(visit);
 	struct packing packing = { 0 };
+	owned_fd target_fd = -1; /* outlives the writer */
 	owned_bundle_writer writer = NULL;
 	owned_text description = NULL;
-	owned_fd target_fd = -1;
 	const char *name = NULL;
 	int result = open_target(path, &target_fd, &name, error);
 

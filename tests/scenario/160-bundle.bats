@@ -1,0 +1,302 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2030,SC2031,SC2154 # for the inner shell; each test is a process; set by the helpers
+# Bundles: a worker in one file, and built again by another user, with another HOME, over another checkout.
+load workers
+
+# Where the other user lives: an ordinary one, where this suite runs as root; else the same with another HOME.
+setup() {
+	umask 022
+	base=$(mktemp -d /var/tmp/sbx-bundle.XXXXXX)
+	chmod 755 "$base"
+	mkdir -p "$base/alice/shop" "$base/bob" "$base/checkout"
+	tree=$base/alice/shop
+	export HOME=$base/alice
+	unset XDG_RUNTIME_DIR XDG_STATE_HOME
+	cp "$SBX" "$base/sbx"
+	SBX=$base/sbx
+	runs=()
+	XDG_STATE_HOME=$base/alice/.state
+	export XDG_STATE_HOME
+	mkdir "$XDG_STATE_HOME"
+	cd "$tree" || return 1
+}
+
+teardown() {
+	"$SBX" rm --all --force
+	wait "${runs[@]}"
+	cd / && rm -rf "$base"
+}
+
+# elsewhere STATUS WORD…: sbx as the other user, in the other checkout.
+elsewhere() {
+	local wanted=$1 got=0
+	shift
+	local who=()
+	if [[ $(id -u) = 0 ]]; then
+		chown -R nobody "$base/bob" "$base/checkout"
+		who=(setpriv --reuid nobody --regid nogroup --clear-groups)
+	fi
+	output=$(cd "$base/checkout" && "${who[@]}" env -i PATH="$PATH" HOME="$base/bob" TERM=dumb LC_ALL=C.UTF-8 SHELL=/bin/sh \
+		${SBX_UPPER:+SBX_UPPER="$SBX_UPPER"} "$SBX" "$@" 2>&1) || got=$?
+	printf '$ sbx %s\n%s\n' "$*" "$output"
+	assert_same "$wanted" "$got"
+}
+
+# keep NAME SCRIPT: a kept worker.
+keep() {
+	run_sbx 0 run --keep --name "$1" -- sh -c "$2"
+}
+
+@test "bundle: what a worker changed is there again at its paths, for another user, HOME and checkout" {
+	echo old >changed; echo gone >removed; mkdir opaque; echo below >opaque/below; mkdir kept; echo kept >kept/kept
+	sqlite3 TestDb.db 'CREATE TABLE Orders(Id INTEGER PRIMARY KEY, Item TEXT)'
+	cp -r . "$base/checkout/"
+	keep red '
+		echo new >changed; rm removed; rm -r opaque; mkdir opaque; echo above >opaque/above
+		mkdir -p deep/er; echo x >deep/er/x; chmod 750 deep; printf "#!/bin/sh\n" >run.sh; chmod 755 run.sh
+		ln -s deep/er link; echo one >one; ln one two; mkfifo pipe; truncate -s 300M sparse; echo end >>sparse
+		python3 -c "import os; os.setxattr(\"one\", \"user.note\", b\"of the worker\"); os.mkdir(b\"odd\\xff\\n\"); open(b\"odd\\xff\\n/f\", \"w\").write(\"odd\")"
+		touch -d 2001-02-03T04:05:06.123456789Z one; mkdir closed; echo c >closed/c; chmod 0 closed
+		sqlite3 TestDb.db "INSERT INTO Orders(Item) VALUES (\"of the worker\")"
+		echo cache >"$HOME/.cache-of-it"'
+	run_sbx 0 bundle red "$base/red.sbx"
+	chmod 644 "$base/red.sbx"
+	run sqlite3 "$base/red.sbx" -At
+	assert_has "$output" "files$tree/deep/er/x"
+	assert_has "$output" "logs/main"
+	rm -rf "$base/alice/shop" # nothing of it is needed
+	elsewhere 0 replay "$base/red.sbx" -- sh -ec '
+		pwd; echo "$HOME"; cat changed; ls opaque removed || true; cat kept/kept deep/er/x; stat -c "%n %a" deep run.sh closed
+		readlink link; stat -c "%n %h %y" one; test -p pipe; stat -c %s sparse; test "$(stat -c %b sparse)" -lt 100; tail -c 4 sparse
+		python3 -c "import os; print(os.getxattr(\"one\", \"user.note\").decode(), open(b\"odd\\xff\\n/f\").read())"
+		chmod 700 closed; cat closed/c; sqlite3 TestDb.db "SELECT Item FROM Orders"; cat "$HOME/.cache-of-it"'
+	assert_same "$tree
+$base/alice
+new
+ls: cannot access 'removed': No such file or directory
+opaque:
+above
+kept
+x
+deep 750
+run.sh 755
+closed 0
+deep/er
+one 2 2001-02-03 04:05:06.123456789 +0000
+$((300 * 1024 * 1024 + 4))
+end
+of the worker odd
+c
+of the worker
+cache" "$(grep -v '^\$ sbx\|^sbx: what was run' <<<"$output")"
+	assert_same "$base/bob:
+.local" "$(ls -A "$base/bob" | sed "1i$base/bob:")"
+	assert_same "" "$(find "$base/bob/.local/state/sbx/uppers" "$base/bob/.local/state/sbx/run" -mindepth 1 2>/dev/null)"
+}
+
+@test "bundle: the same worker makes the same bytes, as large as what was changed" {
+	head -c 20M /dev/urandom >large
+	keep red 'echo small >small'
+	run_sbx 0 bundle red "$base/a.sbx"
+	run_sbx 0 bundle red "$base/b.sbx"
+	cmp "$base/a.sbx" "$base/b.sbx"
+	[[ $(stat -c %s "$base/a.sbx") -lt 100000 ]]
+}
+
+@test "bundle: rows of a live worker's write-ahead log are in it" {
+	sqlite3 TestDb.db 'PRAGMA journal_mode=WAL; CREATE TABLE Orders(Item TEXT)'
+	start_worker api -- sh -c 'sqlite3 TestDb.db "INSERT INTO Orders VALUES (1)" ".shell touch ready; exec sleep 60"'
+	wait_for "$SBX" exec api test -e ready
+	run_sbx 0 bundle api "$base/api.sbx"
+	run_sbx 0 kill api
+	cp -r . "$base/checkout/"
+	elsewhere 0 replay "$base/api.sbx" -- sqlite3 TestDb.db 'SELECT count(*) FROM Orders; PRAGMA integrity_check'
+	assert_has "$output" $'1\nok'
+}
+
+@test "bundle: variables that may be credentials are left out and named, and come back with -e" {
+	run_sbx 0 run --keep --name red -e SHOP_PASSWORD=hunter2 -e COLOUR=blue -- true
+	run_sbx 0 bundle red "$base/red.sbx"
+	assert_has "$output" "SHOP_PASSWORD"
+	run sqlite3 "$base/red.sbx" "SELECT sqlar_uncompress(data, sz) FROM sqlar WHERE name = 'bundle.json'"
+	[[ $output != *hunter2* ]]
+	assert_has "$output" '"environment_filtered":["SHOP_PASSWORD"]'
+	elsewhere 0 replay "$base/red.sbx" -e SHOP_PASSWORD=other -- sh -c 'echo "$COLOUR $SHOP_PASSWORD $HOME"'
+	assert_has "$output" "blue other $base/alice"
+}
+
+@test "replay: its own command again without another, its status, --shell, and what contradicts" {
+	keep red 'echo again; exit 0'
+	run_sbx 0 bundle red "$base/red.sbx"
+	elsewhere 0 replay "$base/red.sbx"
+	assert_has "$output" "again"
+	elsewhere 7 replay "$base/red.sbx" -- sh -c 'exit 7'
+	elsewhere 3 replay --shell "$base/red.sbx" <<<'exit 3'
+	elsewhere 125 replay "$base/red.sbx" --check -- true
+	elsewhere 125 replay "$base/nothing.sbx"
+	assert_has "$output" "No such file"
+}
+
+@test "replay: a bundle gets nothing from the host: no volume, no network, nothing of the user's credentials" {
+	mkdir -p "$base/bob/.ssh" "$base/bob/.config/gh" "$base/out"
+	chmod 777 "$base/out"
+	echo secret >"$base/bob/.ssh/id"; echo secret >"$base/bob/.config/gh/hosts.yml"; echo secret >"$base/bob/visible"
+	run_sbx 0 run --keep --name red -v "$base/out:$base/out:rw" --seccomp off -- sh -c 'mkdir -p ~/.ssh ~/.config/gh; echo x >~/.ssh/x; echo x >~/.config/gh/x'
+	run_sbx 0 bundle red "$base/red.sbx"
+	# As somebody would make it who wants to see them.
+	python3 - "$base/red.sbx" "files$base/alice" <<'PYTHON'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for name in '.ssh', '.config', '.config/gh':
+    db.execute("INSERT OR IGNORE INTO sqlar VALUES (?, 16877, 0, 0, NULL)", (f"{sys.argv[2]}/{name}",))
+    db.execute("INSERT OR IGNORE INTO sbx_entry VALUES (?, 'directory', 0, 0, NULL, 0)", (f"{sys.argv[2]}/{name}",))
+db.commit()
+PYTHON
+	elsewhere 0 replay "$base/red.sbx" -- sh -c "cat ~/visible; cat ~/.ssh/id ~/.config/gh/hosts.yml $base/bob/.ssh/id; echo x >$base/out/x; grep Seccomp: /proc/self/status"
+	assert_same 1 "$(grep -c secret <<<"$output")"
+	assert_has "$output" "not taken from the bundle: the volume at $base/out"
+	assert_has "$output" "Seccomp:	2"
+	[[ ! -e $base/out/x ]]
+}
+
+@test "replay --check: what differs here, the most important first" {
+	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
+	git init -q; echo '{}' >package-lock.json; git add -A; git commit -qm one
+	keep red true
+	run_sbx 0 bundle red "$base/red.sbx"
+	run_sbx 0 replay "$base/red.sbx" --check
+	assert_same "nothing differs that is known to matter" "$output"
+	echo '{ }' >package-lock.json
+	run_sbx 1 replay "$base/red.sbx" --check
+	assert_has "$output" "tree: here are changes that are not committed: package-lock.json"
+	assert_has "$output" "file: package-lock.json is another one here"
+	git commit -qam two
+	run_sbx 1 replay "$base/red.sbx" --check
+	[[ ${lines[0]:-$output} == "tree: it was commit"* ]]
+}
+
+# refused NAME SQL CAUSE: a bundle changed in this way is refused, by name, and nothing is written anywhere else.
+refused() {
+	cp "$base/good.sbx" "$base/bad.sbx"
+	sqlite3 "$base/bad.sbx" "$2"
+	echo "--- $1"
+	elsewhere 125 replay "$base/bad.sbx" -- true
+	assert_has "$output" "$3"
+	assert_same "" "$(find "$base" -name 'evil*' ! -path '*/good.sbx')"
+	assert_same "" "$(find "$base/bob/.local/state/sbx/uppers" -mindepth 1 2>/dev/null)"
+}
+
+@test "replay: a bundle that is not as sbx makes them is refused by name, and nothing is written outside" {
+	keep red 'echo f >f; mkdir d; ln -s / l; head -c 100 /dev/zero >z; truncate -s 1M sparse; echo >>sparse'
+	run_sbx 0 bundle red "$base/good.sbx"
+	local f="files$tree/f" prefix="files$tree"
+	insert() {
+		echo "INSERT INTO sqlar VALUES ('$1', $2, 0, ${4:-0}, ${5:-NULL}); INSERT INTO sbx_entry VALUES ('$1', '$3', 0, ${4:-0}, ${6:-NULL}, 0);"
+	}
+	refused dots "$(insert "$prefix/../../../../../evil" 33188 file 0 "x''")" "leads out of the bundle"
+	refused absolute "$(insert "$base/evil" 33188 file 0 "x''")" "leads out of the bundle"
+	refused empty "$(insert "$prefix//evil" 33188 file 0 "x''")" "leads out of the bundle"
+	refused symlink "$(insert "$prefix/l$base/evil" 33188 file 0 "x''")" "no directory"
+	refused into-file "$(insert "$prefix/f/evil" 33188 file 0 "x''")" "no directory"
+	refused device "$(insert "$prefix/evil" 25008 file 0 "x''")" "it is a device"
+	refused character "$(insert "$prefix/evil" 8630 file 0 "x''")" "it is a device"
+	refused setuid "UPDATE sqlar SET mode = 35309 WHERE name = '$f'" "setuid"
+	refused setgid "UPDATE sqlar SET mode = 34285 WHERE name = '$f'" "setuid or setgid"
+	refused two-types "UPDATE sqlar SET mode = 16877 WHERE name = '$f'" "two types"
+	refused foreign-row "INSERT INTO sqlar VALUES ('$prefix/evil', 33188, 0, 0, x'')" "not said what it is"
+	refused huge "UPDATE sbx_entry SET size = 1 << 50 WHERE name = '$prefix/sparse'" "64 GiB"
+	refused outside-piece "UPDATE sbx_piece SET offset = 1 << 40" "elsewhere than in it"
+	refused bomb "UPDATE sqlar SET sz = 60000000 WHERE name = '$prefix/z'" "not as large as it says"
+	refused liar "UPDATE sqlar SET sz = 60000000 WHERE name = '$prefix/z'; UPDATE sbx_entry SET size = 60000000 WHERE name = '$prefix/z'" "not as large as it says"
+	refused attribute "INSERT INTO sbx_attribute VALUES ('$prefix/d', 'user.overlay.redirect', x'2f')" "attribute"
+	refused trusted "INSERT INTO sbx_attribute VALUES ('$f', 'security.capability', x'01')" "attribute"
+	refused hard-link "$(insert "$prefix/evil" 33188 same 0 NULL "'../../etc/passwd'")" "is no name"
+	refused hard-link-through "$(insert "$prefix/zz" 33188 same 0 NULL "'$prefix/l/etc/passwd'")" "not there"
+	refused number "UPDATE sqlar SET mtime = 'never' WHERE name = '$f'" "numbers"
+	refused trigger "CREATE TRIGGER t AFTER INSERT ON sqlar BEGIN SELECT 1; END" "tables, views or triggers"
+	refused view "DROP TABLE sbx_piece; CREATE VIEW sbx_piece AS SELECT name, 0 AS offset, 1 AS sz, data FROM sqlar" "tables, views or triggers"
+	refused column "ALTER TABLE sqlar ADD COLUMN evil" "tables, views or triggers"
+	refused table "CREATE TABLE evil(x)" "tables, views or triggers"
+	refused newer "PRAGMA user_version = 99" "newer version of sbx"
+	refused other "PRAGMA application_id = 1" "no bundle of sbx"
+	refused wal "PRAGMA journal_mode = wal; PRAGMA user_version = 1" "header is none of a bundle"
+	refused no-description "DELETE FROM sqlar WHERE name = 'bundle.json'" "bundle.json"
+	refused bad-description "UPDATE sqlar SET data = x'7b', sz = 1 WHERE name = 'bundle.json'; UPDATE sbx_entry SET size = 1 WHERE name = 'bundle.json'" "cannot"
+	local path
+	for path in / /proc /usr /etc/x relative; do
+		refused "tree $path" "UPDATE sqlar SET data = CAST(replace(CAST(sqlar_uncompress(data, sz) AS TEXT), '\"tree\":\"$tree\"', '\"tree\":\"$path\"') AS BLOB) WHERE name = 'bundle.json'; UPDATE sqlar SET sz = length(data) WHERE name = 'bundle.json'; UPDATE sbx_entry SET size = (SELECT sz FROM sqlar WHERE name = 'bundle.json') WHERE name = 'bundle.json'" "such a path"
+	done
+	local size
+	for size in 0 50 5000 12288; do
+		head -c "$size" "$base/good.sbx" >"$base/bad.sbx"
+		elsewhere 125 replay "$base/bad.sbx" -- true
+		assert_has "$output" "cannot read the bundle"
+	done
+	elsewhere 0 replay "$base/good.sbx" -- cat f
+}
+
+@test "bundle: a target that cannot be written leaves nothing, and the file before it stays" {
+	keep red true
+	run_sbx 125 bundle red "$base/none/red.sbx"
+	mkdir "$base/is-a-directory.sbx"
+	run_sbx 125 bundle red "$base/is-a-directory.sbx"
+	assert_same "" "$(find "$base" -maxdepth 1 -name '.sbx-*')"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" -mindepth 1)"
+	run_sbx 125 bundle nobody-of-that-name "$base/x.sbx"
+	[[ ! -e $base/x.sbx ]]
+}
+
+# write_suite: a suite whose second test fails only because of the rows that the first one leaves.
+write_suite() {
+	mkdir tests
+	cat >playwright.config.js <<'CONFIG'
+const { defineConfig } = require('@playwright/test');
+module.exports = defineConfig({
+	testDir: './tests', workers: 1, reporter: 'list', use: { trace: 'on' }, globalSetup: './setup.js', projects: [{ name: 'the shop' }],
+	webServer: { name: 'shop', command: 'exec node server.js', url: 'http://localhost:4444/' },
+});
+CONFIG
+	cat >setup.js <<'SETUP'
+const { execFileSync } = require('node:child_process');
+module.exports = () => execFileSync('sqlite3', ['shop.db', 'DELETE FROM Orders']);
+SETUP
+	cat >server.js <<'SERVER'
+const { execFileSync } = require('node:child_process');
+require('node:http').createServer((request, response) => {
+	const sql = request.method === 'POST' ? "INSERT INTO Orders(Item) VALUES('x')" : 'SELECT count(*) FROM Orders';
+	response.end(execFileSync('sqlite3', ['-cmd', '.timeout 5000', 'shop.db', sql]));
+}).listen(4444, '127.0.0.1');
+SERVER
+	cat >tests/orders.spec.js <<'SPEC'
+const { test, expect } = require('@playwright/test');
+const ask = method => fetch('http://localhost:4444/orders', { method }).then(answer => answer.text());
+test('orders something', async () => { await ask('POST'); await ask('POST'); });
+test('nothing is ordered yet', async () => { expect((await ask('GET')).trim()).toBe('0'); });
+test('another one', async () => { await ask('POST'); });
+SPEC
+	sqlite3 shop.db 'CREATE TABLE Orders(Id INTEGER PRIMARY KEY, Item TEXT)'
+	cp -r "$RUNNERS/node_modules" node_modules
+}
+
+@test "replay: a test that fails by rows of earlier ones fails the same way elsewhere, and passes without them" {
+	write_suite
+	cp -r . "$base/checkout/"
+	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/bundles" -- npx playwright test
+	local bundle=$base/bundles/tests-orders.spec.js-4.sbx
+	assert_has "$output" "sbx replay '$bundle'"
+	chmod -R a+rX "$base/bundles"
+	rm -rf "$tree/tests" "$tree/node_modules" "$tree/server.js"
+	elsewhere 1 replay "$bundle"
+	assert_has "$output" 'Received: "2"'
+	assert_has "$output" "1 failed"
+	assert_has "$output" "Running 1 test using 1 worker"
+	# What runs it alone is told, and the trace.
+	assert_has "$output" "its trace: sqlite3 $bundle -Ax "
+	local line
+	elsewhere 0 replay "$bundle" --shell <<<'exit'
+	line=$(sed -n 's/^sbx: what was run: //p' <<<"$output")
+	elsewhere 0 replay "$bundle" --shell <<<"sqlite3 shop.db 'DELETE FROM Orders' && $line"
+	assert_has "$output" "1 passed"
+	(cd "$base/bob" && eval "$(sed -n 's/^sbx: its trace: //p' <<<"$output")" && [[ $(head -c 2 "files$tree"/test-results/*/trace.zip) == PK ]])
+}
