@@ -89,6 +89,7 @@ struct task_reset {
 	} * works;
 	size_t work_count;
 
+	bool has_touched_files;
 	struct reset_result files;
 	uint64_t row_bytes;
 	uint64_t meanwhile;
@@ -563,20 +564,54 @@ static int begin(struct task_reset *reset, struct error *error)
 		      : 0;
 }
 
-static int apply(struct task_reset *reset, bool has_files, struct error *error)
+static bool is_there(const struct rows *rows)
 {
-	int result = begin(reset, error);
+	struct stat status;
 
+	return lstat(rows->path, &status) == 0;
+}
+
+/* Rows before files, since a lock may be waited for in vain; but a database that is gone comes after its directory. */
+static int apply_all(struct task_reset *reset, bool has_files, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < reset->row_count && result == 0; i++)
+		if (reset->rows[i].is_due && is_there(&reset->rows[i]))
+			result = restore_one(reset, &reset->rows[i], error);
+	reset->has_touched_files = has_files && result == 0;
 	for (size_t i = 0; i < reset->work_count && has_files && result == 0; i++)
 		result = reset_apply(reset->works[i].plan, &reset->files, error);
 	for (size_t i = 0; i < reset->row_count && result == 0; i++)
-		if (reset->rows[i].is_due)
+		if (reset->rows[i].is_due && !reset->rows[i].is_restored)
 			result = restore_one(reset, &reset->rows[i], error);
 	for (size_t i = 0; i < reset->work_count && has_files && result == 0; i++)
 		if (!reset_plan_is_empty(reset->works[i].plan))
 			result = reset_confirm(&reset->works[i].request, &reset->works[i].notes, &reset->meanwhile,
 					       error);
-	if (result == 0 && unlinkat(reset->directory_fd, BEGUN, 0) < 0)
+	return result;
+}
+
+/* Rows that could not be put back are as they were (reset_rows.h); files may be half done. */
+static bool is_untouched(const struct task_reset *reset)
+{
+	for (size_t i = 0; i < reset->row_count; i++)
+		if (reset->rows[i].is_restored)
+			return false;
+	return !reset->has_touched_files;
+}
+
+static int apply(struct task_reset *reset, bool has_files, struct error *error)
+{
+	bool was_begun = faccessat(reset->directory_fd, BEGUN, F_OK, 0) == 0;
+	int result = begin(reset, error);
+
+	if (result < 0)
+		return result;
+	result = apply_all(reset, has_files, error);
+	if (result < 0 && (was_begun || !is_untouched(reset)))
+		return result;
+	if (unlinkat(reset->directory_fd, BEGUN, 0) < 0 && result == 0)
 		result = error_set(error, .number = errno, .step = STEP_RESET, .object = BEGUN);
 	return result;
 }
