@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows put back into a live database: under open connections, in both journal modes, and what a mark sees. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "overlay/reset_rows.h"
+
+struct place {
+	char *directory;
+	int fd;
+};
+
+static void run(sqlite3 *database, const char *sql)
+{
+	char *message = NULL;
+
+	if (sqlite3_exec(database, sql, NULL, NULL, &message) != SQLITE_OK)
+		fail_msg("%s: %s", sql, message);
+}
+
+static sqlite3 *open_live(const struct place *place, const char *name)
+{
+	owned_text path = text_format("%s/%s", place->directory, name);
+	sqlite3 *database = NULL;
+
+	assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
+	(void)sqlite3_busy_timeout(database, 5000);
+	return database;
+}
+
+static void make(const struct place *place, const char *name, const char *mode)
+{
+	owned_text sql = text_format("PRAGMA journal_mode=%s; CREATE TABLE item(id INTEGER PRIMARY KEY, name);"
+				     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+				     " INSERT INTO item SELECT i, hex(randomblob(100)) FROM n",
+				     mode);
+	sqlite3 *database = open_live(place, name);
+
+	run(database, sql);
+	(void)sqlite3_close(database);
+}
+
+static void copy(const struct place *place)
+{
+	owned_text command = text_format("cp '%s/start' '%s/live'", place->directory, place->directory);
+
+	assert_int_equal(system(command), 0);
+}
+
+static int64_t number(sqlite3 *database, const char *sql)
+{
+	int64_t result = -1;
+
+	assert_int_equal(sqlite_number(database, sql, &result), SQLITE_ROW);
+	return result;
+}
+
+static int reset(const struct place *place, unsigned busy_ms, struct reset_rows_result *result, struct error *error)
+{
+	const struct reset_rows_request request = { .source_fd = place->fd,
+						    .source_name = "start",
+						    .source_rule = SQLITE_RULE_AT_REST,
+						    .target_fd = place->fd,
+						    .target_name = "live",
+						    .path = "live",
+						    .busy_timeout_ms = busy_ms };
+
+	return reset_rows(&request, result, error);
+}
+
+static int set_up(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+	const char *base = getenv("TMPDIR");
+
+	place->directory = text_format("%s/sbx-reset.XXXXXX", base && base[0] == '/' ? base : "/tmp");
+	if (!mkdtemp(place->directory))
+		return -1;
+	place->fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*state = place;
+	return place->fd < 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+	owned_text command = text_format("rm -rf '%s'", place->directory);
+	int result = system(command);
+
+	(void)close(place->fd);
+	text_free(&place->directory);
+	free(place);
+	return result;
+}
+
+static const char changes[] = "DELETE FROM item WHERE id % 7 = 0; UPDATE item SET name = 'x' WHERE id < 100;"
+			      "CREATE TABLE made AS SELECT * FROM item; CREATE INDEX byname ON item(name)";
+
+/* Another process has it locked: POSIX locks of one process do not exclude each other. @return its end goes with that */
+static int lock_in_child(const struct place *place)
+{
+	int down[2];
+	int up[2];
+	char byte;
+
+	assert_int_equal(pipe2(down, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
+	if (fork() == 0) {
+		(void)close(down[1]);
+		run(open_live(place, "live"), "BEGIN IMMEDIATE; DELETE FROM item");
+		(void)!write(up[1], "r", 1);
+		(void)!read(down[0], &byte, 1);
+		_exit(0);
+	}
+	(void)close(down[0]);
+	(void)close(up[1]);
+	assert_int_equal(read(up[0], &byte, 1), 1);
+	(void)close(up[0]);
+	return down[1];
+}
+
+static void check_mode(struct place *place, const char *mode)
+{
+	struct reset_rows_result result = { 0 };
+	struct reset_rows_mark mark;
+	struct error error = { 0 };
+	sqlite3 *other;
+
+	make(place, "start", mode);
+	copy(place);
+	for (int round = 0; round < 5; round++) {
+		other = open_live(place, "live");
+		run(other, changes);
+		(void)sqlite3_close(other);
+		assert_int_equal(reset(place, 0, &result, &error), 0);
+		assert_true(result.has_mark);
+		assert_int_equal(reset_rows_read_mark(place->fd, "live", &mark), 0);
+		assert_memory_equal(&mark, &result.mark, sizeof(mark));
+		other = open_live(place, "live");
+		assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000);
+		assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), 1);
+		assert_int_equal(
+			number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+		run(other, "INSERT INTO item(name) VALUES('mark')");
+		(void)sqlite3_close(other);
+		assert_int_equal(reset_rows_read_mark(place->fd, "live", &mark), 0);
+		assert_memory_not_equal(&mark, &result.mark, sizeof(mark));
+	}
+}
+
+static void rows_come_back_in_rollback_mode(void **state)
+{
+	check_mode(*state, "DELETE");
+}
+
+static void rows_come_back_in_wal_mode(void **state)
+{
+	check_mode(*state, "WAL");
+}
+
+static void only_pages_that_differ_are_written(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	sqlite3 *other;
+
+	make(place, "start", "DELETE");
+	copy(place);
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	assert_int_equal(result.bytes, 0);
+	other = open_live(place, "live");
+	run(other, "UPDATE item SET name = 'x' WHERE id = 1000");
+	(void)sqlite3_close(other);
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	assert_in_range(result.bytes, 1, 4 * 4096);
+}
+
+/* fact R1, R3: a connection that cached another state with the same numbers would go on with that. */
+static void numbers_never_go_back(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	int64_t schema;
+	int64_t last = 0;
+
+	make(place, "start", "DELETE");
+	copy(place);
+	for (int round = 0; round < 4; round++) {
+		sqlite3 *other = open_live(place, "live");
+
+		run(other, changes);
+		schema = number(other, "PRAGMA schema_version");
+		assert_true(schema > last);
+		last = schema;
+		(void)sqlite3_close(other);
+		assert_int_equal(reset(place, 0, &result, &error), 0);
+	}
+}
+
+static void another_page_size_comes_back(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	sqlite3 *other;
+
+	make(place, "start", "DELETE");
+	copy(place);
+	other = open_live(place, "live");
+	run(other, "PRAGMA page_size=8192; VACUUM");
+	(void)sqlite3_close(other);
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	other = open_live(place, "live");
+	assert_int_equal(number(other, "PRAGMA page_size"), 4096);
+	(void)sqlite3_close(other);
+}
+
+static void one_that_is_gone_is_made(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	sqlite3 *other;
+
+	make(place, "start", "DELETE");
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	assert_true(result.was_made);
+	other = open_live(place, "live");
+	assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000);
+	(void)sqlite3_close(other);
+}
+
+static void a_lock_is_waited_for_and_named(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	int lock;
+
+	make(place, "start", "DELETE");
+	copy(place);
+	lock = lock_in_child(place);
+	assert_int_equal(reset(place, 50, &result, &error), -EBUSY);
+	assert_string_equal(error.object, "live");
+	(void)close(lock);
+	(void)wait(NULL);
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(rows_come_back_in_rollback_mode, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(rows_come_back_in_wal_mode, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_written, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(numbers_never_go_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(another_page_size_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_that_is_gone_is_made, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_lock_is_waited_for_and_named, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
