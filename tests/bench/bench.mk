@@ -2,7 +2,7 @@
 # `make bench`: sbx beside the kernel's floor and its peers, as a table and as build/bench.json. Knobs, in the environment:
 # BENCH_ROUNDS (200), BENCH_FILES (largest tree, 1000000), BENCH_SEED (order), SBX_BENCH_DIR (/var/tmp).
 BENCH_MODULES  := bench measure report rows statistics
-BENCH_PROGRAMS := compute database filter floor forest fresh http join true
+BENCH_PROGRAMS := again compute database filter floor forest fresh http join true
 BENCH_OUT      := $(BUILD)/tests/bench
 
 BENCH_OBJECTS  := $(patsubst %,$(BENCH_OUT)/%.o,$(BENCH_MODULES) $(BENCH_PROGRAMS))

@@ -39,6 +39,15 @@ static const struct row lease_rows[] = {
 	ROW("lease-fresh", "sbx lease --fresh, a spare ready", "{bin}/fresh fresh {sbx} {work}"),
 };
 
+static const struct row reset_rows[] = {
+	ROW("again-copy", "server ended, removed, copied, started", "{bin}/again copy {sbx} {work}"),
+	ROW("again-restart", "sbx restart of the server alone", "{bin}/again restart {sbx} {work}"),
+	ROW("reset", "sbx reset", "{bin}/again all {sbx} {work}"),
+	ROW("reset-wal", "sbx reset, WAL mode", "{bin}/again wal {sbx} {work}"),
+	ROW("reset-db", "sbx reset --db", "{bin}/again rows {sbx} {work}"),
+	ROW("reset-none", "sbx reset, nothing had changed", "{bin}/again none {sbx} {work}"),
+};
+
 static const struct row filter_rows[] = {
 	ROW("filter-default", "default", "{bin}/filter default"),
 	ROW("filter-strict", "strict", "{bin}/filter strict"),
@@ -77,6 +86,7 @@ const struct row_group row_groups[] = {
 	{ "start of `true`", "ms", VALUE_WALL_MS, 1, ROWS(start_rows) },
 	{ "`true` in a live world", "ms", VALUE_WALL_MS, 1, .needs_world = true, ROWS(exec_rows) },
 	{ "a server's answer in a leased world", "ms", VALUE_PRINTED, 20, ROWS(lease_rows) },
+	{ "100 changed files and a row of 10 MiB put back", "ms", VALUE_PRINTED, 20, ROWS(reset_rows) },
 	{ "loading the filter", "us", VALUE_PRINTED, 2, ROWS(filter_rows) },
 	{ "SQLite, rollback journal", "commits/s", VALUE_PRINTED, 20, ROWS(rollback_rows) },
 	{ "SQLite, write-ahead log", "commits/s", VALUE_PRINTED, 20, ROWS(wal_rows) },
@@ -92,6 +102,7 @@ const struct goal goals[] = {
 	{ "exec", "join", GOAL_RATIO_AT_MOST, 1.30 },	    { "rollback", "rollback-host", GOAL_RATIO_AT_LEAST, 4 },
 	{ "wal", "wal-host", GOAL_RATIO_AT_LEAST, 8 },	    { "compute", "compute-host", GOAL_RATIO_AT_LEAST, 0.98 },
 	{ "http", "http-host", GOAL_RATIO_AT_LEAST, 0.98 }, { "lease-fresh", "ask-host", GOAL_MORE_AT_MOST, 10 },
+	{ "reset", "reset-none", GOAL_MORE_AT_MOST, 30 },   { "reset-db", "reset-none", GOAL_MORE_AT_MOST, 15 },
 };
 
 const size_t goal_count = ARRAY_SIZE(goals);

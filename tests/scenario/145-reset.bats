@@ -148,6 +148,9 @@ print({name: os.getxattr("attribute", name) for name in os.listxattr("attribute"
 	up_detached
 	run_sbx 0 reset --format json w0
 	assert_same "0 []" "$(field files) $(field databases)"
+	schemas=$BATS_TEST_DIRNAME/schema
+	[[ -d $schemas ]] || schemas=$BATS_TEST_DIRNAME/../../scripts/schema
+	"$BATS_TEST_DIRNAME/check-schema" "$schemas/reset.json" <<<"$output"
 	"$SBX" exec w0 sh -c 'echo more >>file'
 	ask /add
 	run_sbx 0 reset --db --format json w0
