@@ -256,3 +256,82 @@ test("needs a new server", async ({ request }) => { expect((await (await request
 	assert_has "$output" "passes only when fresh: tests/1.spec.js:4 needs a new server
   no earlier test of its world left a file there: what a server remembers, or chance"
 }
+
+# A shop whose bug shows only in one order: it takes a payment for an order that is not stored yet. What stores it is an
+# event, and in one repetition of many the payment comes before that.
+racy() {
+	suite_of '
+test("pays", async ({ request }, info) => {
+	const ordered = request.get("/order");
+	const steps = ["/stored", "/pay"];
+	if (info.repeatEachIndex === 3)
+		steps.reverse();
+	await request.get("/ordering");
+	for (const step of steps)
+		expect((await request.get(step)).status()).toBe(200);
+	await ordered;
+});'
+	cat >server.js <<-'EOS'
+		const fs = require('node:fs');
+		const http = require('node:http');
+		let arrive, store;
+		const arrived = new Promise(done => { arrive = done; });
+		const stored = new Promise(done => { store = done; });
+		const answers = {
+			'/order': async () => { fs.appendFileSync('orders', 'begun\n'); arrive(); await stored; fs.appendFileSync('orders', 'stored\n'); },
+			'/ordering': () => arrived,
+			'/stored': async () => { store(); await stored; },
+			'/pay': async () => { if (!fs.readFileSync('orders', 'utf8').endsWith('stored\n')) throw new Error('paid before it was stored'); },
+		};
+		http.createServer((request, response) => Promise.resolve(answers[request.url]?.())
+			.then(() => response.end(), error => { response.statusCode = 500; response.end(error.message); }))
+			.listen(Number(process.argv[2]), '127.0.0.1');
+	EOS
+}
+
+@test "fresh: flake hunting: the same test again and again, each in an untouched world, until the first that fails, which is kept" {
+	racy
+	run_sbx 1 test -n 1 --fresh file -- npx playwright test --repeat-each 6 -x
+	assert_has "$output" "3 passed"
+	assert_has "$output" "1 failed"
+	assert_has "$output" "2 did not run"
+	assert_has "$output" "kept: tests/1.spec.js:3 pays"
+	kept=$(sed -n 's/^  sbx shell //p' <<<"$output")
+	run_sbx 0 cp "$kept:$tree/orders" orders
+	assert_same begun "$(cat orders)"
+	run_sbx 0 bundle "$kept" "$XDG_STATE_HOME/race.sbx"
+	run_sbx 0 test -n 2 --fresh file -- npx playwright test --repeat-each 3 -x
+	assert_has "$output" "3 passed"
+}
+
+@test "fresh: a spare that dies is said, and a world is made when it is needed" {
+	suite_of "$two_visits" "$two_visits"
+	cat >once.js <<-'EOS'
+		// The second world's server, which is the first spare's, does not come up: the third is made for the test.
+		const fs = require('node:fs');
+		const mine = `${process.env.MARKS}/${process.pid}-${process.hrtime.bigint()}`;
+		fs.writeFileSync(mine, '');
+		if (fs.readdirSync(process.env.MARKS).length === 3)
+			process.exit(4);
+		require('./server.js');
+	EOS
+	sed -i 's/node server.js/node once.js/' playwright.config.js
+	mkdir "$XDG_STATE_HOME/marks"
+	run_sbx 0 test -n 1 --fresh file -e MARKS=/run/marks -v "$XDG_STATE_HOME/marks:/run/marks:rw" -- npx playwright test
+	assert_has "$output" "w0 has no spare world, and the next test waits for one: "
+	assert_has "$output" "it ended with status 4"
+	assert_has "$output" "4 passed"
+}
+
+@test "fresh: by file with Jest, a process and a world for each" {
+	ln -s "$RUNNERS/node_modules" node_modules
+	echo "services: { shop: { command: 'node server.js $port', ready: { port: $port } } }" >sbx.yaml
+	for number in 1 2 3; do
+		echo "test('first of $number', async () => { expect(await (await fetch('http://localhost:$port/visit')).text()).toBe('1 1'); });" \
+			>"$number.test.js"
+	done
+	echo '{}' >package.json
+	run_sbx 0 test -n 2 --fresh file -- npx jest
+	assert_has "$output" "3 passed"
+	run_sbx 1 test -n 2 -- npx jest
+}
