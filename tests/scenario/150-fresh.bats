@@ -110,6 +110,10 @@ shop() {
 	echo "services: { shop: { command: 'node server.js $port', ready: { port: $port } } }" >sbx.yaml
 }
 
+is_ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
 # hold FILE: a fresh lease in the background that has begun, and ends when FILE.go is written to; what it visited is in
 # FILE. $holder is its pid.
 hold() {
@@ -150,7 +154,9 @@ spares_ready() {
 	shop
 	up_detached -n 1 --spares 1
 	hold first
+	world=$(pid_of s0)
 	kill -KILL "$holder"
+	wait_for is_ended "$world"
 	run_sbx 0 lease --fresh --wait-timeout 20s -- curl -s "http://localhost:$port/visit"
 	assert_same "1 1" "$output"
 }
@@ -334,4 +340,30 @@ test("pays", async ({ request }, info) => {
 	run_sbx 0 test -n 2 --fresh file -- npx jest
 	assert_has "$output" "3 passed"
 	run_sbx 1 test -n 2 -- npx jest
+}
+
+@test "fresh: an error at the end of a test process that another one has followed is not lost" {
+	suite_of "$two_visits" "$two_visits"
+	cat >visit.js <<-'EOS'
+		const { test: base } = require('@playwright/test');
+		exports.test = base.extend({ held: [async ({}, use) => { await use(); throw new Error('not let go'); }, { scope: 'worker', auto: true }] });
+		exports.visit = async request => (await (await request.get('/visit')).text());
+	EOS
+	sed -i 's/{ test, expect } = require("@playwright\/test"); const { visit }/{ expect } = require("@playwright\/test"); const { test, visit }/' tests/1.spec.js
+	run_sbx 1 test -n 1 --fresh file -- npx playwright test
+	assert_has "$output" "not let go"
+	assert_has "$output" "4 passed"
+}
+
+@test "fresh: with --items each one begins in a world that nobody has used, and so it does with Vitest's files" {
+	shop
+	run_sbx 0 test -n 1 --fresh worker --items 'seq 4' -- sh -c "test \"\$(curl -s http://localhost:$port/visit)\" = '1 1' # {}"
+	run_sbx 1 test -n 1 --items 'seq 4' -- sh -c "test \"\$(curl -s http://localhost:$port/visit)\" = '1 1' # {}"
+	ln -s "$RUNNERS/node_modules" node_modules
+	for number in 1 2 3; do
+		printf "import { test, expect } from 'vitest';\ntest('first of $number', async () => { expect(await (await fetch('http://localhost:$port/visit')).text()).toBe('1 1'); });\n" \
+			>"$number.test.mjs"
+	done
+	run_sbx 0 test -n 2 --fresh file -- npx vitest run
+	assert_has "$output" "3 passed"
 }
