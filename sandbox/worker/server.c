@@ -611,7 +611,8 @@ static bool is_reading(enum task_kind kind)
 {
 	return kind == TASK_INSPECT || kind == TASK_DIFF || kind == TASK_COPY_OUT || kind == TASK_DB_LIST ||
 	       kind == TASK_DB_QUERY || kind == TASK_KEEP || kind == TASK_FREEZE || kind == TASK_CLONE ||
-	       kind == TASK_LISTENERS;
+	       kind == TASK_LISTENERS || kind == TASK_DB_DIFF || kind == TASK_DB_CHANGESET || kind == TASK_DB_COPY ||
+	       kind == TASK_DB_SNAPSHOTS;
 }
 
 static void handle_task(struct server *server, struct client *client)
