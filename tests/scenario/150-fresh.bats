@@ -349,9 +349,10 @@ test("pays", async ({ request }, info) => {
 		exports.test = base.extend({ held: [async ({}, use) => { await use(); throw new Error('not let go'); }, { scope: 'worker', auto: true }] });
 		exports.visit = async request => (await (await request.get('/visit')).text());
 	EOS
-	sed -i 's/{ test, expect } = require("@playwright\/test"); const { visit }/{ expect } = require("@playwright\/test"); const { test, visit }/' tests/1.spec.js
+	sed -i 's/{ test, expect } = require("@playwright\/test"); const { visit }/{ expect } = require("@playwright\/test"); const { test, visit }/' tests/*.spec.js
 	run_sbx 1 test -n 1 --fresh file -- npx playwright test
-	assert_has "$output" "not let go"
+	# Of each of the two processes, of which the runner has started one.
+	assert_same 2 "$(grep -c 'Error: not let go' <<<"$output")"
 	assert_has "$output" "4 passed"
 }
 

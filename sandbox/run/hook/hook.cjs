@@ -476,9 +476,9 @@ function startPlaywright(call) {
 		isStop: message => message?.method === '__stop__',
 		unitOf: message => message?.method === '__dispatch__' && message.params?.method === 'runTestGroup' &&
 			!shared.hosted?.has(parameters?.projectId) ? unitOf(message) : null,
-		isRed: message => message?.method === 'testEnd' && message.params.status !== message.params.expectedStatus,
-		isDone: message => message?.method === 'done',
-		outlives: message => message?.method === 'teardownErrors',
+		isRed: message => isTold(message, 'testEnd') && message.params.params.status !== message.params.params.expectedStatus,
+		isDone: message => isTold(message, 'done'),
+		outlives: message => isTold(message, 'teardownErrors'),
 		stop: { method: '__stop__' },
 		stopped: { method: '__env_produced__', params: [] },
 		arrived: place => place.slot !== undefined && restServers(place.project),
@@ -493,6 +493,11 @@ function startPlaywright(call) {
 			return placeOf(parameters, message.params);
 		},
 	});
+}
+
+/* What a test process tells of its own accord. */
+function isTold(message, method) {
+	return message?.method === '__dispatch__' && message.params?.method === method;
 }
 
 /* The try that sbx adds, in a world that nobody has used. */
