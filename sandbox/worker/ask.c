@@ -28,8 +28,9 @@ static int ask(int socket, const struct request_header *header, const char *body
 			return error_set(error, .number = ECHILD, .step = "hear from the worker",
 					 .cause = "it ended meanwhile");
 		if (ret_reply->kind == REPLY_FAILED) {
-			*error = ret_reply->error;
-			return error->number > 0 ? -error->number : -EPROTO;
+			if (error)
+				*error = ret_reply->error;
+			return ret_reply->error.number > 0 ? -ret_reply->error.number : -EPROTO;
 		}
 		if (ret_reply->kind == REPLY_DONE || ret_reply->kind == REPLY_EXITED)
 			return 0;
