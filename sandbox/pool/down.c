@@ -47,7 +47,7 @@ static int remove_listing(const struct state_paths *places, const struct pool *p
 
 int down_run(const struct state_paths *places, struct pool *pool, uint64_t grace_ms, struct error *error)
 {
-	unsigned count = pool_places(&pool->description);
+	unsigned count = pool_worlds(&pool->description);
 	int *fds = calloc(count, sizeof(*fds));
 	owned_fd lock_fd = -1;
 	int result;

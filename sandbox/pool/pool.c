@@ -122,6 +122,27 @@ static void add_text(struct text_buffer *out, const char *name, const char *text
 		json_add_text(out, name, text);
 }
 
+void pool_describe(struct pool *pool, const struct pool_description *given, const char *tree,
+		   const struct text_list *environment)
+{
+	struct pool_description *description = &pool->description;
+
+	if (description->tree)
+		return;
+	description->tree = text_duplicate(tree);
+	for (size_t i = 0; i < given->arguments.count; i++)
+		text_list_add(&description->arguments, given->arguments.items[i]);
+	description->directory = text_duplicate(given->directory);
+	/* What a world's environment has of its own is given to each anew. */
+	for (size_t i = 0; i < environment->count; i++)
+		if (!text_starts_with(environment->items[i], "SBX"))
+			text_list_add(&description->environment, environment->items[i]);
+	description->settings_file = text_duplicate(given->settings_file);
+	description->settings_directory = text_duplicate(given->settings_directory);
+	description->settings_text = text_duplicate(given->settings_text);
+	description->seed = text_duplicate(given->seed);
+}
+
 int pool_write(const struct pool *pool, struct error *error)
 {
 	const struct pool_description *description = &pool->description;
@@ -134,6 +155,7 @@ int pool_write(const struct pool *pool, struct error *error)
 	json_add_text(&out, "tree", description->tree);
 	json_add_number(&out, "workers", description->workers);
 	json_add_number(&out, "spares", description->spares);
+	json_add_bool(&out, "shared", description->has_shared);
 	json_add_bool(&out, "detached", description->is_detached);
 	json_add_list(&out, "arguments", &description->arguments);
 	json_add_text(&out, "directory", description->directory);
@@ -172,6 +194,7 @@ static int read_description(int fd, struct pool_description *ret_description, st
 	(void)json_text(json_member(root, "settings_text"), &description.settings_text);
 	(void)json_text(json_member(root, "seed"), &description.seed);
 	(void)json_bool(json_member(root, "detached"), &description.is_detached);
+	(void)json_bool(json_member(root, "shared"), &description.has_shared);
 	(void)json_number(json_member(root, "spares"), &spares);
 	if (json_text(json_member(root, "name"), &description.name) < 0 ||
 	    json_text(json_member(root, "tree"), &description.tree) < 0 ||
@@ -321,10 +344,17 @@ unsigned pool_places(const struct pool_description *description)
 	return description->workers + 2 * description->spares;
 }
 
+unsigned pool_worlds(const struct pool_description *description)
+{
+	return pool_places(description) + description->has_shared;
+}
+
 char *pool_place_name(const struct pool_description *description, unsigned index)
 {
 	bool is_spare = index >= description->workers;
 
+	if (index == pool_places(description))
+		return text_duplicate("shared");
 	return text_format("%c%u", is_spare ? 's' : 'w', is_spare ? index - description->workers : index);
 }
 
@@ -410,4 +440,17 @@ int pool_remove(struct pool *pool, struct error *error)
 	if (result == -ENOENT && error)
 		*error = (struct error){ 0 };
 	return result == -ENOENT ? 0 : result;
+}
+
+void pool_remove_dead(const struct state_paths *places, const char *tree)
+{
+	owned_pool_list list = { 0 };
+	struct error ignored = { 0 };
+
+	if (pool_list(places, &list, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < list.count; i++)
+		if (!list.items[i].is_alive &&
+		    (!list.items[i].description.is_detached || text_equal(list.items[i].description.tree, tree)))
+			(void)pool_remove(&list.items[i], NULL);
 }

@@ -30,6 +30,7 @@ struct pool_description {
 	char *name;
 	char *tree; /* absolute */
 	unsigned workers;
+	bool has_shared;  /* one more world: shared.h */
 	unsigned spares;  /* that stand ready; twice as many have a place */
 	bool is_detached; /* no `up` looks after it: who leases does */
 	/* How it was made, to make a world of it anew. */
@@ -64,6 +65,10 @@ void pool_release(struct pool *pool);
 /** Makes its directory, claimed by ret_pool->fd, under a new id. pool_write() is next.
  *  Errors: the state directory cannot be written */
 int pool_make(const struct state_paths *places, struct pool *ret_pool, struct error *error);
+/** Fills in what a world that is made anew later is made of, once.
+ *  @given  its arguments, directory, settings and seed   @environment  of one of its worlds */
+void pool_describe(struct pool *pool, const struct pool_description *given, const char *tree,
+		   const struct text_list *environment);
 /** Writes pool.json, in place of the one before. */
 int pool_write(const struct pool *pool, struct error *error);
 /** Opens the one with this id. Errors: ENOENT */
@@ -90,7 +95,9 @@ int pool_find(const struct state_paths *places, const char *name, const char *di
 
 /** How many worlds there can be: workers, and places for spares. */
 unsigned pool_places(const struct pool_description *description);
-/** "w2", or "s0" for a spare: what it is called within the pool, and its logs' directory. @return the caller's */
+/** How many with that of the shared services, which has the index after the places. */
+unsigned pool_worlds(const struct pool_description *description);
+/** "w2", "s0" for a spare, or "shared": what it is called within the pool, and its logs' directory. @return the caller's */
 char *pool_place_name(const struct pool_description *description, unsigned index);
 /** "NAME.w2". @return the caller's */
 char *pool_worker_name(const struct pool *pool, unsigned index);
@@ -107,6 +114,9 @@ int pool_lock_refill(const struct pool *pool, enum pool_refill_wait wait, int *r
 
 /** Removes the queues of those who wait for one of its worlds: they see then that it has ended. */
 void pool_remove_queues(const struct state_paths *places, const struct pool *pool);
+
+/** Removes what earlier pools left whose worlds are gone: one that was killed, or of this tree, after a reboot, say. */
+void pool_remove_dead(const struct state_paths *places, const char *tree);
 
 /** Removes its directory, logs and all, once nobody claims it: waits 10 seconds for that at most. */
 int pool_remove(struct pool *pool, struct error *error);

@@ -38,6 +38,7 @@
 #include "sandbox/pool/member.h"
 #include "sandbox/pool/progress.h"
 #include "sandbox/pool/services.h"
+#include "sandbox/pool/shared.h"
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/lock.h"
 #include "sandbox/worker/ask.h"
@@ -71,6 +72,8 @@ struct slot {
 struct up {
 	const struct up_options *options;
 	struct spec spec;
+	struct spec shared_spec; /* of the world of the shared services: other ports are published */
+	const struct state_paths *places;
 	struct pool *pool;
 	struct slot *slots; /* of workers, then of spares */
 	unsigned count;
@@ -119,6 +122,11 @@ static void say_error(struct up *up, const struct slot *slot, const struct error
 static bool is_spare(const struct slot *slot)
 {
 	return slot->index >= slot->up->workers;
+}
+
+static bool is_shared(const struct slot *slot)
+{
+	return slot->index == pool_places(&slot->up->pool->description);
 }
 
 static void set_phase(struct up *up, const struct slot *slot, enum progress_state state, const char *phase)
@@ -212,29 +220,16 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 
 /* ---- one world ---- */
 
-static int refuse_shared(const struct project *project, struct error *error)
-{
-	for (size_t i = 0; project && i < project->services.count; i++)
-		if (project->services.items[i].shared)
-			return error_set(error, .number = ENOTSUP, .step = "start the service",
-					 .object = project->services.items[i].name,
-					 .cause = "it is shared, and a pool has no place beside its workers",
-					 .remedy = "leave 'shared: true' out, or start it on the host and use --reach "
-						   "NAME=localhost:PORT");
-	return 0;
-}
-
 static int fill_services(struct up *up, struct slot *slot, struct error *error)
 {
 	const struct declared_options declared = { .project = up->options->project,
 						   .caller = environ,
 						   .worker = slot->index,
 						   .workers = up->workers,
-						   .shared = DECLARED_WITHOUT_SHARED };
-	int result = up->spec.payload.count > 0 ? 0 : refuse_shared(up->options->project, error);
+						   .shared = is_shared(slot) ? DECLARED_ONLY_SHARED
+									     : DECLARED_WITHOUT_SHARED };
+	int result = 0;
 
-	if (result < 0)
-		return result;
 	if (up->spec.payload.count > 0)
 		declared_add_command(&slot->list, "main", &up->spec.payload, slot->index, up->workers);
 	else
@@ -277,11 +272,11 @@ static int start_world(struct up *up, struct slot *slot, struct error *error)
 {
 	owned_text log_path = text_format("%s/%s", up->pool->path, slot->place);
 	owned_fd log_fd = -1;
-	struct member_options options = { .spec = &up->spec,
+	struct member_options options = { .spec = is_shared(slot) ? &up->shared_spec : &up->spec,
 					  .name = slot->name,
 					  .run = up->pool->id,
-					  .index = (int)slot->index,
-					  .count = up->workers,
+					  .index = is_shared(slot) ? -1 : (int)slot->index,
+					  .count = is_shared(slot) ? 0 : up->workers,
 					  .log_directory = log_path,
 					  .is_to_detach = up->options->is_detached,
 					  .hold_fd = up->pool->fd };
@@ -294,6 +289,8 @@ static int start_world(struct up *up, struct slot *slot, struct error *error)
 		result = follow_logs(up, slot, log_fd, error);
 	if (result == 0)
 		result = services_new(&slot->list, log_fd, &slot->services, error);
+	if (result == 0 && up->pool->description.has_shared && !is_shared(slot))
+		result = shared_connect(up->places, up->pool, up->options->project, &options.shared, error);
 	if (result < 0)
 		return result;
 	slot->guest = services_guest(slot->services);
@@ -342,6 +339,10 @@ static void settle_dead(struct up *up, struct slot *slot)
 	}
 	for (size_t i = 0; i < slot->list.count; i++)
 		slot->has_ended[i] = false;
+	if (is_shared(slot)) {
+		fail(up, slot, &error);
+		return;
+	}
 	if (is_spare(slot)) {
 		text_free(&slot->name); /* which of them is next is start_spares()' business */
 		return;
@@ -356,7 +357,7 @@ static unsigned count_unused_spares(const struct up *up)
 {
 	unsigned count = 0;
 
-	for (unsigned i = up->workers; i < up->count; i++)
+	for (unsigned i = up->workers; i < pool_places(&up->pool->description); i++)
 		count += up->slots[i].member.state != MEMBER_ABSENT && !up->slots[i].is_taken;
 	return count;
 }
@@ -367,7 +368,8 @@ static void start_spares(struct up *up)
 {
 	unsigned unused = count_unused_spares(up);
 
-	for (unsigned i = up->workers; i < up->count && unused < up->pool->description.spares; i++) {
+	for (unsigned i = up->workers; i < pool_places(&up->pool->description) && unused < up->pool->description.spares;
+	     i++) {
 		struct slot *slot = &up->slots[i];
 		struct error error = { 0 };
 
@@ -401,7 +403,7 @@ static bool have_all_ended(const struct up *up)
 	for (unsigned i = 0; i < up->count; i++) {
 		const struct slot *slot = &up->slots[i];
 
-		if (slot->member.state == MEMBER_ABSENT)
+		if (slot->member.state == MEMBER_ABSENT || is_shared(slot))
 			continue;
 		if (slot->member.state != MEMBER_READY)
 			return false;
@@ -571,7 +573,7 @@ static void make_slots(struct up *up, unsigned workers)
 	unsigned count;
 
 	up->workers = up->pool->description.workers = workers;
-	count = pool_places(&up->pool->description);
+	count = pool_worlds(&up->pool->description);
 	up->slots = calloc(count, sizeof(*up->slots));
 	if (!up->slots)
 		abort();
@@ -650,7 +652,7 @@ static int start_worlds(struct up *up, unsigned first, struct error *error)
 	int result = 0;
 
 	for (unsigned i = first; i < up->count && result == 0; i++)
-		if (up->slots[i].name) {
+		if (up->slots[i].name && up->slots[i].member.state == MEMBER_ABSENT) {
 			result = start_world(up, &up->slots[i], error);
 			if (result < 0)
 				(void)error_context(error, "worker %s", up->slots[i].place);
@@ -673,6 +675,29 @@ static unsigned known_count(const struct up_options *options, const struct count
 	return options->count.percent ? count_percent(options->count.percent, machine->processors) : 1;
 }
 
+/* Before the workers, whose services may ask those that are shared. */
+static int start_shared(struct up *up, struct error *error)
+{
+	struct slot *slot = &up->slots[pool_places(&up->pool->description)];
+	int result;
+
+	if (!up->pool->description.has_shared)
+		return 0;
+	slot->name = pool_worker_name(up->pool, slot->index);
+	result = start_world(up, slot, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < slot->list.count; i++) {
+		owned_text line = declared_describe_shared(&slot->list.items[i]);
+
+		if (line)
+			say(up, NULL, line);
+	}
+	while (!up->has_failed && !up->is_stopping && slot->member.state != MEMBER_READY)
+		step(up);
+	return up->has_failed ? -MAX(up->error->number, 1) : 0;
+}
+
 /* -n auto: the first worker shows what one takes. Where that many fit it stays; else all is begun anew, since it was
  * told how many there are. */
 static int start_auto(struct up *up, const struct count_machine *machine, struct error *error)
@@ -682,8 +707,10 @@ static int start_auto(struct up *up, const struct count_machine *machine, struct
 	unsigned count = up->workers;
 	unsigned spares = up->pool->description.spares;
 	unsigned fits;
-	int result = start_world(up, &up->slots[0], error);
+	int result = start_shared(up, error);
 
+	if (result == 0)
+		result = start_world(up, &up->slots[0], error);
 	if (result < 0)
 		return result;
 	while (!up->has_failed && !up->is_stopping && up->slots[0].member.state != MEMBER_READY)
@@ -698,7 +725,8 @@ static int start_auto(struct up *up, const struct count_machine *machine, struct
 		free_slots(up);
 		make_slots(up, fits);
 		name_slots(up);
-		return start_worlds(up, 0, error);
+		result = start_shared(up, error);
+		return result < 0 ? result : start_worlds(up, 0, error);
 	}
 	return start_worlds(up, 1, error);
 }
@@ -751,38 +779,6 @@ static void release(struct up *up)
 
 /* ---- up ---- */
 
-static void copy_list(const struct text_list *from, struct text_list *to)
-{
-	for (size_t i = 0; i < from->count; i++)
-		text_list_add(to, from->items[i]);
-}
-
-/* What a world's environment has of its own is given to each anew. */
-static void copy_environment(const struct text_list *from, struct text_list *to)
-{
-	for (size_t i = 0; i < from->count; i++)
-		if (!text_starts_with(from->items[i], "SBX"))
-			text_list_add(to, from->items[i]);
-}
-
-static void describe(struct up *up)
-{
-	const struct pool_description *given = up->options->description;
-	struct pool_description *description = &up->pool->description;
-	const struct worker_plan *plan = &up->slots[0].member.plan;
-
-	if (description->tree)
-		return;
-	description->tree = text_duplicate(plan->tree);
-	copy_list(&given->arguments, &description->arguments);
-	description->directory = text_duplicate(given->directory);
-	copy_environment(&plan->environment, &description->environment);
-	description->settings_file = text_duplicate(given->settings_file);
-	description->settings_directory = text_duplicate(given->settings_directory);
-	description->settings_text = text_duplicate(given->settings_text);
-	description->seed = text_duplicate(given->seed);
-}
-
 /* What is true of all of them once, what is each one's own for each. */
 static void say_messages(struct up *up, const struct slot *slot)
 {
@@ -804,19 +800,25 @@ static int start_pool(struct up *up, struct error *error)
 
 	count_read_machine(&machine);
 	up->pool->description.spares = up->options->spares;
+	up->pool->description.has_shared = up->spec.payload.count == 0 && shared_is_declared(up->options->project);
+	up->shared_spec = up->spec;
+	up->shared_spec.ways.publish = *up->options->shared_publish;
 	make_slots(up, is_auto ? count_fit(&machine, NULL, NULL) : known_count(up->options, &machine));
 	begin_showing(up);
 	name_slots(up);
 	if (is_auto)
 		result = start_auto(up, &machine, error);
 	else
+		result = start_shared(up, error);
+	if (result == 0 && !is_auto && !up->is_stopping)
 		result = start_worlds(up, 0, error);
 	if (result < 0)
 		return result;
 	/* From now on `down` finds it. */
 	for (unsigned i = 0; i < up->count; i++)
 		say_messages(up, &up->slots[i]);
-	describe(up);
+	pool_describe(up->pool, up->options->description, up->slots[0].member.plan.tree,
+		      &up->slots[0].member.plan.environment);
 	return pool_write(up->pool, error);
 }
 
@@ -855,20 +857,6 @@ static int run_pool(struct up *up, struct error *error)
 	return stay(up);
 }
 
-/* What earlier pools left whose worlds are gone: one that was killed, or of this tree, after a reboot, say. */
-static void remove_dead_pools(const struct state_paths *places, const char *tree)
-{
-	owned_pool_list list = { 0 };
-	struct error ignored = { 0 };
-
-	if (pool_list(places, &list, &ignored) < 0)
-		return;
-	for (size_t i = 0; i < list.count; i++)
-		if (!list.items[i].is_alive &&
-		    (!list.items[i].description.is_detached || text_equal(list.items[i].description.tree, tree)))
-			(void)pool_remove(&list.items[i], NULL);
-}
-
 static int find_places(struct state_paths *ret_places, struct error *error)
 {
 	struct identity identity;
@@ -899,8 +887,9 @@ int up_run(const struct up_options *options, int *ret_exit_code, struct error *e
 	*ret_exit_code = EXIT_SBX_FAILED;
 	if (result < 0)
 		return result;
+	up.places = &places;
 	if (path_canonical(options->spec->tree ? options->spec->tree : ".", &tree) == 0)
-		remove_dead_pools(&places, tree);
+		pool_remove_dead(&places, tree);
 	(void)collect_dead(&places, COLLECT_REMOVE, NULL, NULL);
 	(void)sigprocmask(SIG_SETMASK, NULL, &before);
 	result = pool_make(&places, &pool, error);
@@ -954,7 +943,7 @@ static int refill(struct up *up, const struct state_paths *places, struct error 
 	int result;
 
 	make_slots(up, up->pool->description.workers);
-	for (unsigned i = 0; i < up->count; i++)
+	for (unsigned i = 0; i < pool_places(&up->pool->description); i++)
 		if ((i < up->workers || spares > 0) && is_missing(places, up->pool, i)) {
 			spares -= i >= up->workers;
 			up->slots[i].name = pool_worker_name(up->pool, i);
@@ -984,6 +973,7 @@ int up_refill(const struct up_options *options, struct pool *pool, struct error 
 
 	if (result < 0)
 		return result;
+	up.places = &places;
 	result = pool_lock_refill(pool, POOL_REFILL_WAIT, &lock_fd, error);
 	if (result == 0)
 		result = pool_claim(pool, error);

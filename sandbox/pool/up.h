@@ -21,7 +21,8 @@ struct up_options {
 	const struct project *project; /* borrowed: its services, where there is no payload */
 	const char *name;	       /* of the pool; NULL: its id */
 	struct count count;
-	unsigned spares; /* that stand ready for `lease --fresh`; POOL_SPARES_MAX at most */
+	unsigned spares;			/* that stand ready for `lease --fresh`; POOL_SPARES_MAX at most */
+	const struct text_list *shared_publish; /* what of the shared services is published */
 	bool is_detached;
 	uint64_t wait_timeout_ms; /* until all are ready; 0: none but the services' own */
 	/* Arguments, directory and settings, for pool.json; borrowed. The rest of it is filled in here. */

@@ -101,14 +101,15 @@ static int check_single(const struct invocation *invocation, struct error *error
 	return 0;
 }
 
-/* As -p says them: of one that is not shared, in each worker. */
-static void publish_ports(struct invocation *invocation, const struct project *project)
+/* As -p says them: of one that is not shared, in each worker. @shared  is added to: those of the others */
+static void publish_ports(struct invocation *invocation, const struct project *project, struct text_list *shared)
 {
 	for (size_t i = 0; i < project->services.count && invocation->spec.payload.count == 0; i++) {
 		const struct project_service *service = &project->services.items[i];
 
-		for (size_t j = 0; j < service->ports.count && !service->shared; j++)
-			text_list_add(&invocation->spec.ways.publish, service->ports.items[j]);
+		for (size_t j = 0; j < service->ports.count; j++)
+			text_list_add(service->shared ? shared : &invocation->spec.ways.publish,
+				      service->ports.items[j]);
 	}
 }
 
@@ -124,6 +125,7 @@ static int start(struct invocation *invocation, const struct project *project, s
 				      .wait_timeout_ms = invocation->wait_timeout_ms,
 				      .description = &description,
 				      .say = say_line };
+	owned_list shared = { 0 };
 	owned_hold hold = SEED_HOLD_NONE;
 	int exit_code = EXIT_SBX_FAILED;
 	int result = refilled ? 0 : check_single(invocation, error);
@@ -132,7 +134,8 @@ static int start(struct invocation *invocation, const struct project *project, s
 		result = choose_count(invocation, project, &options.count, error);
 
 	choose_network(invocation, project);
-	publish_ports(invocation, project);
+	publish_ports(invocation, project, &shared);
+	options.shared_publish = &shared;
 	if (result == 0)
 		result = refilled ? start_take_again(invocation, refilled->description.seed, &hold, error)
 				  : start_choose(invocation, project, &hold, error);

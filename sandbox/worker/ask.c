@@ -171,3 +171,11 @@ int ask_detach(int socket, struct error *error)
 
 	return ask(socket, &header, NULL, NULL, &reply, error);
 }
+
+int ask_to_narrow(int socket, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_CONNECT, .argument = CONNECT_SHARER };
+	struct reply reply;
+
+	return ask(socket, &header, NULL, NULL, &reply, error);
+}

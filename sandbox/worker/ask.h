@@ -49,6 +49,8 @@ int ask_renewal(int socket, struct error *error);
 /** Whether nobody has used the world (request.h, LEASE_FRESH). One that cannot be asked counts as used. */
 bool ask_whether_unused(int socket);
 /** Of its owner: the world goes on without it. What else PID 1 has to say meanwhile is passed over. */
+/** Makes a connection one that may do no more than CONNECT_SHARER. */
+int ask_to_narrow(int socket, struct error *error);
 int ask_detach(int socket, struct error *error);
 
 #endif

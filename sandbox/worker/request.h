@@ -37,7 +37,8 @@ enum request_kind {
 			    * EAGAIN (its services are not ready yet), or what became of them; argument 1: waits instead
 			    * of EBUSY and EAGAIN, who came first is first; flags: enum lease_flag */
 	REQUEST_CONNECT, /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: enum
-			   * connect_right */
+			   * connect_right. Of another, without fds, CONNECT_SHARER: this very connection is one from then
+			   * on; REPLY_DONE */
 	REQUEST_RUN_TASK,  /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
 			     1 */
 	REQUEST_PUBLISH,   /* body: a list of one, "127.0.0.1:8080:5555"; fds: the host's listening socket. argument: 1:

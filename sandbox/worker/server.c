@@ -852,7 +852,10 @@ static void handle_connect(struct server *server, struct client *client)
 {
 	struct client *added;
 
-	if (!client->is_owner || client->fd_count != 1)
+	if (!client->is_owner && client->fd_count == 0 && client->header.argument == CONNECT_SHARER) {
+		client->is_sharer = true;
+		reply_number(client, REPLY_DONE, 0);
+	} else if (!client->is_owner || client->fd_count != 1)
 		refuse(client, EPERM, "only the owner makes connections, one at a time");
 	else if (server->client_count >= CLIENTS_MAX)
 		refuse(client, EMFILE, "there are too many connections");

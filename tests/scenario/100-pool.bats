@@ -184,11 +184,75 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	assert_nothing_left
 }
 
-@test "up: a shared service is refused by name" {
-	echo 'services: { mail: { command: sleep 1, shared: true } }' >sbx.yaml
+# shared_mail: a service that counts who asks, for all workers, and a server in each that waits for it.
+shared_mail() {
+	cat >visits.py <<-'END'
+		import http.server, os
+		count = 0
+		class Visits(http.server.BaseHTTPRequestHandler):
+		    def do_GET(self):
+		        global count
+		        count += 1
+		        self.send_response(200); self.end_headers()
+		        self.wfile.write(f"{os.environ.get('SBX_WORKER')} {count}".encode())
+		http.server.HTTPServer(("127.0.0.1", 1025), Visits).serve_forever()
+	END
+	cat >sbx.yaml <<-'END'
+		workers: 2
+		services:
+		  mail:
+		    command: python3 -u visits.py
+		    ready: { port: 1025 }
+		    ports: ["0:1025"]
+		    shared: true
+		  web:
+		    command: ["sh", "-c", "curl -s localhost:1025 && exec python3 -u -m http.server 5555"]
+		    ready: { port: 5555 }
+		    depends_on: [mail]
+	END
+}
+
+@test "up: a shared service runs once for all workers, which find it at its port; it stays, and ends with the pool" {
+	shared_mail
+	up_detached --name post
+	assert_has "$stderr" "shared: mail runs once for all worlds, which find it at localhost:1025"
+	assert_same $'post.shared\npost.w0\npost.w1' "$("$SBX" ps -q | sort)"
+	for i in 3 4 5; do
+		run_sbx 0 exec "w$((i % 2))" curl -s http://localhost:1025/
+		assert_same "None $i" "$output"
+	done
+	run_sbx 0 port post.shared
+	[[ $output =~ 127.0.0.1:([0-9]+) ]]
+	assert_same "None 6" "$(curl -s "http://127.0.0.1:${BASH_REMATCH[1]}/")"
+	run_sbx 0 logs post.shared
+	assert_has "$output" "GET / HTTP"
+	run_sbx 0 logs w0
+	# A worker that is made anew has it again, and no lease gets its world.
+	kill -KILL "$(pid_of w1)"
+	for _ in 1 2 3; do
+		run_sbx 0 lease -- sh -c 'curl -s http://localhost:1025/; echo " in $SBX_WORKER"'
+		assert_has "$output" "None "
+	done
+	wait_for "$SBX" exec w1 curl -sf http://localhost:1025/
+	run_sbx 0 down
+	assert_nothing_left
+}
+
+@test "up: a shared service that does not come up, or ends, is named, and no worker goes on without it" {
+	shared_mail
+	sed -i 's/python3 -u visits.py/echo no mail today; exit 3/' sbx.yaml
 	run_sbx 125 up -d
-	assert_has "$output" "'mail'"
-	assert_has "$output" "--reach NAME=localhost:PORT"
+	assert_has "$output" "cannot start the service 'mail'"
+	assert_has "$output" "no mail today"
+	assert_nothing_left
+	shared_mail
+	up_foreground --name post
+	kill -KILL "$(pid_of shared)"
+	status=0
+	wait "$up" || status=$?
+	assert_same 125 "$status"
+	assert_has "$(cat "$XDG_STATE_HOME/up.err")" "worker shared"
+	assert_nothing_left
 }
 
 @test "up: when all services end by themselves, the highest status is the exit status" {
