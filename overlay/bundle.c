@@ -310,13 +310,16 @@ static int add_link(struct bundle_writer *writer, struct row *row, int root_fd, 
 	owned_fd fd = path_open(root_fd, path, O_PATH | O_NOFOLLOW, 0, PATH_BENEATH);
 	char target[PATH_MAX];
 	ssize_t length = fd < 0 ? -1 : readlinkat(fd, "", target, sizeof(target) - 1);
+	int result;
 
 	if (length < 0)
 		return error_set(error, .number = fd < 0 ? -fd : errno, .step = STEP_WRITE, .object = row->name);
 	target[length] = '\0';
 	row->kind = BUNDLE_LINK;
 	row->target = target;
-	return add_row(writer, row, error);
+	result = add_row(writer, row, error);
+	row->target = NULL;
+	return result;
 }
 
 /* @return 1: it is another name of one that is there, and has been added; 0; or -errno */

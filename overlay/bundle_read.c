@@ -546,7 +546,7 @@ static int make_entry(struct bundle *bundle, const struct entry *entry, int root
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, entry->modified };
 	owned_fd parent_fd = -1;
-	const char *name = NULL;
+	const char *name = "";
 	int result;
 
 	if (bundle->entries++ == BUNDLE_ENTRIES_MAX)

@@ -5,6 +5,7 @@
 #include "overlay/changeset.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -196,9 +197,8 @@ static int write_end(void *argument, const struct rows_table *table, uint64_t in
 	(void)error;
 	/* A counter follows from the rows. */
 	if (writing->refused && strcasecmp(table->name, "sqlite_sequence") != 0)
-		text_list_take(&writing->changeset->left,
-			       text_format("table %s: %s (%llu rows)", table->name, writing->refused,
-					   (unsigned long long)(inserted + updated + deleted)));
+		text_list_take(&writing->changeset->left, text_format("table %s: %s (%" PRIu64 " rows)", table->name,
+								      writing->refused, inserted + updated + deleted));
 	return 0;
 }
 

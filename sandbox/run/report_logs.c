@@ -117,7 +117,7 @@ static void take_line(struct search *search, const struct log_record *record, co
 				      .is_error = record->stream == LOG_STDERR,
 				      .text = copy_line(content, size) };
 	search->bytes += MIN(size, (size_t)LINE_BYTES_MAX) + sizeof(*line);
-	if (try->line_count == 4 * REPORT_LOG_LINES_MAX)
+	if (try->line_count == (size_t)4 * REPORT_LOG_LINES_MAX)
 		cut_lines(try);
 }
 

@@ -193,9 +193,9 @@ static int write_file(const char *path, const struct text_buffer *text, struct e
 /* Where the page goes when nobody said: beside the run, so that no tree gets a file that nobody asked for. */
 static char *default_path(const struct report *report, const struct state_paths *places)
 {
-	const char *newest = report->runs[0].id;
+	const char *newest = "";
 
-	for (size_t i = 1; i < report->run_count; i++)
+	for (size_t i = 0; i < report->run_count; i++)
 		newest = strcmp(report->runs[i].id, newest) > 0 ? report->runs[i].id : newest;
 	return text_format("%s/%s/%s/" PAGE_NAME, places->state, state_part_name(STATE_RUNS), newest);
 }

@@ -181,7 +181,7 @@ bool ports_drop(struct ports *ports, const void *holder)
 	return kept < before;
 }
 
-bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on)
+bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on, char **ret_given_up)
 {
 	for (size_t i = 0; i < ports->count; i++) {
 		struct port *port = &ports->items[i];
@@ -192,8 +192,10 @@ bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on)
 		port->forwarder = 0;
 		/* One that is killed over and over is the payload's doing and costs it as much. One that cannot run is
 		 * given up, and so is its socket: a connection that is refused says more than one that waits. */
-		if (!was_killed && ++port->failures >= FAILURES_MAX)
+		if (!was_killed && ++port->failures >= FAILURES_MAX && port->listener_fd >= 0) {
 			fd_close(&port->listener_fd);
+			*ret_given_up = publish_format(&port->rule);
+		}
 		/* One that was killed meanwhile is a child that ends, as this one did. */
 		if (goes_on && port->listener_fd >= 0)
 			(void)start(port);
@@ -205,7 +207,7 @@ bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on)
 void ports_list(const struct ports *ports, struct text_list *ret_texts)
 {
 	for (size_t i = 0; i < ports->count; i++)
-		if (!ports->items[i].held.is_world)
+		if (!ports->items[i].held.is_world && ports->items[i].listener_fd >= 0)
 			text_list_take(ret_texts, publish_format(&ports->items[i].rule));
 }
 

@@ -48,10 +48,12 @@ int ports_remove(struct ports *ports, const char *text, struct error *error);
 bool ports_drop(struct ports *ports, const void *holder);
 
 /** A child of PID 1 has ended. @goes_on  whether another forwarder is to be started
+ *  @ret_given_up  "127.0.0.1:8080:5555" where it has ended so often that none is started any more, and nothing listens
+ *                 there now; the caller's; else untouched
  *  @return whether it was a forwarder */
-bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on);
+bool ports_child_ended(struct ports *ports, pid_t pid, int status, bool goes_on, char **ret_given_up);
 
-/** "127.0.0.1:8080:5555" for each. @ret_texts  added to */
+/** "127.0.0.1:8080:5555" for each that is listened on. @ret_texts  added to */
 void ports_list(const struct ports *ports, struct text_list *ret_texts);
 
 /** In another fork of PID 1: lets go of the sockets. */

@@ -174,6 +174,15 @@ static void tell_ports(const struct server *server)
 		(void)lock_replace_ports(server->world->plan->lock_fd, &texts, NULL);
 }
 
+/* A port that nobody serves any more is told to the owner, and by inspect. */
+static void tell_given_up(const struct server *server, const char *port)
+{
+	owned_text what = text_format("port %s", port);
+
+	world_note(server->world, what, "its forwarder ended again and again; it is published no more");
+	tell_ports(server);
+}
+
 /* What its command left in the background would disturb who has the world next; and who is killed lives on for a moment,
  * holding locks and ports. */
 static bool is_clearing(const struct server *server, const struct client *client)
@@ -1075,13 +1084,17 @@ static bool hear_leader(struct server *server, struct client *client)
 static void child_ended(struct server *server, pid_t pid, int status)
 {
 	const struct server_guest *guest = server->world->plan->guest;
+	owned_text given_up = NULL;
 
 	if (guest && guest->child_ended(guest->argument, pid, status))
 		return;
 	if (start_ended(server, pid, status))
 		return;
-	if (ports_child_ended(&server->ports, pid, status, !server->has_main_ended))
+	if (ports_child_ended(&server->ports, pid, status, !server->has_main_ended, &given_up)) {
+		if (given_up)
+			tell_given_up(server, given_up);
 		return;
+	}
 	for (size_t i = 0; i < server->client_count; i++) {
 		struct client *client = server->clients[i];
 

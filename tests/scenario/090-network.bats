@@ -92,6 +92,34 @@ is_alone() {
 	assert_same "tried 1, got 0" "$output"
 }
 
+# forwarder_is_new: the worker whose PID 1 is $init has another one than $forwarder, which it becomes.
+forwarder_is_new() {
+	local now
+	now=$(pgrep -P "$init" -x sbx) && [[ $now != "$forwarder" ]] && forwarder=$now
+}
+
+is_unpublished() {
+	[[ -z $("$SBX" port "$1") ]]
+}
+
+@test "-p: a forwarder that ends again and again is given up: its port refuses, is listed no more, and inspect says why" {
+	serve api 127.0.0.1 -p 0:5555
+	port=$(published api)
+	init=$(pgrep -P "${runs[-1]}")
+	forwarder=$(pgrep -P "$init" -x sbx)
+	for _ in 1 2 3 4 5 6 7; do
+		kill -SYS "$forwarder" # as its filter would end it
+		wait_for forwarder_is_new
+	done
+	kill -SYS "$forwarder"
+	wait_for is_unpublished api
+	run traffic echo 127.0.0.1 "$port" 1 1
+	assert_has "$output" "Connection refused"
+	run_sbx 0 inspect api
+	assert_has "$output" "port 127.0.0.1:$port:5555"
+	assert_has "$output" "ended again and again"
+}
+
 @test "finding 41: the same holds without a filter on the payload" {
 	cp "$TOOLS/steal" .
 	serve api 127.0.0.1 --seccomp off -p 0:5555
