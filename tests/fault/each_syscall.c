@@ -10,8 +10,8 @@
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
- * its socket) and one directory at most, and nothing after the next command; a call that failed ended in status 125 and
- * words, or in a payload that says "protected".
+ * its socket) and one directory at most, and nothing after the next command but a kept worker that is whole; a call that
+ * failed ended in status 125 and words, or in a payload that says "protected".
  *
  * It is the tracer of all three, and a subreaper: wait(2) says ECHILD only once nothing that sbx started is left. */
 #include <dirent.h>
@@ -440,6 +440,29 @@ static int run_to_end(char *const command[])
 	return status;
 }
 
+/* Of run --keep: a worker that was kept before the end came is there whole, under the name of its directory. A draft of
+ * one has a name that begins with a dot, and is what is left. */
+static bool remove_kept(char *sbx)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	bool is_whole = true;
+	DIR *stream;
+
+	(void)snprintf(path, sizeof(path), "%s/sbx/kept", getenv("XDG_STATE_HOME"));
+	stream = opendir(path);
+	while (stream && is_whole && (entry = readdir(stream))) {
+		char *const look[] = { sbx, (char *)"inspect", entry->d_name, NULL };
+		char *const drop[] = { sbx, (char *)"rm", entry->d_name, NULL };
+
+		if (entry->d_name[0] != '.')
+			is_whole = run_to_end(look) == 0 && run_to_end(drop) == 0;
+	}
+	if (stream)
+		(void)closedir(stream);
+	return is_whole;
+}
+
 static const char *look_at_state(char *sbx)
 {
 	char *const next[] = { sbx, (char *)"ps", (char *)"--quiet", NULL };
@@ -450,6 +473,8 @@ static const char *look_at_state(char *sbx)
 		return "the next command failed";
 	if (count_entries("run") != 0)
 		return "the next command left the lock file or its socket";
+	if (!remove_kept(sbx))
+		return "what was kept is not whole";
 	if (count_directories() != 0)
 		return "the next command left a directory";
 	if (has_more_files)

@@ -46,6 +46,10 @@ at_each_call() {
 	at_each_call kill-owner
 }
 
+@test "P4, finding 54: sbx run --keep is killed at each system call of its own" {
+	at_each_call kill-owner --keep
+}
+
 @test "P4, finding 54: sbx is killed while its PID 1 is at each system call of the start" {
 	at_each_call orphan-init
 }
