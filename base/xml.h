@@ -48,7 +48,8 @@ void xml_begin(struct xml *xml, const char *text, size_t size);
 /** @return 1, 0 at the end of a whole document, or -EBADMSG */
 int xml_next(struct xml *xml, struct xml_token *ret_token);
 
-/** Whether all of it is UTF-8, and characters that XML has: others' readers refuse a document with one that it lacks. */
+/** Whether all of it is UTF-8, and characters that XML has: others' readers refuse a document with one that it
+ *  lacks. */
 bool xml_is_text(const char *text, size_t size);
 
 bool xml_is(const struct xml_token *token, const char *name);

@@ -6,7 +6,8 @@
  * holds are larger than a pipe is by default, which bulk needs.
  *
  * With edges each flow is run until the kernel says EAGAIN; one that has too much to do goes back to a list of those
- * that are due, behind the others. Links are freed at the end of a round, when no event of it can name them any more. */
+ * that are due, behind the others. Links are freed at the end of a round, when no event of it can name them any
+ * more. */
 #include "netns/forward.h"
 
 #include <errno.h>

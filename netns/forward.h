@@ -7,8 +7,8 @@
  * as long as it cannot come at this process: the caller forks it, makes it undumpable, and confines it.
  *
  * Kept over the connection: order and number of bytes, end of file in each direction on its own (shutdown(2)), resets,
- * and back pressure (a reader that is slow slows the writer). What is not: the first connect succeeds even where nothing
- * listens at the target; it is reset then. */
+ * and back pressure (a reader that is slow slows the writer). What is not: the first connect succeeds even where
+ * nothing listens at the target; it is reset then. */
 #ifndef SBX_NETNS_FORWARD_H
 #define SBX_NETNS_FORWARD_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A network namespace that is made while its user does something else.
  *
- * To make one is the dearest step of a world's start (finding 45): the kernel registers some hundred settings, files and
- * a device, all on one processor. So a helper makes it, with `lo` up, and hands it over as a descriptor; the caller
+ * To make one is the dearest step of a world's start (finding 45): the kernel registers some hundred settings, files
+ * and a device, all on one processor. So a helper makes it, with `lo` up, and hands it over as a descriptor; the caller
  * enters it when nothing else is left to do. Whoever starts a maker has to be single-threaded, may change its own
  * namespaces, and takes no path that needs the network until netns_maker_enter() has returned 0. */
 #ifndef SBX_NETNS_MAKER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: pasta is told the world by paths below /proc/PID of its PID 1, which waits for it and can still be looked
- * into. Any other process would not do: pasta opens some of them when it has entered the world's user namespace, and
- * may look into nothing outside it then. It stays in the foreground and writes its process id where it is told to once
- * all is set up; that is a pipe of PID 1's here, so this moment is waited for and not guessed. */
+/* How it works: pasta is told the world by paths below /proc/PID of its PID 1, which waits for it and can still be
+ * looked into. Any other process would not do: pasta opens some of them when it has entered the world's user namespace,
+ * and may look into nothing outside it then. It stays in the foreground and writes its process id where it is told to
+ * once all is set up; that is a pipe of PID 1's here, so this moment is waited for and not guessed. */
 #include "netns/outbound.h"
 
 #include <arpa/inet.h>
@@ -164,8 +164,8 @@ void outbound_serve(int socket)
 	(void)close(complaint[1]);
 	while (pid > 0 && poll(polled, ARRAY_SIZE(polled), -1) < 0 && errno == EINTR)
 		;
-	/* Nothing comes from the world but its end. Where pasta ends before, the world goes on without a way out, and says
-	 * so where it still waits for it. */
+	/* Nothing comes from the world but its end. Where pasta ends before, the world goes on without a way out, and
+	 * says so where it still waits for it. */
 	if (pid < 0 || !polled[0].revents)
 		tell_end(socket, complaint[0]);
 	else

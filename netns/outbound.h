@@ -24,8 +24,8 @@ int outbound_check_dns(const char *text, struct error *error);
  *  @host_text  the host's file; NULL: it has none   @return the caller's, free(3) */
 char *outbound_resolv_conf(const char *host_text, const struct text_list *servers);
 
-/** Serves one world: waits on `socket` for what its PID 1 asks in outbound_ask(), runs pasta for it, and ends that at the
- *  end of file, which is the world's. In a process of its own on the host, whose death pasta does not outlive. */
+/** Serves one world: waits on `socket` for what its PID 1 asks in outbound_ask(), runs pasta for it, and ends that at
+ *  the end of file, which is the world's. In a process of its own on the host, whose death pasta does not outlive. */
 void outbound_serve(int socket) __attribute__((noreturn));
 
 /** The other side, in the world's PID 1, while it is dumpable still: returns when the way out is there.

@@ -25,7 +25,8 @@ static bool is_localhost(const char *name)
 	return strcasecmp(name, "localhost") == 0;
 }
 
-/* Letters, digits, '-', '.', '_', or the characters of an IPv6 address: nothing that getent or hosts(5) reads otherwise.
+/* Letters, digits, '-', '.', '_', or the characters of an IPv6 address: nothing that getent or hosts(5) reads
+ * otherwise.
  */
 static bool is_host(const char *text, const char *more)
 {

@@ -43,7 +43,8 @@ char *reach_host_entry(const struct reach_rule *rule);
 int reach_resolve(struct reach_rule *rule, struct error *error);
 
 enum { REACH_LISTENERS_MAX = 2 };
-/** Listens inside the world. @ret_fds the caller's   @ret_count 1, or for localhost 2: both families, where there are */
+/** Listens inside the world. @ret_fds the caller's   @ret_count 1, or for localhost 2: both families, where there
+ *  are */
 int reach_listen(const struct reach_rule *rule, int ret_fds[static REACH_LISTENERS_MAX], size_t *ret_count,
 		 struct error *error);
 

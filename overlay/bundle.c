@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: names are gathered first and sorted, since a directory lists them in whatever order; then each is opened
- * by its name below the directory given and written as one row in each table. The tree stands still meanwhile. */
+/* How it works: names are gathered first and sorted, since a directory lists them in whatever order; then each is
+ * opened by its name below the directory given and written as one row in each table. The tree stands still
+ * meanwhile. */
 #include "overlay/bundle.h"
 
 #include <assert.h>

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* In the order in which they are made; compared to the letter when a bundle is opened. sqlar's is that of sqlite3(1). */
+/* In the order in which they are made; compared to the letter when a bundle is opened. sqlar's is that of
+ * sqlite3(1). */
 #define BUNDLE_TABLES                                                                                                  \
 	{                                                                                                              \
 		"CREATE TABLE sqlar(\n  name TEXT PRIMARY KEY,\n  mode INT,\n  mtime INT,\n  sz INT,\n  data BLOB\n)", \

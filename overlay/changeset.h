@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changesets: the rows that differ, in the form that SQLite's session extension reads (and any program that has it), to
- * be done again in another database. https://sqlite.org/sessionintro.html; the format stands in ext/session/sqlite3session.c.
+ * be done again in another database. https://sqlite.org/sessionintro.html; the format stands in
+ * ext/session/sqlite3session.c.
  *
  * Written here and not by that extension: its own comparison of two databases misses a row whose text only changed its
  * case under a NOCASE collation, or 1 that became 1.0, and keeps all changes in memory twice.
@@ -48,8 +49,8 @@ struct changeset_target {
  * Foreign keys are checked at the end. Full-text tables that triggers would keep up are to be rebuilt by the caller.
  *  @bytes  hostile
  *  @ret_changes  how many
- *  Errors: EBADMSG it is no changeset; ESTALE a row is not as the changeset expects it, or the database lacks a table or
- *  has it in another shape, each named; EBUSY, and those of SQLite */
+ *  Errors: EBADMSG it is no changeset; ESTALE a row is not as the changeset expects it, or the database lacks a table
+ *  or has it in another shape, each named; EBUSY, and those of SQLite */
 int changeset_apply(const struct changeset_target *target, const void *bytes, size_t size, uint64_t *ret_changes,
 		    struct error *error);
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the files of a layer back to what it started from, under programs that run on.
  *
- * Everything is done through the mount that programs see, never in the writable directory behind it (finding 49): a file
- * that was changed is rewritten in place, so that whoever has it open reads what is there again; what was added is
+ * Everything is done through the mount that programs see, never in the writable directory behind it (finding 49): a
+ * file that was changed is rewritten in place, so that whoever has it open reads what is there again; what was added is
  * removed, what was removed is made anew. Restored are bytes, types, permission bits, `user.…` attributes, link targets
- * and times of change. Owners are the caller's in any case. Left alone are sockets, which belong to a server that lives,
- * and what the caller says: databases, which have a way of their own (reset_rows.h), and mount points. Nobody is stopped:
- * what a program writes meanwhile stays, or is found by the next reset.
+ * and times of change. Owners are the caller's in any case. Left alone are sockets, which belong to a server that
+ * lives, and what the caller says: databases, which have a way of their own (reset_rows.h), and mount points. Nobody is
+ * stopped: what a program writes meanwhile stays, or is found by the next reset.
  *
- * Three steps, each for all layers before the next begins: reset_plan() finds out what is to be done, and whether it can
- * be done so; reset_apply() does it; reset_confirm() looks again and notes what is as it was. What was noted is not
+ * Three steps, each for all layers before the next begins: reset_plan() finds out what is to be done, and whether it
+ * can be done so; reset_apply() does it; reset_confirm() looks again and notes what is as it was. What was noted is not
  * compared again while inode number and time of the last change are the same. A file that changed within the kernel's
  * tick before it was looked at is not noted: a later change may have the same time.
  *
- * What cannot be done so is ENOTSUP with the cause, before anything was changed: more than RESET_REMOVED_MAX entries in a
- * removed directory, hard links that were torn, a working directory that is gone, directories that cannot be read.
+ * What cannot be done so is ENOTSUP with the cause, before anything was changed: more than RESET_REMOVED_MAX entries in
+ * a removed directory, hard links that were torn, a working directory that is gone, directories that cannot be read.
  *
  * Where programs see the layer, as a process that may write no more than they may. */
 #ifndef SBX_OVERLAY_RESET_H

@@ -408,7 +408,8 @@ static int compare_pages(struct patching *patching, uint32_t nonce)
 	return SQLITE_OK;
 }
 
-/* The header last: without it the file is no journal. One that is there is another connection's, which it keeps open. */
+/* The header last: without it the file is no journal. One that is there is another connection's, which it keeps
+ * open. */
 static int write_journal(const struct restoring *restoring, const struct patching *patching, uint32_t nonce)
 {
 	const struct reset_rows_request *request = restoring->request;

@@ -8,8 +8,8 @@
  *   a crash. It costs what reading both files does, and a kill at any moment leaves the old rows or the new ones. The
  *   numbers by which other connections see that their caches are old go up, never back.
  *   In WAL mode, and where the two differ in more than rows, the backup API copies all pages. A process that is killed
- *   in the middle of that may leave a damaged database in rollback mode (its journal is in memory), and its world has to
- *   be replaced.
+ *   in the middle of that may leave a damaged database in rollback mode (its journal is in memory), and its world has
+ *   to be replaced.
  * Waits for readers and writers up to a bound, and on failure nothing has changed.
  *
  * Whether anybody wrote since is told by a mark: what the file system and SQLite's own counters say of the file and of

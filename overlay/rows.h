@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What differs between two databases, row by row: what was inserted, updated, deleted, and which parts of the schema.
  *
- * How it works. Each table is read once on both sides, in the order of its key, and merged; so memory does not grow with
- * the tables, and equal rows cost a comparison. Each side is one transaction. The order is SQLite's for bytes, whatever
- * collation the key has: 'a' and 'A' are two keys here, so that a row whose key only changed its case is one deleted and
- * one inserted. Values are the same when their type and their bytes are: 1 and 1.0 are not.
+ * How it works. Each table is read once on both sides, in the order of its key, and merged; so memory does not grow
+ * with the tables, and equal rows cost a comparison. Each side is one transaction. The order is SQLite's for bytes,
+ * whatever collation the key has: 'a' and 'A' are two keys here, so that a row whose key only changed its case is one
+ * deleted and one inserted. Values are the same when their type and their bytes are: 1 and 1.0 are not.
  *
  * The key is the primary key; where there is none, or where a row has NULL in it (which SQLite allows), the rowid, by
  * the name under which it can be asked. VACUUM may give such rows other ones, and then each of them differs.
  * Generated columns are not compared, they follow from the others. Of a table that was altered the columns that both
- * sides have are. A virtual table is asked for its rows like any other (full-text search, r-trees) and its shadow tables
- * are passed over. A view has no rows of its own. Statistics (sqlite_stat1…) are passed over; the counters of
+ * sides have are. A virtual table is asked for its rows like any other (full-text search, r-trees) and its shadow
+ * tables are passed over. A view has no rows of its own. Statistics (sqlite_stat1…) are passed over; the counters of
  * AUTOINCREMENT (sqlite_sequence) are rows as others are.
  *
  * Both databases may be hostile: the caller is confined. Memory: two rows. */

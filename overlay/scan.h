@@ -59,10 +59,10 @@ typedef int scan_callback(void *data, const struct scan_finding *finding);
 int scan_tree(int tree_fd, const struct scan_options *options, scan_callback *callback, void *data,
 	      struct scan_result *ret_result, struct error *error);
 
-/** After a command failed: whether its tree, or a name right in it, belongs to somebody whom the worker does not know, so
- * that changing it fails with EOVERFLOW ("Value too large for defined data type"), which programs report as anything.
- * Only so near, and not in HOME: what lies deeper seldom is why, and a note that is wrong as a rule is read by nobody.
- * In PID 1 or a fork of it, or on the host.
+/** After a command failed: whether its tree, or a name right in it, belongs to somebody whom the worker does not know,
+ * so that changing it fails with EOVERFLOW ("Value too large for defined data type"), which programs report as
+ * anything. Only so near, and not in HOME: what lies deeper seldom is why, and a note that is wrong as a rule is read
+ * by nobody. In PID 1 or a fork of it, or on the host.
  *  @tree  absolute, canonical
  *  @note  number EOVERFLOW, object: the first such path, cause, remedy; untouched where there is none
  *  @return 1 filled, 0 nothing found */

@@ -21,8 +21,8 @@ static int drop_bounding_set(struct error *error)
 
 	while (capability < CAPABILITIES_MAX && cap_drop_bound(capability) == 0)
 		capability++;
-	/* The end only where the kernel does not know the capability at all; after any other failure the rest of the set
-	 * would stay. */
+	/* The end only where the kernel does not know the capability at all; after any other failure the rest of the
+	 * set would stay. */
 	if (capability < CAPABILITIES_MAX && (errno != EINVAL || cap_get_bound(capability) >= 0))
 		return error_set(error, .number = errno, .step = "empty the bounding set of capabilities");
 	return 0;

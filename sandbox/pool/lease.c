@@ -382,8 +382,8 @@ static int run_command(struct leasing *leasing, struct relay_result *ret_result,
 	return result;
 }
 
-/* A fresh one has ended with its lease, in place of which another is to be: for spares that was begun long ago, unless no
- * place was free then. */
+/* A fresh one has ended with its lease, in place of which another is to be: for spares that was begun long ago, unless
+ * no place was free then. */
 static void replace_fresh(struct leasing *leasing)
 {
 	struct error ignored = { 0 };

@@ -2,8 +2,9 @@
 /* What is known of a pool: N workers made by one `up`, named NAME.w0 to NAME.w(N-1).
  *
  * Its directory is runs/ID in the state directory: pool.json, which says how its worlds are made, and their logs,
- * wK/SERVICE. It is claimed (claim.h, but shared: LOCK_SH) by the `up` that makes it and by the PID 1 of each of its worlds. Locks and PID 1s
- * are the truth about who lives and who has leased what (lock.h, request.h); pool.json only says what there should be.
+ * wK/SERVICE. It is claimed (claim.h, but shared: LOCK_SH) by the `up` that makes it and by the PID 1 of each of its
+ * worlds. Locks and PID 1s are the truth about who lives and who has leased what (lock.h, request.h); pool.json only
+ * says what there should be.
  *
  * Spares. A pool may have S of them beside its workers: worlds that nobody has used, ready, for `lease --fresh`; only
  * that takes them. They are places 0 to 2S - 1, NAME.s0 and so on, since S stand ready while as many again may be in
@@ -97,7 +98,8 @@ int pool_find(const struct state_paths *places, const char *name, const char *di
 unsigned pool_places(const struct pool_description *description);
 /** How many with that of the shared services, which has the index after the places. */
 unsigned pool_worlds(const struct pool_description *description);
-/** "w2", "s0" for a spare, or "shared": what it is called within the pool, and its logs' directory. @return the caller's */
+/** "w2", "s0" for a spare, or "shared": what it is called within the pool, and its logs' directory. @return the
+ *  caller's */
 char *pool_place_name(const struct pool_description *description, unsigned index);
 /** "NAME.w2". @return the caller's */
 char *pool_worker_name(const struct pool *pool, unsigned index);

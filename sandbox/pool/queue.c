@@ -66,8 +66,8 @@ static bool is_at(int directory_fd, const char *name, int fd)
 	       own.st_ino == there.st_ino && own.st_dev == there.st_dev;
 }
 
-/* One at a time takes a number, so that whoever has the next one sees this ticket, locked. A moment's work, under a lock
- * that ends with its holder. */
+/* One at a time takes a number, so that whoever has the next one sees this ticket, locked. A moment's work, under a
+ * lock that ends with its holder. */
 static int open_door(int directory_fd, const char *name, int *ret_fd)
 {
 	for (;;) {

@@ -29,7 +29,8 @@ enum {
 	/* Between the end of a service and its next start, doubled each time, as docker has it. */
 	RESTART_FIRST_MS = 100,
 	RESTART_MAX_MS = 10000,
-	/* One without readiness that has not ended by then runs: a command that is not found, or misses a file, ends sooner. */
+	/* One without readiness that has not ended by then runs: a command that is not found, or misses a file, ends
+	 * sooner. */
 	UNTOLD_MS = 300,
 	RESTART_CALM_MS = 10000, /* one that ran for so long begins with the first delay again */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The services of a pool that are `shared`: they run once, in a world beside the workers that is called NAME.shared, and
- * each worker has their ports (worker/shared.h). It is the first that starts, and ends with the pool; where it ends
+/* The services of a pool that are `shared`: they run once, in a world beside the workers that is called NAME.shared,
+ * and each worker has their ports (worker/shared.h). It is the first that starts, and ends with the pool; where it ends
  * before, the pool is of no use any more. */
 #ifndef SBX_POOL_SHARED_H
 #define SBX_POOL_SHARED_H

@@ -7,8 +7,8 @@
  * that has died or is to be renewed, and ends when it is told to, when all worlds were stopped, or when all services
  * have ended by themselves. Ctrl-C ends the services in good order, a second one at once.
  *
- * Spares (pool.h) are worlds like the others, but that none is made anew for its place: as many are started, in any free
- * place, as stand unused too few.
+ * Spares (pool.h) are worlds like the others, but that none is made anew for its place: as many are started, in any
+ * free place, as stand unused too few.
  *
  * Detached, it lets go of the worlds once all are ready: from then on each PID 1 is on its own, holds its lock and the
  * claim of the pool's directory, and restarts its services by their policy. Whoever leases (lease.h) has a world that

@@ -5,11 +5,11 @@
  *   databases  the source databases, and a write-ahead log beside one that holds anything
  *   covered    files of the tree that the seed holds in a changed form: a newer one on the host would be hidden by it
  *
- * Each is noted by size, times and inode, and by its SHA-256. As git's index does it, a file whose size, times and inode
- * are what they were is taken as unchanged without being read, unless it was so young when it was noted that a change
- * could hide in the same tick of the clock. Of files above GROUND_HASHED_MAX only the first and last part is hashed, so
- * for these size and times count as well. Files of the tree that the seed neither names nor holds may change at will:
- * worlds see them as they are.
+ * Each is noted by size, times and inode, and by its SHA-256. As git's index does it, a file whose size, times and
+ * inode are what they were is taken as unchanged without being read, unless it was so young when it was noted that a
+ * change could hide in the same tick of the clock. Of files above GROUND_HASHED_MAX only the first and last part is
+ * hashed, so for these size and times count as well. Files of the tree that the seed neither names nor holds may change
+ * at will: worlds see them as they are.
  *
  * Globs: relative to the tree; '*', '?' and '[…]' within a name, '**' for any directories; a directory stands for all
  * files in it. A name that begins with a dot is matched by one that is written out. No symbolic link to a directory is

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A directory in /var/tmp that belongs to a claimed directory of the state directory (claim.h), for what cannot lie below
- * HOME: the seeds of a run, since overlayfs refuses a lower layer that lies inside another one (ELOOP), and HOME is a
- * lower layer of each world.
+/* A directory in /var/tmp that belongs to a claimed directory of the state directory (claim.h), for what cannot lie
+ * below HOME: the seeds of a run, since overlayfs refuses a lower layer that lies inside another one (ELOOP), and HOME
+ * is a lower layer of each world.
  *
  * A symbolic link "place" in the claimed directory leads there. Whoever removes the claimed directory removes the place
  * first, so what a killed sbx left is collected like all else (collect.h). Worlds have a /var/tmp of their own.
  *
- * Whoever works on what lies there without the claim (worlds that start from a named seed) holds a shared flock(2) on the
- * place itself. Programs that clean /var/tmp by age pass over a directory that is locked (systemd, tmpfiles.d(5)). */
+ * Whoever works on what lies there without the claim (worlds that start from a named seed) holds a shared flock(2) on
+ * the place itself. Programs that clean /var/tmp by age pass over a directory that is locked (systemd,
+ * tmpfiles.d(5)). */
 #ifndef SBX_REGISTRY_PLACE_H
 #define SBX_REGISTRY_PLACE_H
 
@@ -26,8 +27,8 @@ int place_share(int claim_fd, int *ret_fd, char **ret_path);
 /** Whether somebody shares it. */
 bool place_is_shared(int claim_fd);
 
-/** Removes it with all that is in it; that there is none is success; -EBUSY: somebody shares it. The link is checked: only a directory of the
- *  caller's own, of the name that place_make() gives, is removed. @claim_fd borrowed */
+/** Removes it with all that is in it; that there is none is success; -EBUSY: somebody shares it. The link is checked:
+ *  only a directory of the caller's own, of the name that place_make() gives, is removed. @claim_fd borrowed */
 int place_remove(int claim_fd, struct error *error);
 
 #endif

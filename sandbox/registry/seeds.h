@@ -3,16 +3,16 @@
  * the same tree.
  *
  *   seeds/NAME/record.json  what it is: struct seed_record, with a version
- *   seeds/NAME/place        leads to its layers in /var/tmp (place.h): outside of HOME, so that worlds stack on them and
- *                           share their pages
+ *   seeds/NAME/place        leads to its layers in /var/tmp (place.h): outside of HOME, so that worlds stack on them
+ *                           and share their pages
  *   seeds/.draft-ID/        one that is being made, or was not finished
  *   seeds/.gone-ID/         one that was removed or replaced
  *   seeds/.lock             a byte for each name, locked (fcntl(2), open file description) while that seed is made
  *
  * A seed exists from the rename of its draft: layers, seed.json and record.json are on disk by then. One that has the
  * name already changes places with it in the same rename, and goes once no world uses it. Worlds hold a shared lock on
- * the place as long as they live, removal takes it alone. So a seed is whole or not there, whoever is killed where. What
- * begins with a dot and nobody holds is collected (collect.h). */
+ * the place as long as they live, removal takes it alone. So a seed is whole or not there, whoever is killed where.
+ * What begins with a dot and nobody holds is collected (collect.h). */
 #ifndef SBX_REGISTRY_SEEDS_H
 #define SBX_REGISTRY_SEEDS_H
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tests that pass only in a world that nobody has used: `sbx test --retry-fresh`.
  *
- * How it works. The tests of each world are written down as they end (again_add()). When one has failed in all of its own
- * tries, its world is looked at before another test comes there (again_suspect()): each file in which the world differs
- * from the seed was left by the test during which it was last written, told by the file's time; those tests, but for the
- * red one itself, are suspects, the latest first. The runner tries it once more, in a fresh world. Passes it there, it is
- * a case: told in the last lines of the run, and as a line of its events.jsonl, {type:"fresh", id, title, file, line,
- * verdict:"passes only when fresh"|"fails when fresh", suspects[{title, file, line, left[]}]}.
+ * How it works. The tests of each world are written down as they end (again_add()). When one has failed in all of its
+ * own tries, its world is looked at before another test comes there (again_suspect()): each file in which the world
+ * differs from the seed was left by the test during which it was last written, told by the file's time; those tests,
+ * but for the red one itself, are suspects, the latest first. The runner tries it once more, in a fresh world. Passes
+ * it there, it is a case: told in the last lines of the run, and as a line of its events.jsonl, {type:"fresh", id,
+ * title, file, line, verdict:"passes only when fresh"|"fails when fresh", suspects[{title, file, line, left[]}]}.
  *
- * What a server keeps in its memory leaves no file, nor can it be seen which rows of a database a test has changed, only
- * that it was one that changed the database last. */
+ * What a server keeps in its memory leaves no file, nor can it be seen which rows of a database a test has changed,
+ * only that it was one that changed the database last. */
 #ifndef SBX_RUN_AGAIN_H
 #define SBX_RUN_AGAIN_H
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a test run leaves on the host: traces, reports, screenshots, coverage. Their directories are plain directories of
- * world R (a mount point there would cost Playwright 11 s of EBUSY), shown in each world by a graft, and copied out of R
- * at the end, and replaced whole, since stale traces must go.
+/* What a test run leaves on the host: traces, reports, screenshots, coverage. Their directories are plain directories
+ * of world R (a mount point there would cost Playwright 11 s of EBUSY), shown in each world by a graft, and copied out
+ * of R at the end, and replaced whole, since stale traces must go.
  *
- * What the runner's config names is granted below the tree and the repository that the tree lies in, since whatever runs
- * in R could say the same: HOME, and the repository's own .git, are no place of artifacts. `artifacts:` in sbx.yaml grants
- * places in HOME as well. On the host no symbolic link is followed below either, or one that an earlier run left among
- * its artifacts would lead a later one out.
+ * What the runner's config names is granted below the tree and the repository that the tree lies in, since whatever
+ * runs in R could say the same: HOME, and the repository's own .git, are no place of artifacts. `artifacts:` in
+ * sbx.yaml grants places in HOME as well. On the host no symbolic link is followed below either, or one that an earlier
+ * run left among its artifacts would lead a later one out.
  *
- * Three kinds. Told directories are replaced even by nothing. Usual ones (coverage) are nobody's promise: they come when
- * something changed in them. Files are copied out of R; worlds cannot share a file, so theirs are harvest.h's. */
+ * Three kinds. Told directories are replaced even by nothing. Usual ones (coverage) are nobody's promise: they come
+ * when something changed in them. Files are copied out of R; worlds cannot share a file, so theirs are harvest.h's. */
 #ifndef SBX_RUN_ARTIFACTS_H
 #define SBX_RUN_ARTIFACTS_H
 
@@ -41,8 +41,8 @@ void artifacts_release(struct artifacts *artifacts);
 /** Whether a path lies where artifacts do: what is written there is nobody else's business. */
 bool artifacts_have(const struct artifacts *artifacts, const char *path);
 
-/** Opens the directory of the host in which the last name of `path` is to lie, made where it is missing; no symbolic link
- *  is followed below the tree, the repository or HOME. @ret_fd the caller's   Errors: ELOOP */
+/** Opens the directory of the host in which the last name of `path` is to lie, made where it is missing; no symbolic
+ *  link is followed below the tree, the repository or HOME. @ret_fd the caller's   Errors: ELOOP */
 int artifacts_open_parent(const struct member *runner, const char *path, int *ret_fd, struct error *error);
 
 /** Says what does not come to the host, and why. */

@@ -65,8 +65,8 @@ void evidence_release(struct evidence *evidence);
 void evidence_note(const struct evidence *evidence, const struct events_test *test, const char *tree,
 		   struct evidence_cause *cause);
 
-/** Tells the journal what the world of the cause noted has changed, and keeps it. The cause is empty then; without one it
- *  does nothing. What goes wrong is said: the run goes on.
+/** Tells the journal what the world of the cause noted has changed, and keeps it. The cause is empty then; without one
+ *  it does nothing. What goes wrong is said: the run goes on.
  *  @services  that it runs, for who looks into it later; NULL: none
  *  @worker  its number, JOURNAL_RUNNER for R
  *  @log_directory  of its services, relative to the run's directory; NULL: none */
@@ -79,8 +79,8 @@ void evidence_keep(struct evidence *evidence, const struct member *member, const
 void evidence_keep_last(struct evidence *evidence, const struct member *member, const struct service_list *services,
 			int worker, const char *log_directory, bool has_failed);
 
-/** Makes a bundle of each world that was kept, for another machine: PLACE.sbx in the directory, which is made where it is
- *  missing. What goes wrong is said. After the end of the worlds. */
+/** Makes a bundle of each world that was kept, for another machine: PLACE.sbx in the directory, which is made where it
+ *  is missing. What goes wrong is said. After the end of the worlds. */
 void evidence_bundle(struct evidence *evidence, const char *directory);
 
 /** What a red item printed, for `sbx logs` of its kept world, be it kept by now or a moment later. */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What worlds wrote into the tree by the end of a run, beside the artifacts.
  *
- * Snapshot files (toMatchSnapshot, toHaveScreenshot: where the config says they lie, `*-snapshots`, `__snapshots__`) and
- * files that sbx.yaml names as artifacts go to the host: worlds that wrote the same bytes are one, and where they differ
- * the host's file stays as it is and the conflict is named. All else is dropped with its world, and said, since it
- * would be missed without a word: "dropped: DIR (312 files, 4 worlds)". Databases are not: their rows are what worlds
- * are for.
+ * Snapshot files (toMatchSnapshot, toHaveScreenshot: where the config says they lie, `*-snapshots`, `__snapshots__`)
+ * and files that sbx.yaml names as artifacts go to the host: worlds that wrote the same bytes are one, and where they
+ * differ the host's file stays as it is and the conflict is named. All else is dropped with its world, and said, since
+ * it would be missed without a word: "dropped: DIR (312 files, 4 worlds)". Databases are not: their rows are what
+ * worlds are for.
  *
- * How it works. harvest_take() asks a world for its changes below the tree before it ends, and copies what may go to the
- * host into a directory of the run. harvest_finish() lays that on the host and tells the rest. */
+ * How it works. harvest_take() asks a world for its changes below the tree before it ends, and copies what may go to
+ * the host into a directory of the run. harvest_finish() lays that on the host and tells the rest. */
 #ifndef SBX_RUN_HARVEST_H
 #define SBX_RUN_HARVEST_H
 

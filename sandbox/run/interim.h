@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A directory for what is on its way: the copy of a world until it is in a bundle, the files of a bundle until they are in
- * a world. It lies among the writable layers on disk, claimed, so that the next command collects what a killed one left.
- * Host side. */
+/* A directory for what is on its way: the copy of a world until it is in a bundle, the files of a bundle until they are
+ * in a world. It lies among the writable layers on disk, claimed, so that the next command collects what a killed one
+ * left. Host side. */
 #ifndef SBX_RUN_INTERIM_H
 #define SBX_RUN_INTERIM_H
 

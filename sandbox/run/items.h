@@ -52,7 +52,8 @@ int items_run(const struct items_plan *plan, const struct text_list *command, la
 
 /* ---- its parts, for the tests ---- */
 
-/** Takes a list apart: a JSON array of texts, or lines that are such arrays among others, else lines (empty ones are none, a CR at the end goes).
+/** Takes a list apart: a JSON array of texts, or lines that are such arrays among others, else lines (empty ones are
+ *  none, a CR at the end goes).
  *  @ret_items  added to   Errors: EINVAL an array of something else, E2BIG */
 int items_parse(const char *text, size_t size, struct text_list *ret_items, struct error *error);
 

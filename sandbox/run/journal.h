@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The journal of a run: events.jsonl in its directory, one JSON object a line, what `sbx report` is made from.
  *
- * Each line has at_ns (CLOCK_REALTIME, by the supervisor) and type. `worker` is a world's number, -1 is R's. What a line
- * does not know is left out; readers pass over types and members that they do not know.
+ * Each line has at_ns (CLOCK_REALTIME, by the supervisor) and type. `worker` is a world's number, -1 is R's. What a
+ * line does not know is left out; readers pass over types and members that they do not know.
  *
  *	run	{event:"begin", version:1, id, sbx, host, tree, command[], workers, alone, shard?}  {event:"end", exit_code}
  *	world	{worker, name, event, detail?}; event: enum journal_event's word

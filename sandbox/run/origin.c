@@ -61,7 +61,8 @@ static _Noreturn void run_program(const char *const *arguments, const char *dire
 	_exit(EXIT_NOT_FOUND);
 }
 
-/* What a program of this host prints, asked in a directory. @return its bytes, or -errno: it failed, or took too long */
+/* What a program of this host prints, asked in a directory. @return its bytes, or -errno: it failed, or took too
+ * long */
 static int ask_program(const char *const *arguments, const char *directory, struct text_buffer *output)
 {
 	char bytes[16 << 10];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a bundle was made: which state of the tree, on what machine. Written into a bundle, and compared with what is here
- * (`sbx replay --check`). Host side; git and the runtimes are asked for what they are.
+/* Where a bundle was made: which state of the tree, on what machine. Written into a bundle, and compared with what is
+ * here (`sbx replay --check`). Host side; git and the runtimes are asked for what they are.
  *
  * "origin": {"kernel", "architecture", "commit", "dirty" (a hash of what git calls changed, with contents), "changed"
  * (those paths), "files": [{"path", "sha256"}] (lock files, configurations, the test: relative to the tree),

@@ -160,8 +160,8 @@ static char *quote_script(const char *text)
 	return out.bytes;
 }
 
-/* The runner's own configuration without what has been done in this world already: its servers run, and its global setup
- * would do away with the very rows that the test failed on. Only documented parts of Playwright are used. */
+/* The runner's own configuration without what has been done in this world already: its servers run, and its global
+ * setup would do away with the very rows that the test failed on. Only documented parts of Playwright are used. */
 static void make_config(const char *config, char **ret_text, char **ret_path)
 {
 	const char *name = path_name(config);

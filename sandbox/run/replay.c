@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: the bundle is unpacked into a directory of its own (interim.h), and a world begins with that laid over its
- * layers (worker/moved.h), at the paths of the other machine, over this machine's tree and HOME. Then the command runs in
- * it. Whatever the bundle says of the world's shape is taken only where it takes nothing from the host: no volume, no way
- * out, no weaker filter. All ends together. */
+/* How it works: the bundle is unpacked into a directory of its own (interim.h), and a world begins with that laid over
+ * its layers (worker/moved.h), at the paths of the other machine, over this machine's tree and HOME. Then the command
+ * runs in it. Whatever the bundle says of the world's shape is taken only where it takes nothing from the host: no
+ * volume, no way out, no weaker filter. All ends together. */
 #include "sandbox/run/replay.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sbx replay`: the worker of a bundle (pack.h) built again on this machine, at the paths it had, on the ports it had. */
+/* `sbx replay`: the worker of a bundle (pack.h) built again on this machine, at the paths it had, on the ports it
+ * had. */
 #ifndef SBX_RUN_REPLAY_H
 #define SBX_RUN_REPLAY_H
 
@@ -12,8 +13,8 @@
 
 struct replay_options {
 	const char *path; /* of the bundle */
-	/* tree (the one of this machine; NULL: the current directory), environment over the bundle's, payload (a command
-	 * of the user's; empty: what the bundle says), pass_fds, timeout */
+	/* tree (the one of this machine; NULL: the current directory), environment over the bundle's, payload (a
+	 * command of the user's; empty: what the bundle says), pass_fds, timeout */
 	const struct spec *spec;
 	launch_say *say;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page: one HTML file with all in it, written whole, so that it can be read without a script; the script adds the
- * filter, copying and the way back from a hidden row. Nothing is fetched, which its Content-Security-Policy holds it to:
- * style and script are those with the nonce, made after all that others wrote.
+ * filter, copying and the way back from a hidden row. Nothing is fetched, which its Content-Security-Policy holds it
+ * to: style and script are those with the nonce, made after all that others wrote.
  *
  * Order: what the runs come to, the filter, the timelines, the red tests with all that is known of them, all tests. */
 #include <stdio.h>

@@ -65,8 +65,8 @@ enum {
 	SLOTS_MAX = 256,
 	PEERS_MAX = 1024,
 	FIXED_POLLED = 4, /* signals, timer, R, R's socket */
-	/* A job that is cancelled on GitHub gets SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that: the copies of
-	 * the artifacts must be whole by then. */
+	/* A job that is cancelled on GitHub gets SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that: the copies
+	 * of the artifacts must be whole by then. */
 	CANCEL_MS = 1000,
 	EXIT_OF_RED_TESTS = 1, /* as Playwright has it */
 };
@@ -615,8 +615,8 @@ static void start_spares(struct run *run)
 			start_spare(run, i);
 }
 
-/* The next unit in that place is to have a world that nobody has used. A spare takes it, by name too, as it stands or is
- * on its way; the used one ends when the lease has what it waits for. */
+/* The next unit in that place is to have a world that nobody has used. A spare takes it, by name too, as it stands or
+ * is on its way; the used one ends when the lease has what it waits for. */
 static void replace_used(struct run *run, unsigned index)
 {
 	struct slot *used = run->slots[index];
@@ -1185,8 +1185,9 @@ static void hear_timer(struct run *run)
 	begin_stop(run, run->spec.stop_timeout_ms);
 }
 
-/* Ctrl-Z: R first, then this process, whose shell waits for that; and both go on when the shell says so. With STOP, since
- * R's processes are a session of their own, where the kernel drops a TSTP (setpgid(2): an orphaned process group). */
+/* Ctrl-Z: R first, then this process, whose shell waits for that; and both go on when the shell says so. With STOP,
+ * since R's processes are a session of their own, where the kernel drops a TSTP (setpgid(2): an orphaned process
+ * group). */
 static void pause_all(const struct run *run)
 {
 	signal_runner(run, SIGSTOP);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The servers under test of a run, as services that each world starts for itself: those of sbx.yaml, and those that the
- * runner's config says it starts (Playwright's webServer). Where both have one of the same name or port, that of sbx.yaml
- * is meant: it says how the worlds shall have it. */
+ * runner's config says it starts (Playwright's webServer). Where both have one of the same name or port, that of
+ * sbx.yaml is meant: it says how the worlds shall have it. */
 #ifndef SBX_RUN_SERVERS_H
 #define SBX_RUN_SERVERS_H
 
@@ -25,7 +25,8 @@ struct servers_source {
 	bool has_shared; /* with those that are `shared`, as R has them; the worlds have only the ports of these */
 };
 
-/** Reads them. @ret_servers the caller's, servers_free()   Errors: of an env_file; one that is `shared` names no port */
+/** Reads them. @ret_servers the caller's, servers_free()   Errors: of an env_file; one that is `shared` names no
+ *  port */
 int servers_read(const struct servers_source *source, struct servers **ret_servers, struct error *error);
 void servers_free(struct servers *servers);
 /** Borrowed, until the next change. */
@@ -42,7 +43,8 @@ struct servers_world;
 
 /** Takes what a member's PID 1 told about its services: changes the member's state. */
 void servers_hear(struct servers_world *world, struct member *member, const struct reply *reply);
-/** Fills options->guest for a world, and what `member` hears of it. @servers  borrowed as long as the world lives @log_fd  a directory, borrowed; -1: none
+/** Fills options->guest for a world, and what `member` hears of it. @servers  borrowed as long as the world lives
+ *  @log_fd  a directory, borrowed; -1: none
  *  @ret_world  the caller's, servers_release_world() after the member's end */
 int servers_enter(const struct servers *servers, int log_fd, struct member *member, struct member_options *options,
 		  struct servers_world **ret_world, struct error *error);

@@ -24,7 +24,8 @@ enum unit_kind {
 	UNIT_FAIL,
 };
 
-/* Whether a red test is tried once more, in a world that nobody has used, and what the run is if it passes only there. */
+/* Whether a red test is tried once more, in a world that nobody has used, and what the run is if it passes only
+ * there. */
 enum unit_retry {
 	UNIT_RETRY_NEVER,
 	UNIT_RETRY_RED,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why a test is red that was green in a suite's usual order: `sbx test --why TITLE`.
  *
- * How it works. The suite runs several times, in one world each time, which is new each time: with that test alone, then
- * with all that come before it, and where the two differ with halves of these, until one is left. Playwright's --grep
- * chooses the tests; the hook puts it on the command line, so that it works through `npm run`, too. */
+ * How it works. The suite runs several times, in one world each time, which is new each time: with that test alone,
+ * then with all that come before it, and where the two differ with halves of these, until one is left. Playwright's
+ * --grep chooses the tests; the hook puts it on the command line, so that it works through `npm run`, too. */
 #ifndef SBX_RUN_WHY_H
 #define SBX_RUN_WHY_H
 

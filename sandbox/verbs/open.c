@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sbx open: the servers of one worker, in the caller's own browser.
  *
- * How it works: the world's listening sockets are asked for now and again, and each new port is published on a free port
- * of the host for as long as this connection lasts, whatever ends it. In a kept worker nothing runs: its command, or the
- * one that was given, is started first, on a connection of its own, and ends with this one. */
+ * How it works: the world's listening sockets are asked for now and again, and each new port is published on a free
+ * port of the host for as long as this connection lasts, whatever ends it. In a kept worker nothing runs: its command,
+ * or the one that was given, is started first, on a connection of its own, and ends with this one. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sbx prune: removes what dead workers left and runs that are old, and with --force kept workers and all runs. Lists what
- * it removed, or would. */
+/* sbx prune: removes what dead workers left and runs that are old, and with --force kept workers and all runs. Lists
+ * what it removed, or would. */
 #include <errno.h>
 #include <time.h>
 

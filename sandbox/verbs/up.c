@@ -70,8 +70,8 @@ static int describe(const struct invocation *invocation, const struct project *p
 	return 0;
 }
 
-/* A second pool of a tree is meant where it is named: without a name, w1 and `sbx down` would mean the newer one, and the
- * first would run on unseen. */
+/* A second pool of a tree is meant where it is named: without a name, w1 and `sbx down` would mean the newer one, and
+ * the first would run on unseen. */
 static int check_single(const struct invocation *invocation, struct error *error)
 {
 	const char *tree = invocation->spec.tree ? invocation->spec.tree : ".";

@@ -4,9 +4,10 @@
  * Members: "spec" (what was asked for, enough to build the world again: describe_read_spec()), "posture" (what protects
  * it: namespaces, capabilities, seccomp profile, Landlock level, no_new_privs, limits), "databases" (path, detail, and
  * how each was filled in: bytes, modified_ns, mode), "layers" (path, kind), "paths" (tree, home, workdir, upper:
- * "tmpfs" or "disk"), "degraded" (what is weaker than usual: what, why), "environment" (what processes in it begin with)
- * "services" (those it runs, where it
- * runs any: pool/services_json.h) and "environment_filtered" (names of variables of it whose values are not told, since they may be credentials). */
+ * "tmpfs" or "disk"), "degraded" (what is weaker than usual: what, why), "environment" (what processes in it begin
+ * with) "services" (those it runs, where it
+ * runs any: pool/services_json.h) and "environment_filtered" (names of variables of it whose values are not told, since
+ * they may be credentials). */
 #ifndef SBX_WORKER_DESCRIBE_H
 #define SBX_WORKER_DESCRIBE_H
 

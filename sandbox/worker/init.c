@@ -255,7 +255,8 @@ static void take_stage(struct world *world, const struct stage *stage)
 	int64_t start_ns = world->plan->spec->verbose ? now_ns() : 0;
 
 	if (stage->run(world, &reply.error) < 0) {
-		/* What went wrong with the network went wrong before, or of the same cause, and is told in its place. */
+		/* What went wrong with the network went wrong before, or of the same cause, and is told in its
+		 * place. */
 		(void)netns_maker_wait(&world->network, &reply.error);
 		reply.kind = REPLY_FAILED;
 		tell(world, &reply);

@@ -264,8 +264,8 @@ int launch_run_to_end(const struct spec *spec, launch_say *say, const struct lau
 	}
 	if (result < 0)
 		probe_explain(error);
-	/* PID 1 is ending, which takes the kernel a while: meanwhile the lock goes, but not while a directory on disk is
-	 * protected by it. */
+	/* PID 1 is ending, which takes the kernel a while: meanwhile the lock goes, but not while a directory on disk
+	 * is protected by it. */
 	else if (run.plan.upper_fd < 0)
 		listing_close(&run.listing);
 	launch_end(&run.launched);

@@ -35,7 +35,8 @@ struct ports {
 };
 
 /** Publishes one. @listener_fd  taken over, on failure too; anything may have been sent: it is looked at
- *  Errors: ENOTSOCK no listening TCP socket; EMFILE there are PORTS_MAX, or PORTS_OF_WORLDS_MAX; of starting a process */
+ *  Errors: ENOTSOCK no listening TCP socket; EMFILE there are PORTS_MAX, or PORTS_OF_WORLDS_MAX; of starting a
+ *  process */
 int ports_add(struct ports *ports, const struct publish_rule *rule, int listener_fd, const struct port_holder *held,
 	      struct error *error);
 enum { PORTS_MAX = 64, PORTS_OF_WORLDS_MAX = 2048 };

@@ -62,8 +62,8 @@ struct relay_result {
 int relay_open(const struct relay_options *options, struct relay **ret_relay, struct error *error);
 void relay_get_stdio(const struct relay *relay, struct relay_stdio *ret_stdio);
 
-/** Has the signals that relay_run() hears wait for it, where something else is to be done between: the payload may run by
- *  now, and they are for it. */
+/** Has the signals that relay_run() hears wait for it, where something else is to be done between: the payload may run
+ *  by now, and they are for it. */
 int relay_take_signals(struct relay *relay, struct error *error);
 
 /** Follows the payload until REPLY_EXITED and all of its output is delivered, until the world has died, or

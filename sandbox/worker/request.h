@@ -37,8 +37,8 @@ enum request_kind {
 			    * EAGAIN (its services are not ready yet), or what became of them; argument 1: waits instead
 			    * of EBUSY and EAGAIN, who came first is first; flags: enum lease_flag */
 	REQUEST_CONNECT, /* of the owner alone; fds: one end of a socket pair, which becomes a connection. argument: enum
-			   * connect_right. Of another, without fds, CONNECT_SHARER: this very connection is one from then
-			   * on; REPLY_DONE */
+			   * connect_right. Of another, without fds, CONNECT_SHARER: this very connection is one from
+			   * then on; REPLY_DONE */
 	REQUEST_RUN_TASK,  /* argument: enum task_kind; body: its arguments; fds as the task says: done in a fork of PID
 			     1 */
 	REQUEST_PUBLISH,   /* body: a list of one, "127.0.0.1:8080:5555"; fds: the host's listening socket. argument: 1:
@@ -62,8 +62,9 @@ enum stop_flag {
 };
 
 enum lease_flag {
-	/* Only if nobody has used the world: neither a lease nor a command, nor a file copied there. Else it is renewed, as
-	 * by STOP_RENEW, and REPLY_FAILED says ESTALE. When such a lease ends the world does, renewed as well. */
+	/* Only if nobody has used the world: neither a lease nor a command, nor a file copied there. Else it is
+	 * renewed, as by STOP_RENEW, and REPLY_FAILED says ESTALE. When such a lease ends the world does, renewed as
+	 * well. */
 	LEASE_FRESH = 1 << 0,
 	LEASE_ASK = 1 << 1, /* is not a lease: REPLY_DONE, number: 1 nobody has used it, 0 somebody has */
 };

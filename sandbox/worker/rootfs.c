@@ -131,7 +131,8 @@ static int take_volume(const struct worker_plan *plan, const struct volume *volu
 	}
 	if (result < 0)
 		return result;
-	/* A layer has its place by its real name, in which other layers are found. In a private place names are ours. */
+	/* A layer has its place by its real name, in which other layers are found. In a private place names are
+	 * ours. */
 	if (volume->kind == VOLUME_COPY || shows_host(plan, ret->target)) {
 		char *real = NULL;
 

@@ -183,8 +183,8 @@ static void tell_given_up(const struct server *server, const char *port)
 	tell_ports(server);
 }
 
-/* What its command left in the background would disturb who has the world next; and who is killed lives on for a moment,
- * holding locks and ports. */
+/* What its command left in the background would disturb who has the world next; and who is killed lives on for a
+ * moment, holding locks and ports. */
 static bool is_clearing(const struct server *server, const struct client *client)
 {
 	return server->lessee == client && client->session && session_kill_once(client->session);
@@ -494,8 +494,8 @@ static void start_payload(struct server *server, struct client *client, const st
 		refuse(client, EBADMSG, "its descriptors do not fit");
 		return;
 	}
-	/* What this world's servers said of themselves is stronger than an environment of the command's own: a test runner
-	 * hands on what the same servers said in its world, another port maybe. */
+	/* What this world's servers said of themselves is stronger than an environment of the command's own: a test
+	 * runner hands on what the same servers said in its world, another port maybe. */
 	if (client->header.flags & SPAWN_OWN_ENVIRONMENT) {
 		environment_apply(&nothing, &request->set, &request->unset, &world_environment);
 		environment_apply(&world_environment, found, &nothing, &environment);

@@ -56,8 +56,9 @@ void server_tell_owner(struct server *server, int64_t number, const struct error
 void server_guest_stopped(struct server *server);
 /** What restart() began is at its end. @error  NULL: the world is as it should be */
 void server_guest_settled(struct server *server, const struct error *error);
-/** Asked by the guest when all of its processes are ready, until the answer is yes, before it tells that: a world without
- * a seed keeps what it is then, for a reset, and nobody leases it before. What cannot be kept is no reason to wait. */
+/** Asked by the guest when all of its processes are ready, until the answer is yes, before it tells that: a world
+ * without a seed keeps what it is then, for a reset, and nobody leases it before. What cannot be kept is no reason to
+ * wait. */
 bool server_keeps_start(struct server *server);
 /** Whether the world ends to be made anew: REQUEST_STOP with STOP_RENEW. */
 bool server_is_renewed(const struct server *server);

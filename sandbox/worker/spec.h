@@ -74,8 +74,8 @@ struct spec {
 	bool verify_databases;	    /* the full integrity check instead of the quick one */
 	bool fix_ef_lock;
 
-	/* What its files and rows start from, overlay/seed.h, and the lock that says so, which PID 1 keeps as long as the
-	 * world lives. Borrowed; NULL: the tree as it is. */
+	/* What its files and rows start from, overlay/seed.h, and the lock that says so, which PID 1 keeps as long as
+	 * the world lives. Borrowed; NULL: the tree as it is. */
 	const struct seed *seed;
 	int seed_fd; /* with `seed` */
 

@@ -42,28 +42,29 @@
  *                  directory.
  *   TASK_CLONE     messages on the socket: a byte that says how many descriptors come with it (at most 16), detached
  *                  mounts in the order of the paths. struct graft has them shown in other worlds.
- *   TASK_DB_DIFF   the rows that differ (overlay/rows.h), and the parts of the schema. JSON: an array with an object for
- *                  each database, as scripts/schema/db-diff.json says.
+ *   TASK_DB_DIFF   the rows that differ (overlay/rows.h), and the parts of the schema. JSON: an array with an object
+ *                  for each database, as scripts/schema/db-diff.json says.
  *   TASK_DB_CHANGESET  {"changes": how many, "left": [what differs and is in no changeset]}; the changeset in the file.
  *   TASK_DB_APPLY  {"changes": how many, "rebuild": [full-text tables that do not follow by themselves]}
- *   TASK_DB_COPY   nothing. The directory holds consistent, checked copies 0, 1, … and seed.json, the list of their paths
- *                  (overlay/seed.h), written last.
- *   TASK_DB_SNAPSHOT, TASK_DB_RESTORE  {"databases": [paths]}. A snapshot lies in the world, out of the payload's reach,
- *                  and ends with it; one of the same name is replaced. Restoring is reset_rows() for each.
+ *   TASK_DB_COPY   nothing. The directory holds consistent, checked copies 0, 1, … and seed.json, the list of their
+ *                  paths (overlay/seed.h), written last.
+ *   TASK_DB_SNAPSHOT, TASK_DB_RESTORE  {"databases": [paths]}. A snapshot lies in the world, out of the payload's
+ *                  reach, and ends with it; one of the same name is replaced. Restoring is reset_rows() for each.
  *   TASK_DB_SNAPSHOTS  name, databases, bytes.
  *   TASK_BLAME     {"first": whether there was none before, "files": [{"kind", "path"}], "missed": how many more,
  *                  "databases": [as TASK_DB_DIFF has them, a few rows of each table], "problems": [{"database",
  *                  "problem"}]}. Files as TASK_DIFF lists them, but for databases, of which the rows are told.
- *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array), cwd;
- *                  the last four null where no process was found.
- *   TASK_RESET     a JSON object on one line: files (put back: rewritten, removed, restored), bytes (of them), databases
+ *   TASK_LISTENERS a JSON array: port, address, family ("ipv4", "ipv6"), pid, command (array), environment (array),
+ *                  cwd; the last four null where no process was found.
+ *   TASK_RESET     a JSON object on one line: files (put back: rewritten, removed, restored), bytes (of them),
+ *   databases
  *                  (paths), rows_bytes, meanwhile (files that are not as they were, since somebody wrote to them
  *                  again), stays_wal (databases that programs keep in WAL mode), microseconds. All of it zero: nothing
- *                  had changed. Back to the seed; in a world that has services and no seed, to the moment when they were
- *                  all ready; else to the tree, with the rows that the databases' sources have now. Tree and HOME, and
- *                  databases: /tmp, /run, /dev/shm and volumes stay as they are. Nobody is stopped. ENOTSUP: it cannot
- *                  be done in place, and nothing was changed; after other failures it may be done in part, and then the
- *                  world is leased no more (server.c). */
+ *                  had changed. Back to the seed; in a world that has services and no seed, to the moment when they
+ *                  were all ready; else to the tree, with the rows that the databases' sources have now. Tree and HOME,
+ *                  and databases: /tmp, /run, /dev/shm and volumes stay as they are. Nobody is stopped. ENOTSUP: it
+ *                  cannot be done in place, and nothing was changed; after other failures it may be done in part, and
+ *                  then the world is leased no more (server.c). */
 #ifndef SBX_WORKER_TASK_H
 #define SBX_WORKER_TASK_H
 
@@ -86,9 +87,9 @@ enum task_kind {
 	TASK_FREEZE,   /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
 	TASK_CLONE,    /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
 	TASK_LISTENERS, /* fds: out. The TCP sockets that listen in the world's network */
-	/* What is compared with: "" for what the world was filled with, "snapshot/NAME" of this world, or "copies" in the
-	 * directory passed, as TASK_DB_COPY leaves them. A database: a path, its end, or "" for all, where one is needed
-	 * for the only one. */
+	/* What is compared with: "" for what the world was filled with, "snapshot/NAME" of this world, or "copies" in
+	 * the directory passed, as TASK_DB_COPY leaves them. A database: a path, its end, or "" for all, where one is
+	 * needed for the only one. */
 	TASK_DB_DIFF,	   /* fds: out, a directory. arguments: "table" or "json", database, what it is compared with */
 	TASK_DB_CHANGESET, /* fds: out, a directory, a file. arguments: database, what it is compared with */
 	TASK_DB_APPLY,	   /* fds: out, a file that is a changeset. arguments: database */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: each time the task leaves behind what it saw, below the world's snapshots in ".blame", where the payload
- * has no path to: a copy of each database, 0, 1, …, and "state", the list of these and of the changed files. The next one
- * compares with that. A database to which nobody has committed since (reset_rows.h) is not read again. */
+/* How it works: each time the task leaves behind what it saw, below the world's snapshots in ".blame", where the
+ * payload has no path to: a copy of each database, 0, 1, …, and "state", the list of these and of the changed files.
+ * The next one compares with that. A database to which nobody has committed since (reset_rows.h) is not read again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

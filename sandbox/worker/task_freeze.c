@@ -238,8 +238,8 @@ static void set_time(int directory_fd, const char *name, struct timespec modifie
 	(void)utimensat(directory_fd, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
-/* A snapshot of what nobody wrote to is no change: a kept worker tells by size and time. Of what somebody wrote to it is
- * the time of the last write, so that two copies of the same state are the same. */
+/* A snapshot of what nobody wrote to is no change: a kept worker tells by size and time. Of what somebody wrote to it
+ * is the time of the last write, so that two copies of the same state are the same. */
 static void keep_time(struct freezing *freezing, const struct database *database, const char *name)
 {
 	const struct world_database *filled = find_filled(freezing->world, database->path);

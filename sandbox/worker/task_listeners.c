@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: the kernel lists sockets by inode, and each process's descriptors name theirs. Of several processes that
- * hold one (a server's children) the first is told, which made it as a rule. */
+/* How it works: the kernel lists sockets by inode, and each process's descriptors name theirs. Of several processes
+ * that hold one (a server's children) the first is told, which made it as a rule. */
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of task.c, one for each kind of task: not for anybody else.
  *
- * Each is called confined (task_confine()), where it does not say otherwise, and as the fork of PID 1 that task.h describes. @return as task_run(). */
+ * Each is called confined (task_confine()), where it does not say otherwise, and as the fork of PID 1 that task.h
+ * describes. @return as task_run(). */
 #ifndef SBX_WORKER_TASK_PARTS_H
 #define SBX_WORKER_TASK_PARTS_H
 
@@ -127,8 +128,8 @@ int task_keep(const struct world *world, struct stopper *stopper, const struct t
 int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
 		int out_fd, struct error *error);
 
-/** The two halves of a reset: what reads nothing that the payload wrote, and needs to look at all processes, comes before
- * the task is confined. @ret_reset the caller's, task_reset_end() */
+/** The two halves of a reset: what reads nothing that the payload wrote, and needs to look at all processes, comes
+ * before the task is confined. @ret_reset the caller's, task_reset_end() */
 struct task_reset;
 int task_reset_begin(const struct world *world, struct task_reset **ret_reset, struct error *error);
 /** Where it notes things, beside what the payload may write. Borrowed. */
@@ -144,8 +145,8 @@ int task_open_start(const struct world *world, struct error *error);
 int task_keep_layers(const struct world *world, struct stopper *stopper, int directory_fd,
 		     struct text_list *ret_databases, struct error *error);
 
-/* This and task_listeners() (task.h) are not confined: cloning mounts and looking at the descriptors of others need capabilities. What they read
- * is the kernel's, but for names, which they pass on. */
+/* This and task_listeners() (task.h) are not confined: cloning mounts and looking at the descriptors of others need
+ * capabilities. What they read is the kernel's, but for names, which they pass on. */
 int task_clone(const struct text_list *directories, int socket, struct error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How it works: a set of copies is a directory with 0, 1, … and the list of what they are copies of, written last, so
- * that one without was never finished. Those of a snapshot lie below the world's layers, in "snapshots/NAME": on the same
- * file system, in its limits, gone with it, and where no path of the payload's leads. */
+ * that one without was never finished. Those of a snapshot lie below the world's layers, in "snapshots/NAME": on the
+ * same file system, in its limits, gone with it, and where no path of the payload's leads. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -6,7 +6,8 @@
  *	fresh host SBX DIRECTORY	the same without a sandbox
  *	fresh serve | fresh ask		the two programs that it takes: one answers a byte, the other wants it
  *
- * The pool is made before and ended after; before each sample `sbx up --refill` has made the spare, if one is missing. */
+ * The pool is made before and ended after; before each sample `sbx up --refill` has made the spare, if one is
+ * missing. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -10,8 +10,8 @@
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
- * its socket) and one directory at most, and nothing after the next command but a kept worker that is whole; a call that
- * failed ended in status 125 and words, or in a payload that says "protected".
+ * its socket) and one directory at most, and nothing after the next command but a kept worker that is whole; a call
+ * that failed ended in status 125 and words, or in a payload that says "protected".
  *
  * It is the tracer of all three, and a subreaper: wait(2) says ECHILD only once nothing that sbx started is left. */
 #include <dirent.h>

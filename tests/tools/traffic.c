@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two ends of TCP connections, for tests and measurements of what forwards them.
- *   traffic serve ADDRESS PORT   prints "listening" and serves: each connection begins with one line, which says what it
- *                                is for, as below
+ *   traffic serve ADDRESS PORT   prints "listening" and serves: each connection begins with one line, which says what
+ *                                it is for, as below
  *   traffic KIND HOST PORT N SIZE
  *       echo      N connections, one after the other: SIZE bytes there and back, compared, then end of file both ways
  *       half      as echo, but the server answers only after the client's end of file

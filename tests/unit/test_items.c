@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists taken apart, commands made of them, what is remembered of their times, and their plan on its way into world R. */
+/* Lists taken apart, commands made of them, what is remembered of their times, and their plan on its way into world
+ * R. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -108,7 +108,8 @@ static int tear_down(void **state)
 static const char changes[] = "DELETE FROM item WHERE id % 7 = 0; UPDATE item SET name = 'x' WHERE id < 100;"
 			      "CREATE TABLE made AS SELECT * FROM item; CREATE INDEX byname ON item(name)";
 
-/* Another process has it locked: POSIX locks of one process do not exclude each other. @return its end goes with that */
+/* Another process has it locked: POSIX locks of one process do not exclude each other. @return its end goes with
+ * that */
 static int lock_in_child(const struct place *place)
 {
 	int down[2];
