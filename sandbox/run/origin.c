@@ -55,8 +55,8 @@ static _Noreturn void run_program(const char *const *arguments, const char *dire
 {
 	owned_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null_fd >= 0 && chdir(directory) == 0 && dup3(null_fd, STDIN_FILENO, 0) >= 0 &&
-	    dup3(null_fd, STDERR_FILENO, 0) >= 0 && dup3(output_fd, STDOUT_FILENO, 0) >= 0)
+	if (null_fd >= 0 && chdir(directory) == 0 && dup2(null_fd, STDIN_FILENO) >= 0 &&
+	    dup2(null_fd, STDERR_FILENO) >= 0 && dup2(output_fd, STDOUT_FILENO) >= 0)
 		(void)execvp(arguments[0], (char *const *)arguments);
 	_exit(EXIT_NOT_FOUND);
 }

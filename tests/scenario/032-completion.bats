@@ -55,7 +55,7 @@ complete_zsh() {
 	complete_bash 'sbx ps --format j'
 	assert_same json "$output"
 	complete_bash 'sbx db '
-	assert_same $'ls\nshell\nquery' "$output"
+	assert_same $'ls\nshell\nquery\ndiff\nsnapshot\nrestore\nexport\napply' "$output"
 	complete_bash 'sbx help insp'
 	assert_same inspect "$output"
 	complete_bash 'sbx kill -s HU'
