@@ -358,7 +358,7 @@ services:
 }
 
 @test "first run: a service that takes long to start is named, with what it costs in each world" {
-	web_server 'sh -c \"[ -z \\"\$SBX_WORKER\\" ] || sleep 5.1; exec node server.js '$port'\"' "timeout: 60000" && sed -i 's/timeout: 5000, //' playwright.config.js
+	web_server 'sh -c \"[ -z \\"\$SBX_WORKER\\" ] || sleep 5.1; exec node server.js '"$port"'\"' "timeout: 60000" && sed -i 's/timeout: 5000, //' playwright.config.js
 	suite 0 -n 2
 	[[ $output =~ "'shop' takes 5."[0-9]" s to start and "[1-9][0-9]*" MiB, in each world anew" ]]
 	[[ $(grep -c "in each world anew" <<<"$output") -eq 1 ]]

@@ -362,8 +362,10 @@ test("pays", async ({ request }, info) => {
 	run_sbx 1 test -n 1 --items 'seq 4' -- sh -c "test \"\$(curl -s http://localhost:$port/visit)\" = '1 1' # {}"
 	ln -s "$RUNNERS/node_modules" node_modules
 	for number in 1 2 3; do
-		printf "import { test, expect } from 'vitest';\ntest('first of $number', async () => { expect(await (await fetch('http://localhost:$port/visit')).text()).toBe('1 1'); });\n" \
-			>"$number.test.mjs"
+		{
+			echo "import { test, expect } from 'vitest';"
+			echo "test('first of $number', async () => { expect(await (await fetch('http://localhost:$port/visit')).text()).toBe('1 1'); });"
+		} >"$number.test.mjs"
 	done
 	run_sbx 0 test -n 2 --fresh file -- npx vitest run
 	assert_has "$output" "3 passed"

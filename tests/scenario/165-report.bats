@@ -10,6 +10,7 @@ setup() {
 	export XDG_STATE_HOME
 	unset XDG_RUNTIME_DIR
 	PATH=$(dirname "$SBX"):$PATH
+	# shellcheck disable=SC2034 # the end of each test waits for them
 	runs=()
 	cd "$tree" || return 1
 	cp -r "$RUNNERS/evidence/." .
