@@ -599,6 +599,8 @@ int task_keep_layers(const struct world *world, struct stopper *stopper, int dir
 		.directory_fd = directory_fd,
 		.snapshots_fd = -1,
 		.with_databases = true,
+		/* What the payload may write is not to be taken away from it. */
+		.bytes_max = world->plan->scratch_bytes_max / 4,
 	};
 	int result;
 
