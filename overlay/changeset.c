@@ -193,12 +193,13 @@ static int write_end(void *argument, const struct rows_table *table, uint64_t in
 		     uint64_t deleted, struct error *error)
 {
 	struct writing *writing = argument;
+	unsigned long long rows = inserted + updated + deleted;
 
 	(void)error;
 	/* A counter follows from the rows. */
 	if (writing->refused && strcasecmp(table->name, "sqlite_sequence") != 0)
-		text_list_take(&writing->changeset->left, text_format("table %s: %s (%" PRIu64 " rows)", table->name,
-								      writing->refused, inserted + updated + deleted));
+		text_list_take(&writing->changeset->left,
+			       text_format("table %s: %s (%llu rows)", table->name, writing->refused, rows));
 	return 0;
 }
 

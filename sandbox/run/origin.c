@@ -85,8 +85,9 @@ static int ask_program(const char *const *arguments, const char *directory, stru
 	for (;;) {
 		struct pollfd polled = { .fd = read_fd, .events = POLLIN };
 		ssize_t got;
+		int ready = RETRY_EINTR(poll(&polled, 1, ANSWER_MS));
 
-		is_late = RETRY_EINTR(poll(&polled, 1, ANSWER_MS)) == 0 || output->length > OUTPUT_MAX;
+		is_late = ready == 0 || output->length > OUTPUT_MAX;
 		got = is_late ? 0 : RETRY_EINTR(read(read_fd, bytes, sizeof(bytes)));
 		if (got <= 0)
 			break;
