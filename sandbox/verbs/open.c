@@ -2,9 +2,11 @@
 /* sbx open: the servers of one worker, in the caller's own browser.
  *
  * How it works: the world's listening sockets are asked for now and again, and each new port is published on a free
- * port of the host for as long as this connection lasts, whatever ends it. In a kept worker nothing runs: its command,
- * or the one that was given, is started first, on a connection of its own, and ends with this one. */
+ * port of the host for as long as this connection lasts, whatever ends it. In a kept worker nothing runs: the servers
+ * that were noted of a red test's world are services of the one that is made for it; else its command, or the one that
+ * was given, is started first, on a connection of its own, and ends with this one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +18,8 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/process.h"
+#include "sandbox/pool/services.h"
+#include "sandbox/run/recipe.h"
 #include "sandbox/verbs/answer.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/say.h"
@@ -140,6 +144,44 @@ static int serve(struct visit *visit, int command_fd, int signal_fd, struct erro
 	}
 }
 
+/* The servers of a red test's world, which were noted when it was kept. */
+struct noted {
+	struct recipe recipe;
+	struct services *services;
+	struct server_guest guest;
+	int log_fd;
+};
+
+static void noted_release(struct noted *noted)
+{
+	services_free(noted->services);
+	recipe_release(&noted->recipe);
+	fd_close(&noted->log_fd);
+}
+
+static int prepare_noted(void *argument, int directory_fd, const struct server_guest **ret_guest, int *ret_log_fd,
+			 struct error *error)
+{
+	struct noted *noted = argument;
+	struct error missing = { 0 };
+	int result = recipe_read_file(directory_fd, &noted->recipe, &missing);
+
+	if (result == -ENOENT || (result == 0 && noted->recipe.services.count == 0))
+		return 0;
+	if (result < 0) {
+		*error = missing;
+		return result;
+	}
+	noted->log_fd = openat(directory_fd, "logs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	result = services_new(&noted->recipe.services, noted->log_fd, &noted->services, error);
+	if (result < 0)
+		return result;
+	noted->guest = services_guest(noted->services);
+	*ret_guest = &noted->guest;
+	*ret_log_fd = noted->log_fd;
+	return 0;
+}
+
 /* What shall run in a kept worker. @return borrowed; NULL with error filled */
 static const struct text_list *choose_command(const struct invocation *invocation, const struct visit *visit,
 					      const char *word, struct error *error)
@@ -162,6 +204,8 @@ int verb_open(struct invocation *invocation, struct error *error)
 {
 	const char *word = invocation->operands.items[0];
 	const struct text_list *command = NULL;
+	__attribute__((cleanup(noted_release))) struct noted noted = { .log_fd = -1 };
+	const struct visit_guest guest = { .prepare = prepare_noted, .argument = &noted };
 	owned_visit visit = NULL;
 	owned_fd signal_fd = -1;
 	owned_fd command_fd = -1;
@@ -172,10 +216,11 @@ int verb_open(struct invocation *invocation, struct error *error)
 	sigaddset(&ends, SIGINT);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGHUP);
-	result = visit_open(word, RESOLVE_LIVE | RESOLVE_KEPT, &visit, error);
+	result = visit_open_with(word, RESOLVE_LIVE | RESOLVE_KEPT, invocation->spec.payload.count > 0 ? NULL : &guest,
+				 &visit, error);
 	if (result < 0)
 		return result;
-	if (!visit_worker(visit)->is_live || invocation->spec.payload.count > 0) {
+	if ((!visit_worker(visit)->is_live && !noted.services) || invocation->spec.payload.count > 0) {
 		command = choose_command(invocation, visit, word, error);
 		if (!command)
 			return -EINVAL;

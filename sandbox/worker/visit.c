@@ -93,7 +93,7 @@ static int read_description(int state_fd, const char *id, struct spec *ret_spec,
 	return result;
 }
 
-static int enter_kept(struct visit *visit, struct error *error)
+static int enter_kept(struct visit *visit, const struct visit_guest *guest, struct error *error)
 {
 	const char *id = visit->worker.worker.row.id;
 	struct world_note note;
@@ -101,6 +101,9 @@ static int enter_kept(struct visit *visit, struct error *error)
 
 	if (result == 0)
 		result = read_description(visit->worker.state_fd, id, &visit->spec, &visit->plan, error);
+	if (result == 0 && guest)
+		result =
+			guest->prepare(guest->argument, visit->kept_fd, &visit->plan.guest, &visit->plan.log_fd, error);
 	if (result < 0)
 		return result;
 	visit->spec.keep = KEEP_NEVER; /* its layers are where they stay */
@@ -143,7 +146,8 @@ static int find_worker(const char *word, unsigned scope, struct resolved_worker 
 	return result;
 }
 
-int visit_open(const char *word, unsigned scope, struct visit **ret_visit, struct error *error)
+int visit_open_with(const char *word, unsigned scope, const struct visit_guest *guest, struct visit **ret_visit,
+		    struct error *error)
 {
 	struct visit *visit = calloc(1, sizeof(*visit));
 	int result;
@@ -159,13 +163,18 @@ int visit_open(const char *word, unsigned scope, struct visit **ret_visit, struc
 	if (result == 0 && visit->worker.is_live)
 		result = visit_connect(visit->worker.runtime_fd, visit->worker.worker.row.name, &visit->socket, error);
 	else if (result == 0)
-		result = enter_kept(visit, error);
+		result = enter_kept(visit, guest, error);
 	if (result < 0) {
 		visit_close(visit);
 		return result;
 	}
 	*ret_visit = visit;
 	return 0;
+}
+
+int visit_open(const char *word, unsigned scope, struct visit **ret_visit, struct error *error)
+{
+	return visit_open_with(word, scope, NULL, ret_visit, error);
 }
 
 void visit_close(struct visit *visit)

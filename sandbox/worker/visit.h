@@ -14,6 +14,7 @@
 #include "sandbox/worker/spec.h"
 #include "sandbox/worker/task.h"
 
+struct server_guest;
 struct visit;
 
 /** Goes there.
@@ -21,6 +22,19 @@ struct visit;
  *  @ret_visit  the caller's, visit_close()
  *  Errors: of resolve_worker(); EBUSY somebody is in that kept worker; of building its world */
 int visit_open(const char *word, unsigned scope, struct visit **ret_visit, struct error *error);
+
+/* What the world of a kept worker runs for the visit, beside its commands. */
+struct visit_guest {
+	/* Called with the kept worker's directory, before its world is made. @ret_guest  borrowed until visit_close();
+	 * NULL: none after all   @ret_log_fd  a directory, borrowed likewise; -1: none */
+	int (*prepare)(void *argument, int directory_fd, const struct server_guest **ret_guest, int *ret_log_fd,
+		       struct error *error);
+	void *argument;
+};
+
+/** The same, with that; a live worker has what it has. */
+int visit_open_with(const char *word, unsigned scope, const struct visit_guest *guest, struct visit **ret_visit,
+		    struct error *error);
 
 /** Ends the visit, and with it the world of a kept worker: returns when all of it is gone. Takes NULL. */
 void visit_close(struct visit *visit);

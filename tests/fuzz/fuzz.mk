@@ -44,7 +44,8 @@ fuzz:
 	for input in $(FUZZ); do \
 		mkdir -p $(BUILD)/fuzz/corpus/$$input; \
 		echo "fuzz $$input"; \
-		$(BUILD)/fuzz/tests/fuzz/fuzz_$$input -max_total_time=$(SECONDS) -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+		$(BUILD)/fuzz/tests/fuzz/fuzz_$$input -max_total_time=$(SECONDS) \
+			-max_len=$$(test $$input = bundle && echo 65536 || echo 4096) -timeout=10 -rss_limit_mb=2048 \
 			-print_final_stats=1 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/$$input- \
 			$(BUILD)/fuzz/corpus/$$input tests/fuzz/corpus/$$input </dev/null || exit 1; \
 	done

@@ -285,6 +285,12 @@ SPEC
 	local bundle=$base/bundles/tests-orders.spec.js-4.sbx
 	assert_has "$output" "sbx replay '$bundle'"
 	chmod -R a+rX "$base/bundles"
+	# Its servers are noted, and open in the kept world as well.
+	"$SBX" open "$(sed -n 's/^  sbx shell //p' <<<"$output")" >"$base/open" 2>&1 </dev/null 3>&- &
+	runs+=("$!")
+	wait_for grep -q http: "$base/open"
+	assert_same 2 "$(curl -s "$(grep -o 'http://[^ ]*' "$base/open")/")"
+	kill "${runs[@]}"
 	rm -rf "$tree/tests" "$tree/node_modules" "$tree/server.js"
 	elsewhere 1 replay "$bundle"
 	assert_has "$output" 'Received: "2"'
