@@ -233,9 +233,7 @@ static int parse_rest(struct invocation *invocation, char *const *arguments, str
 						  : parse_letters(invocation, arguments, error);
 			if (used < 0 || invocation->help)
 				return MIN(used, 0);
-		} else if (verb->command == COMMAND_AFTER_DASHES && options_ended) {
-			break;
-		} else if (verb->command != COMMAND_NONE && verb->command != COMMAND_AFTER_DASHES) {
+		} else if (verb->command == COMMAND_AFTER_DASHES ? options_ended : verb->command != COMMAND_NONE) {
 			break;
 		} else {
 			text_list_add(&invocation->operands, argument);
