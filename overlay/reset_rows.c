@@ -107,7 +107,7 @@ static bool is_busy(int code)
 
 static bool may_wait(const struct restoring *restoring)
 {
-	const struct timespec pause = { .tv_nsec = PAUSE_US * 1000 };
+	const struct timespec pause = { .tv_nsec = PAUSE_US * 1000L };
 
 	if (now_ms() >= restoring->deadline_ms)
 		return false;

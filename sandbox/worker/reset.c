@@ -30,26 +30,23 @@ static uint64_t number_of(struct json_value root, const char *name)
 int reset_ask(int socket, enum reset_what what, struct reset_answer *ret_answer, struct error *error)
 {
 	struct task task = { .kind = TASK_RESET };
-	owned_reset_answer answer = { 0 };
 	owned_json json = { 0 };
 	int result;
 
 	text_list_add(&task.arguments, what == RESET_ROWS ? "rows" : "all");
-	result = ask_task_for_text(socket, &task, ANSWER_MAX, &answer.json, error);
+	result = ask_task_for_text(socket, &task, ANSWER_MAX, &ret_answer->json, error);
 	text_list_release(&task.arguments);
 	if (result >= 0)
-		result = json_read(&json, answer.json, strlen(answer.json), error);
+		result = json_read(&json, ret_answer->json, strlen(ret_answer->json), error);
 	if (result < 0)
 		return result;
-	answer.files = number_of(json_root(&json), "files");
-	answer.meanwhile = number_of(json_root(&json), "meanwhile");
-	answer.row_bytes = number_of(json_root(&json), "rows_bytes");
-	answer.microseconds = number_of(json_root(&json), "microseconds");
-	if (json_list(json_member(json_root(&json), "databases"), &answer.databases) < 0 ||
-	    json_list(json_member(json_root(&json), "stays_wal"), &answer.stays_wal) < 0)
+	ret_answer->files = number_of(json_root(&json), "files");
+	ret_answer->meanwhile = number_of(json_root(&json), "meanwhile");
+	ret_answer->row_bytes = number_of(json_root(&json), "rows_bytes");
+	ret_answer->microseconds = number_of(json_root(&json), "microseconds");
+	if (json_list(json_member(json_root(&json), "databases"), &ret_answer->databases) < 0 ||
+	    json_list(json_member(json_root(&json), "stays_wal"), &ret_answer->stays_wal) < 0)
 		return error_set(error, .number = EBADMSG, .step = "read the answer of the worker");
-	*ret_answer = answer;
-	answer = (struct reset_answer){ 0 };
 	return 0;
 }
 
