@@ -58,6 +58,14 @@ static void read_bytes(int directory_fd, const char *name, void *bytes, size_t s
 		memset(bytes, 0, size);
 }
 
+bool reset_rows_is_same_mark(const struct reset_rows_mark *one, const struct reset_rows_mark *other)
+{
+	return one->inode == other->inode && one->bytes == other->bytes && one->changed_ns == other->changed_ns &&
+	       one->wal_inode == other->wal_inode && one->wal_bytes == other->wal_bytes &&
+	       memcmp(one->header, other->header, sizeof(one->header)) == 0 &&
+	       memcmp(one->wal_index, other->wal_index, sizeof(one->wal_index)) == 0;
+}
+
 int reset_rows_read_mark(int directory_fd, const char *name, struct reset_rows_mark *ret_mark)
 {
 	struct reset_rows_mark mark;

@@ -47,6 +47,9 @@ struct reset_rows_mark {
  *  @directory_fd borrowed, O_PATH will do   @return 0 or -errno: -ENOENT there is none, -EINVAL it is no file */
 int reset_rows_read_mark(int directory_fd, const char *name, struct reset_rows_mark *ret_mark);
 
+/** Whether nobody wrote between two of them. */
+bool reset_rows_is_same_mark(const struct reset_rows_mark *one, const struct reset_rows_mark *other);
+
 struct reset_rows_request {
 	int source_fd; /* directory; borrowed, O_PATH will do */
 	const char *source_name;

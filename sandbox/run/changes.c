@@ -44,7 +44,7 @@ int changes_read(const struct member *member, const char *place, changes_each *e
 	if (result == 0)
 		result = ask_task_for_text(connection, &task, JSON_SIZE_MAX, &answer, error);
 	text_list_release(&task.arguments);
-	if (result >= 0)
+	if (result >= 0 && answer)
 		result = json_read(&json, answer, strlen(answer), error);
 	if (result < 0)
 		return error_context(error, "changes of world %s", member->listing.row.name);

@@ -1284,7 +1284,7 @@ static void step(struct run *run)
 		if (polled[FIXED_POLLED + peers + slots + i].revents && run->spares[i])
 			hear_spare(run, i);
 	for (unsigned i = 0; i < slots; i++)
-		if (polled[FIXED_POLLED + peers + 2 * slots + i].revents && run->slots[i] && run->slots[i]->aside)
+		if (polled[FIXED_POLLED + peers + 2UL * slots + i].revents && run->slots[i] && run->slots[i]->aside)
 			hear_world(run, run->slots[i]->aside);
 	if (polled[2].revents)
 		member_hear(&run->runner, run->options->say);

@@ -102,11 +102,13 @@ static int tell(struct listing *listing, const struct diff_entry *entry, const c
 
 bool task_is_mount_point(const struct text_list *points, const struct diff_entry *entry, const char *path)
 {
+	const char *directory = path;
+
 	for (size_t i = 0; i < points->count; i++) {
 		const char *point = points->items[i];
 
 		if (path_is_below(path, point) ||
-		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, path)))
+		    (entry->kind == DIFF_ADDED && S_ISDIR(entry->mode) && path_is_below(point, directory)))
 			return true;
 	}
 	return false;

@@ -462,7 +462,7 @@ static bool is_as_it_was(const struct task_reset *reset, const struct rows *rows
 	const struct world_database *filled = find_filled(reset->world, rows->path);
 
 	if (rows->note.is_known)
-		return memcmp(&rows->note.mark, mark, sizeof(*mark)) == 0;
+		return reset_rows_is_same_mark(&rows->note.mark, mark);
 	return rows->is_of_start && reset->start_fd < 0 && filled && filled->is_noted &&
 	       task_database_state(filled) == DATABASE_AS_FILLED;
 }
