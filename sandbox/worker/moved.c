@@ -71,6 +71,10 @@ int moved_plan_tree(struct worker_plan *plan, struct error *error)
 
 	if (result < 0)
 		return result;
+	if (text_equal(source, "/"))
+		return error_set(error, .number = EINVAL, .step = "use the tree", .object = source,
+				 .cause = "the root directory cannot be a tree",
+				 .remedy = "name the app's directory with -C DIR");
 	for (size_t i = 0; i < count && plan->home_source; i++) {
 		owned_text store = path_join(plan->home_source, stores[i]);
 

@@ -108,20 +108,33 @@ static int plan_databases(struct worker_plan *plan, struct error *error)
 	return result < 0 ? error_context(error, "tree %s", plan->tree) : 0;
 }
 
+/* Where tree and HOME show at other paths, and where symbolic links of HOME, which name paths of this machine, lead. */
+static void hide_moved(struct worker_plan *plan, const char *store)
+{
+	owned_text path = path_join(plan->home_source, store);
+	owned_text real = NULL;
+
+	moved_hide(plan, path);
+	if (path_canonical(path, &real) < 0 || text_equal(real, path))
+		return;
+	moved_hide(plan, real);
+	text_list_add(&plan->hidden, real);
+}
+
 static int plan_hidden(struct worker_plan *plan, struct error *error)
 {
 	size_t count;
 	const char *const *stores = secrets_hidden_paths(&count);
 
-	for (size_t i = 0; i < count && plan->home; i++) {
-		char *path = path_join(plan->home, stores[i]);
+	for (size_t i = 0; i < count; i++) {
+		char *path = plan->home ? path_join(plan->home, stores[i]) : NULL;
 
+		/* Also where the bundle says that there was no HOME. */
+		if (plan->moved && plan->home_source)
+			hide_moved(plan, stores[i]);
+		if (!path)
+			continue;
 		text_list_take(&plan->hidden, path);
-		if (plan->moved && plan->home_source) {
-			owned_text store = path_join(plan->home_source, stores[i]);
-
-			moved_hide(plan, store);
-		}
 		if (path_is_below(plan->tree, path))
 			return error_set(error, .number = EACCES, .step = "use the tree", .object = plan->tree,
 					 .cause = "it lies in a store of credentials, which is hidden in every world",

@@ -159,6 +159,40 @@ PYTHON
 	[[ ! -e $base/out/x ]]
 }
 
+@test "replay: credentials stay hidden where symbolic links lead, and in a tree that is HOME, even without a HOME" {
+	mkdir -p "$base/bob/dot/ssh" "$base/bob/dot/config/gh" "$base/bob/.aws"
+	echo secret >"$base/bob/dot/ssh/id"; echo secret >"$base/bob/dot/config/gh/hosts.yml"; echo secret >"$base/bob/.aws/credentials"
+	echo seen >"$base/bob/seen"
+	ln -s "$base/bob/dot/ssh" "$base/bob/.ssh"
+	ln -s "$base/bob/dot/config" "$base/bob/.config"
+	keep red true
+	run_sbx 0 bundle red "$base/red.sbx"
+	elsewhere 0 replay "$base/red.sbx" -- sh -c "cat ~/seen; cat ~/dot/ssh/* ~/dot/config/gh/* ~/.aws/* ~/.ssh/* $base/bob/dot/ssh/*; true"
+	assert_has "$output" "seen"
+	assert_same 0 "$(grep -c ^secret <<<"$output")"
+	elsewhere 0 replay -C "$base/bob" "$base/red.sbx" -- sh -c "cat seen; cat dot/ssh/* dot/config/gh/* .aws/*; true"
+	assert_has "$output" "seen"
+	assert_same 0 "$(grep -c ^secret <<<"$output")"
+	# As somebody would make it who wants to see them.
+	python3 - "$base/red.sbx" "$base/alice" <<'PYTHON'
+import sqlite3, sys, zlib
+db = sqlite3.connect(sys.argv[1])
+data, size = db.execute("SELECT data, sz FROM sqlar WHERE name = 'bundle.json'").fetchone()
+data = data if len(data) == size else zlib.decompress(data)
+home = b'"home":"%s"' % sys.argv[2].encode()
+assert home in data
+data = data.replace(home, b'"home":null')
+db.execute("UPDATE sqlar SET data = ?, sz = ? WHERE name = 'bundle.json'", (data, len(data)))
+db.execute("UPDATE sbx_entry SET size = ? WHERE name = 'bundle.json'", (len(data),))
+db.commit()
+PYTHON
+	elsewhere 0 replay -C "$base/bob" "$base/red.sbx" -- sh -c "cat seen; cat dot/ssh/* dot/config/gh/* .aws/*; true"
+	assert_has "$output" "seen"
+	assert_same 0 "$(grep -c ^secret <<<"$output")"
+	elsewhere 125 replay -C / "$base/red.sbx" -- true
+	assert_has "$output" "the root directory cannot be a tree"
+}
+
 @test "replay --check: what differs here, the most important first" {
 	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
 	git init -q; echo '{}' >package-lock.json; git add -A; git commit -qm one
