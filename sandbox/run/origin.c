@@ -153,7 +153,20 @@ static bool hash_file(int tree_fd, const char *path, char hash[static SHA256_TEX
 
 static void look_at_git(const char *tree, int tree_fd, struct origin *origin)
 {
-	const char *const arguments[] = { "git", "status", "--porcelain=v1", "-z", "--no-renames", "--", ".", NULL };
+	/* Nothing that the tree brings along shall run here: a monitor that its configuration names, a hook for an index
+	 * that was refreshed, what a submodule has of both. */
+	const char *const arguments[] = { "git",
+					  "--no-optional-locks",
+					  "-c",
+					  "core.fsmonitor=false",
+					  "status",
+					  "--porcelain=v1",
+					  "-z",
+					  "--no-renames",
+					  "--ignore-submodules=dirty",
+					  "--",
+					  ".",
+					  NULL };
 	owned_text prefix = NULL;
 	owned_buffer output = { 0 };
 	struct sha256 sum;
@@ -235,7 +248,9 @@ static void look_at_runtimes(const char *tree, int tree_fd, struct origin *origi
 	for (size_t i = 0; i < ARRAY_SIZE(runtimes); i++) {
 		bool is_used = runtimes[i].sign ? faccessat(tree_fd, runtimes[i].sign, F_OK, 0) == 0
 						: list_names(tree_fd, ".", is_project, NULL);
-		owned_text version = is_used ? ask_line(runtimes[i].name, runtimes[i].argument, NULL, tree) : NULL;
+		/* A project of .NET may name an SDK of its own in global.json, which would run: that file is hashed. */
+		const char *directory = runtimes[i].sign ? tree : "/";
+		owned_text version = is_used ? ask_line(runtimes[i].name, runtimes[i].argument, NULL, directory) : NULL;
 
 		if (!version)
 			continue;

@@ -193,6 +193,21 @@ PYTHON
 	assert_has "$output" "the root directory cannot be a tree"
 }
 
+@test "bundle: nothing that the tree brings along runs on the host" {
+	mkdir "$base/bin"
+	printf '#!/bin/sh\n[ ! -e global.json ] || touch "%s"\necho 10.0.100\n' "$base/evil-sdk" >"$base/bin/dotnet"
+	chmod 755 "$base/bin/dotnet"
+	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
+	git init -q; echo '{}' >global.json; echo >app.csproj; git add -A; git commit -qm one
+	keep red true
+	printf '#!/bin/sh\ntouch "%s"\n' "$base/evil-hook" >.git/hooks/post-index-change
+	chmod 755 .git/hooks/post-index-change
+	git config core.fsmonitor "touch $base/evil-monitor; false"
+	touch -d 2001-01-01 global.json
+	PATH=$base/bin:$PATH run_sbx 0 bundle red "$base/red.sbx"
+	assert_same "" "$(find "$base" -name 'evil*')"
+}
+
 @test "replay --check: what differs here, the most important first" {
 	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
 	git init -q; echo '{}' >package-lock.json; git add -A; git commit -qm one
