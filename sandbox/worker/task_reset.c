@@ -192,11 +192,15 @@ static int find_start(struct task_reset *reset, struct error *error)
 			text_list_add(&databases, world->plan->seed->databases.items[i]);
 	else if (world->plan->guest)
 		return refuse("", "what it was when its services were ready could not be kept", error);
+	else if (world->plan->moved)
+		return refuse("", "it began with the files of a bundle, which are not kept apart", error);
 	else if (is_filled(world))
 		return refuse("", "it began with copies (--copy, or a split tree), which are not kept apart", error);
 	else
 		for (size_t i = 0; i < world->database_count; i++)
 			text_list_add(&databases, world->databases[i].path);
+	if (databases.count > DATABASE_FOUND_MAX)
+		return refuse("", "it has more than 64 databases", error);
 	for (size_t i = 0; i < databases.count && result == 0; i++)
 		add_rows(reset, databases.items[i], true);
 	return result;

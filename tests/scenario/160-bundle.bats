@@ -208,6 +208,16 @@ PYTHON
 	assert_same "" "$(find "$base" -name 'evil*')"
 }
 
+@test "replay: a world of a bundle is not put back to the tree" {
+	keep red true
+	run_sbx 0 bundle red "$base/red.sbx"
+	"$SBX" replay "$base/red.sbx" -- sleep 60 &
+	runs+=($!)
+	wait_for "$SBX" exec replay-red true
+	run_sbx 125 reset replay-red
+	assert_has "$output" "the files of a bundle"
+}
+
 @test "replay --check: what differs here, the most important first" {
 	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
 	git init -q; echo '{}' >package-lock.json; git add -A; git commit -qm one
