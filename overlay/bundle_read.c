@@ -143,7 +143,8 @@ static int check_schema(struct bundle *bundle, struct error *error)
 		if (code != SQLITE_ROW)
 			break;
 		sql = column_text(statement, 1);
-		if (!sql && text_equal(column_text(statement, 0), "index"))
+		/* Of a key. SQLite reads an SQL text that is stored as a blob as well. */
+		if (sqlite3_column_type(statement, 1) == SQLITE_NULL && text_equal(column_text(statement, 0), "index"))
 			continue;
 		if (found == ARRAY_SIZE(tables) || !text_equal(sql, tables[found++]))
 			return fail_open(bundle->name, EBADMSG, "it holds tables, views or triggers that no bundle has",

@@ -193,6 +193,16 @@ PYTHON
 	assert_has "$output" "the root directory cannot be a tree"
 }
 
+@test "replay: a world of a bundle is not put back to the tree" {
+	keep red true
+	run_sbx 0 bundle red "$base/red.sbx"
+	"$SBX" replay "$base/red.sbx" -- sleep 60 &
+	runs+=($!)
+	wait_for "$SBX" exec replay-red true
+	run_sbx 125 reset replay-red
+	assert_has "$output" "the files of a bundle"
+}
+
 @test "bundle: nothing that the tree brings along runs on the host" {
 	mkdir "$base/bin"
 	printf '#!/bin/sh\n[ ! -e global.json ] || touch "%s"\necho 10.0.100\n' "$base/evil-sdk" >"$base/bin/dotnet"
@@ -206,16 +216,6 @@ PYTHON
 	touch -d 2001-01-01 global.json
 	PATH=$base/bin:$PATH run_sbx 0 bundle red "$base/red.sbx"
 	assert_same "" "$(find "$base" -name 'evil*')"
-}
-
-@test "replay: a world of a bundle is not put back to the tree" {
-	keep red true
-	run_sbx 0 bundle red "$base/red.sbx"
-	"$SBX" replay "$base/red.sbx" -- sleep 60 &
-	runs+=($!)
-	wait_for "$SBX" exec replay-red true
-	run_sbx 125 reset replay-red
-	assert_has "$output" "the files of a bundle"
 }
 
 @test "replay --check: what differs here, the most important first" {
@@ -275,6 +275,8 @@ refused() {
 	refused trigger "CREATE TRIGGER t AFTER INSERT ON sqlar BEGIN SELECT 1; END" "tables, views or triggers"
 	refused view "DROP TABLE sbx_piece; CREATE VIEW sbx_piece AS SELECT name, 0 AS offset, 1 AS sz, data FROM sqlar" "tables, views or triggers"
 	refused column "ALTER TABLE sqlar ADD COLUMN evil" "tables, views or triggers"
+	# SQLite takes a blob for SQL as well.
+	refused blob "CREATE INDEX evil ON sqlar(data, sz); PRAGMA writable_schema = on; UPDATE sqlite_schema SET sql = CAST(sql AS BLOB) WHERE name = 'evil'" "tables, views or triggers"
 	refused table "CREATE TABLE evil(x)" "tables, views or triggers"
 	refused newer "PRAGMA user_version = 99" "newer version of sbx"
 	refused other "PRAGMA application_id = 1" "no bundle of sbx"
