@@ -203,6 +203,20 @@ PYTHON
 	assert_has "$output" "the files of a bundle"
 }
 
+@test "reset: more databases than it has notes for are refused" {
+	local i databases=()
+	sqlite3 d1 'CREATE TABLE t(x)'
+	for ((i = 1; i <= 130; i++)); do
+		[[ -e d$i ]] || cp d1 "d$i"
+		databases+=(--db "d$i")
+	done
+	"$SBX" run --name many "${databases[@]}" -- sleep 60 &
+	runs+=($!)
+	wait_for "$SBX" exec many true
+	run_sbx 125 reset many
+	assert_has "$output" "more than 64 databases"
+}
+
 @test "bundle: nothing that the tree brings along runs on the host" {
 	mkdir "$base/bin"
 	printf '#!/bin/sh\n[ ! -e global.json ] || touch "%s"\necho 10.0.100\n' "$base/evil-sdk" >"$base/bin/dotnet"
