@@ -153,8 +153,8 @@ static bool hash_file(int tree_fd, const char *path, char hash[static SHA256_TEX
 
 static void look_at_git(const char *tree, int tree_fd, struct origin *origin)
 {
-	/* Nothing that the tree brings along shall run here: a monitor that its configuration names, a hook for an index
-	 * that was refreshed, what a submodule has of both. */
+	/* Nothing that the tree brings along shall run here: a monitor that its configuration names, a hook for an
+	 * index that was refreshed, what a submodule has of both. */
 	const char *const arguments[] = { "git",
 					  "--no-optional-locks",
 					  "-c",
