@@ -217,10 +217,13 @@ static int wait_ms(const struct leasing *leasing)
 
 static int fail_timeout(const struct leasing *leasing, struct error *error)
 {
-	return error_set(error, .number = ETIMEDOUT, .step = "get a worker of the pool",
-			 .object = leasing->pool.description.name, .cause = "none was free in time",
-			 .remedy = wants_spare(leasing) ? "raise --wait-timeout, or start more with 'sbx up --spares N'"
-							: "raise --wait-timeout, or start more with 'sbx up -n N'");
+	return error_set(
+		error, .number = ETIMEDOUT, .step = "get a worker of the pool",
+		.object = leasing->pool.description.name, .cause = "none was free in time",
+		.remedy =
+			wants_spare(leasing)
+				? "raise --wait-timeout, or begin the pool anew with more: sbx down, sbx up --spares N"
+				: "raise --wait-timeout, or begin the pool anew with more: sbx down, sbx up -n N");
 }
 
 /* Whether there is any use in waiting. */

@@ -142,7 +142,7 @@ static const char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
 
 char *id_make(char id[static ID_LENGTH + 1])
 {
-	enum { TIME_DIGITS = 6, EPOCH = 1704067200 /* 2024-01-01 */ };
+	enum { EPOCH = 1704067200 /* 2024-01-01 */ };
 	uint64_t number;
 	uint32_t random;
 	struct timespec now;
@@ -151,8 +151,8 @@ char *id_make(char id[static ID_LENGTH + 1])
 	/* GRND_INSECURE: never blocks, not even early at boot; uniqueness is all that is asked. Linux 5.6. */
 	if (getrandom(&random, sizeof(random), GRND_INSECURE) != sizeof(random))
 		random = (uint32_t)now.tv_nsec ^ (uint32_t)getpid() << 10;
-	number = ((uint64_t)(now.tv_sec - EPOCH) << 5 * (ID_LENGTH - TIME_DIGITS)) |
-		 (random & ((1u << 5 * (ID_LENGTH - TIME_DIGITS)) - 1));
+	number = ((uint64_t)(now.tv_sec - EPOCH) << 5 * (ID_LENGTH - ID_TIME_LENGTH)) |
+		 (random & ((1u << 5 * (ID_LENGTH - ID_TIME_LENGTH)) - 1));
 	for (size_t i = ID_LENGTH; i-- > 0; number >>= 5)
 		id[i] = id_digits[number & 31];
 	id[ID_LENGTH] = '\0';

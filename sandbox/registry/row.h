@@ -51,6 +51,7 @@ void worker_row_copy(const struct worker_row *row, struct worker_row *ret_row);
 
 enum {
 	ID_LENGTH = 10,
+	ID_TIME_LENGTH = 6,   /* of it: the second, in digits that sort */
 	NAME_LENGTH_MAX = 63, /* a host name label, too: RFC 1123 */
 };
 

@@ -399,7 +399,8 @@ static void tell_item(const struct evidence *evidence, const struct evidence_ite
 	if (item->bundle) {
 		text_buffer_add_text(&text, "  sbx replay ");
 		add_word(&text, item->bundle);
-		text_buffer_add_text(&text, "\n");
+		/* Of a list's item, which has no line, the command is not known there. */
+		text_buffer_add_text(&text, text_ends_with(item->place, ":0") ? " --shell\n" : "\n");
 	}
 	text.bytes[--text.length] = '\0';
 	evidence->say(text.bytes);

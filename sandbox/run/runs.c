@@ -78,10 +78,14 @@ static bool read_entry(int runs_fd, const char *name, struct runs_entry *entry)
 	return true;
 }
 
-/* Ids sort by age. */
-static int newest_first(const struct dirent **a, const struct dirent **b)
+/* Ids sort by age, but those of one second do not: there the one that ended later is the newer one. */
+static int newest_first(const void *a, const void *b)
 {
-	return strcmp((*b)->d_name, (*a)->d_name);
+	const struct runs_entry *one = a;
+	const struct runs_entry *other = b;
+	int order = strncmp(other->id, one->id, ID_TIME_LENGTH);
+
+	return order != 0 ? order : (other->changed_ns > one->changed_ns) - (other->changed_ns < one->changed_ns);
 }
 
 static int is_id(const struct dirent *entry)
@@ -104,7 +108,7 @@ int runs_list(int state_fd, struct runs_list *ret_list, struct error *error)
 			*error = missing;
 		return result;
 	}
-	count = scandirat(runs_fd, ".", &found, is_id, newest_first);
+	count = scandirat(runs_fd, ".", &found, is_id, NULL);
 	if (count < 0)
 		return error_set(error, .number = errno, .step = "list the runs");
 	ret_list->items = calloc((size_t)count + 1, sizeof(*ret_list->items));
@@ -116,6 +120,7 @@ int runs_list(int state_fd, struct runs_list *ret_list, struct error *error)
 		free(found[i]);
 	}
 	free(found);
+	qsort(ret_list->items, ret_list->count, sizeof(*ret_list->items), newest_first);
 	return 0;
 }
 

@@ -121,8 +121,11 @@ static int prune_runs(const struct invocation *invocation, const struct state_pa
 		number += entry->has_journal;
 		if (!is_taken)
 			continue;
-		if (!invocation->dry_run)
-			worst = MAX(worst, remove_run(state_fd, entry->id, &is_removed));
+		if (!invocation->dry_run) {
+			int status = remove_run(state_fd, entry->id, &is_removed);
+
+			worst = MAX(worst, status);
+		}
 		add_row(table, "run", entry->tree, entry->id, NULL, is_removed);
 	}
 	return result < 0 ? result : worst;

@@ -84,6 +84,11 @@ static int create(struct invocation *invocation, struct error *error)
 						      : "nothing has changed, taken as it is");
 
 		say_line(line);
+	} else if (result == 0) {
+		owned_text line = text_format("seed %s: not made, its command ended with exit status %d", options.name,
+					      exit_code);
+
+		say_line(line);
 	}
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
 }

@@ -92,10 +92,10 @@ static int check_single(const struct invocation *invocation, struct error *error
 			continue;
 		cause = text_format("this tree has one that lives, %s, of %u worker%s", other->name, other->workers,
 				    other->workers == 1 ? "" : "s");
-		remedy =
-			text_format("'sbx down %s' ends it, 'sbx restart' renews its workers' services; 'sbx up --name "
-				    "OTHER' starts a second one beside it",
-				    other->name);
+		remedy = text_format(
+			"'sbx down --name %s' ends it, 'sbx restart' renews its workers' services; 'sbx up --name "
+			"OTHER' starts a second one beside it",
+			other->name);
 		return error_set(error, .number = EEXIST, .step = "start a pool", .cause = cause, .remedy = remedy);
 	}
 	return 0;

@@ -144,7 +144,7 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	up_detached -n 2 --name first -- sleep 1000
 	run_sbx 125 up -d -- sleep 1000
 	assert_has "$output" "cannot start a pool: this tree has one that lives, first, of 2 workers"
-	assert_has "$output" "'sbx down first' ends it"
+	assert_has "$output" "'sbx down --name first' ends it"
 	up_detached --name second -- sleep 1000
 	run_sbx 0 exec second/w0 true
 	mkdir other

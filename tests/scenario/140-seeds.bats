@@ -76,6 +76,7 @@ rows() {
 	assert_same "[]" "$(json d)"
 	make_seed m
 	run_sbx 3 seed create m -- sh -c 'echo x >built; exit 3'
+	assert_has "$output" "seed m: not made, its command ended with exit status 3"
 	run -127 "$SBX" seed create m -- no-such-program
 	assert_same 1,2 "$(rows --seed m)"
 	nothing_half

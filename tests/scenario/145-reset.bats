@@ -145,6 +145,8 @@ print({name: os.getxattr("attribute", name) for name in os.listxattr("attribute"
 }
 
 @test "reset: of a worker in which nothing changed nothing is put back, and of rows alone no file is" {
+	run_sbx 125 reset
+	assert_has "$output" "'sbx reset' needs more: WORKER"
 	up_detached
 	run_sbx 0 reset --format json w0
 	assert_same "0 []" "$(field files) $(field databases)"

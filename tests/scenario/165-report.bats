@@ -184,7 +184,8 @@ look() {
 	run_sbx 0 prune --dry-run --format json
 	assert_fits prune
 	assert_same "$id" "$(json '[r["id"] for r in d if r["kind"] == "run"][0]')"
-	run_sbx 0 prune
+	run_sbx 0 prune --format json
+	assert_same True "$(json '[r["removed"] for r in d if r["kind"] == "run"][0]')"
 	run_sbx 0 report --list --format json
 	assert_same 0 "$(json 'len(d)')"
 }
