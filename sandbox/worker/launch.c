@@ -208,6 +208,19 @@ static char *tell_kept(const struct worker_plan *plan, const char *name)
 			   database, name, name);
 }
 
+/* Its name, but where several are kept by it, as after a second run of the same line: then only its id means it. */
+static const char *word_for(const struct run *run, const struct worker_row *row)
+{
+	owned_kept_list list = { 0 };
+	size_t same = 0;
+
+	if (kept_list_directories(run->keeping.state_fd, &list, NULL, NULL) < 0)
+		return row->name;
+	for (size_t i = 0; i < list.count; i++)
+		same += text_equal(list.items[i].row.name, row->name);
+	return same > 1 ? row->id : row->name;
+}
+
 static void finish(struct run *run, struct launch_result *result)
 {
 	struct error error = { 0 };
@@ -226,7 +239,7 @@ static void finish(struct run *run, struct launch_result *result)
 		line = text_format("it was not kept: %s", text);
 	} else if (is_kept > 0) {
 		result->is_kept = true;
-		line = tell_kept(&run->plan, kept.row.name);
+		line = tell_kept(&run->plan, word_for(run, &kept.row));
 	}
 	if (line)
 		run->say(line);

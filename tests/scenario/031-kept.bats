@@ -110,7 +110,9 @@ id_of() {
 
 @test "keep: of several with one name none is meant, the ids are told; a live one goes first" {
 	keep_worker w1 true
-	keep_worker w1 true
+	run_sbx 0 run --keep --name w1 -- true
+	# What is told to be typed means the one.
+	run_sbx 0 "$(grep -o 'inspect\|diff' <<<"$output" | head -n 1)" "$(sed -n 's/.*sbx rm //p' <<<"$output")"
 	for verb in diff inspect rm "db ls"; do
 		# shellcheck disable=SC2086 # words on purpose
 		run_sbx 125 $verb w1
