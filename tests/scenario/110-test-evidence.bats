@@ -132,6 +132,8 @@ nothing_else() {
 		for (const name of ['one', 'two'])
 			test(`writes ${name}`, async () => {
 				for (let number = 0; ; number++) {
+					// Between two rows it hears that it is to end.
+					await new Promise((resolve) => setImmediate(resolve));
 					order(name);
 					if (number === 3)
 						console.log(`waiting ${name}`);
