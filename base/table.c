@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/number.h"
@@ -361,11 +362,9 @@ void table_options_init(struct table_options *options, int output_fd)
 	const char *terminal = getenv("TERM");
 	bool is_terminal = isatty(output_fd);
 	struct winsize size;
-	struct timespec now;
 
 	*options = (struct table_options){ 0 };
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	options->now_ns = (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
+	options->now_ns = clock_wall_ns();
 	if (is_terminal && ioctl(output_fd, TIOCGWINSZ, &size) == 0)
 		options->width = size.ws_col;
 	options->has_colour = !is_set("NO_COLOR") &&

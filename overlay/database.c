@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/content.h"
 #include "base/fd.h"
 #include "base/macro.h"
@@ -36,14 +37,6 @@ bool database_owns_file(const char *database, const char *path)
 		if (text_equal(path + length, sidecars[i]))
 			return true;
 	return path[length] == '\0';
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 /* -- the source ------------------------------------------------------------------------------------------------- */
@@ -175,7 +168,7 @@ static int on_busy(void *argument, int attempt)
 	const uint64_t *deadline_us = argument;
 
 	(void)attempt;
-	if (now_us() >= *deadline_us)
+	if (clock_us() >= *deadline_us)
 		return 0;
 	pause_for_writer();
 	return 1;
@@ -524,7 +517,7 @@ static int copy_with_retries(struct copy *copy, unsigned *ret_attempts, struct e
 		}
 		if (outcome < 0)
 			return outcome;
-		if (now_us() >= copy->deadline_us)
+		if (clock_us() >= copy->deadline_us)
 			return error->number == EBUSY || copy->request->without_waiting ? fail_busy(copy, error)
 											: -error->number;
 		sqlite_close(&copy->target);
@@ -719,18 +712,18 @@ static int finish_copy(struct copy *copy, struct database_report *report, struct
  * deletes both). */
 static int make_copy(struct copy *copy, struct database_report *report, struct error *error)
 {
-	uint64_t start = now_us();
+	uint64_t start = clock_us();
 	uint64_t copied;
 	int result = 0;
 
 	if (copy->source.status.st_size == 0)
 		return finish_copy(copy, report, error);
 	result = copy_with_retries(copy, &report->attempts, error);
-	copied = now_us();
+	copied = clock_us();
 	report->copy_us = copied - start;
 	if (result == 0)
 		result = check_copy(copy, report, error);
-	report->check_us = now_us() - copied;
+	report->check_us = clock_us() - copied;
 	if (result == 0)
 		result = look_for_ef_lock(copy, report, error);
 	if (result == 0)
@@ -766,7 +759,7 @@ int database_snapshot(const struct database_snapshot_request *request, struct da
 	struct database_report report = { .attempts = 1 };
 	struct error local = { 0 };
 	struct error *told = error ? error : &local;
-	uint64_t start_us = now_us();
+	uint64_t start_us = clock_us();
 	unsigned timeout_ms = request->busy_timeout_ms ? request->busy_timeout_ms : DATABASE_BUSY_TIMEOUT_MS;
 	int result = source_open(request->source, STEP_COPY, &copy.source, told);
 
@@ -784,7 +777,7 @@ int database_snapshot(const struct database_snapshot_request *request, struct da
 		(void)unlinkat(request->target_fd, request->target_name, 0);
 		return result;
 	}
-	report.duration_us = now_us() - start_us;
+	report.duration_us = clock_us() - start_us;
 	*ret_report = report;
 	return 0;
 }

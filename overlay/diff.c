@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/content.h"
 #include "base/descent.h"
 #include "base/fd.h"
@@ -227,7 +228,7 @@ static int tell(struct diff *diff, enum diff_kind kind, const struct found *new,
 		.path = path_of(diff),
 		.mode = status->st_mode,
 		.bytes = S_ISREG(status->st_mode) ? (uint64_t)status->st_size : 0,
-		.changed_ns = (int64_t) new->changed.tv_sec * 1000000000 + new->changed.tv_nsec,
+		.changed_ns = clock_to_ns(&new->changed),
 		.status = new->layer < 0 ? NULL : &new->status,
 		.before = old->layer < 0 ? NULL : &old->status,
 		.before_layer = old->layer < 0 ? 0 : (size_t)old->layer,

@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/sqlite.h"
@@ -28,19 +29,11 @@ struct asking {
 	bool is_telling;      /* the statement just prepared is one of telling_pragmas */
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int on_clock(void *argument)
 {
 	const struct asking *asking = argument;
 
-	return now_ms() >= asking->deadline_ms;
+	return clock_ms() >= asking->deadline_ms;
 }
 
 /* -- what is let through ------------------------------------------------------------------------------------------ */
@@ -215,7 +208,7 @@ static void set_bounds(struct asking *asking)
 	unsigned busy_ms = query->busy_timeout_ms ? query->busy_timeout_ms : QUERY_BUSY_TIMEOUT_MS;
 
 	if (query->timeout_ms > 0) {
-		asking->deadline_ms = now_ms() + query->timeout_ms;
+		asking->deadline_ms = clock_ms() + query->timeout_ms;
 		busy_ms = MIN(busy_ms, query->timeout_ms);
 		sqlite3_progress_handler(asking->database, CLOCK_INTERVAL, on_clock, asking);
 	}

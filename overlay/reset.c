@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -29,11 +30,6 @@ void reset_notes_release(struct reset_notes *notes)
 {
 	free(notes->items);
 	*notes = (struct reset_notes){ 0 };
-}
-
-static int64_t nanoseconds(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
 static int compare_notes(const void *a, const void *b)
@@ -56,7 +52,7 @@ static bool has_note(const struct reset_notes *notes, const struct stat *status)
 	const struct reset_note *found =
 		notes->count ? bsearch(&wanted, notes->items, notes->count, sizeof(wanted), compare_notes) : NULL;
 
-	return found && found->changed_ns == nanoseconds(&status->st_ctim);
+	return found && found->changed_ns == clock_to_ns(&status->st_ctim);
 }
 
 static void add_note(struct reset_notes *notes, const struct stat *status)
@@ -68,7 +64,7 @@ static void add_note(struct reset_notes *notes, const struct stat *status)
 			abort();
 	}
 	notes->items[notes->count++] =
-		(struct reset_note){ .inode = status->st_ino, .changed_ns = nanoseconds(&status->st_ctim) };
+		(struct reset_note){ .inode = status->st_ino, .changed_ns = clock_to_ns(&status->st_ctim) };
 }
 
 int reset_notes_read(int directory_fd, const char *name, struct reset_notes *ret_notes)
@@ -252,7 +248,7 @@ static int take_difference(void *data, const struct diff_entry *entry)
 
 static void note(struct reset_plan *plan, const struct stat *status)
 {
-	if (nanoseconds(&status->st_ctim) < plan->tick_ns)
+	if (clock_to_ns(&status->st_ctim) < plan->tick_ns)
 		add_note(plan->notes, status);
 }
 
@@ -290,7 +286,7 @@ static int walk(struct reset_plan *plan, diff_callback *callback, struct reset_n
 	int status;
 
 	(void)clock_gettime(CLOCK_REALTIME_COARSE, &tick);
-	plan->tick_ns = nanoseconds(&tick);
+	plan->tick_ns = clock_to_ns(&tick);
 	plan->known = &known;
 	plan->notes = &found;
 	plan->error = error;

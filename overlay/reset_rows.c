@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -24,11 +25,6 @@ enum {
 
 /* ---- marks ---- */
 
-static int64_t nanoseconds(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
 /* What the file system says. */
 static int look(int directory_fd, const char *name, struct reset_rows_mark *ret_mark)
 {
@@ -42,7 +38,7 @@ static int look(int directory_fd, const char *name, struct reset_rows_mark *ret_
 		return -EINVAL;
 	ret_mark->inode = status.st_ino;
 	ret_mark->bytes = (uint64_t)status.st_size;
-	ret_mark->changed_ns = nanoseconds(&status.st_ctim);
+	ret_mark->changed_ns = clock_to_ns(&status.st_ctim);
 	if (fstatat(directory_fd, wal, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_size > 0) {
 		ret_mark->wal_inode = status.st_ino;
 		ret_mark->wal_bytes = (uint64_t)status.st_size;
@@ -100,14 +96,6 @@ static void restoring_release(struct restoring *restoring)
 	sqlite_close(&restoring->target);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static bool is_busy(int code)
 {
 	return (code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED;
@@ -117,7 +105,7 @@ static bool may_wait(const struct restoring *restoring)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_US * 1000L };
 
-	if (now_ms() >= restoring->deadline_ms)
+	if (clock_ms() >= restoring->deadline_ms)
 		return false;
 	(void)nanosleep(&pause, NULL);
 	return true;
@@ -520,7 +508,7 @@ int reset_rows(const struct reset_rows_request *request, struct reset_rows_resul
 	struct stat status;
 	int result;
 
-	restoring.deadline_ms = now_ms() + (request->busy_timeout_ms ? request->busy_timeout_ms : RESET_ROWS_BUSY_MS);
+	restoring.deadline_ms = clock_ms() + (request->busy_timeout_ms ? request->busy_timeout_ms : RESET_ROWS_BUSY_MS);
 	restored.was_made = fstatat(request->target_fd, request->target_name, &status, AT_SYMLINK_NOFOLLOW) < 0;
 	result = restored.was_made ? remove_sidecars(request, error) : 0;
 	if (result == 0)

@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/descent.h"
 #include "base/fd.h"
 #include "base/path.h"
@@ -22,14 +22,6 @@ struct scan {
 	uint64_t deadline_ms;
 	bool is_ended;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void end_early(struct scan *scan)
 {
@@ -60,7 +52,7 @@ static bool is_time_up(const struct scan *scan)
 {
 	if (scan->options->entries_max && scan->result.entries >= scan->options->entries_max)
 		return true;
-	return scan->deadline_ms && scan->result.entries % ENTRIES_PER_LOOK == 0 && now_ms() >= scan->deadline_ms;
+	return scan->deadline_ms && scan->result.entries % ENTRIES_PER_LOOK == 0 && clock_ms() >= scan->deadline_ms;
 }
 
 /* @return 0, or -errno where the scan cannot go on at all */
@@ -122,7 +114,7 @@ int scan_tree(int tree_fd, const struct scan_options *options, scan_callback *ca
 	int result = descent_start(&scan.way, tree_fd, 0);
 
 	if (options->time_ms_max)
-		scan.deadline_ms = now_ms() + options->time_ms_max;
+		scan.deadline_ms = clock_ms() + options->time_ms_max;
 	if (result == 0 && fstat(descent_fd(&scan.way), &status) < 0)
 		result = -errno;
 	if (result == 0) {

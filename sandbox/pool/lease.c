@@ -6,9 +6,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -51,14 +51,6 @@ struct leasing {
 	unsigned worker; /* what was given */
 	int socket;
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- making worlds anew ---- */
 
@@ -207,7 +199,7 @@ static int hear_worker(struct leasing *leasing, unsigned index)
 
 static int wait_ms(const struct leasing *leasing)
 {
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	uint64_t left_ms = leasing->deadline_ms > now ? leasing->deadline_ms - now : 0;
 
 	if (leasing->missing > 0 && leasing->refill_fd < 0)
@@ -306,7 +298,7 @@ static int take_worker(struct leasing *leasing, struct error *error)
 			result = wait_for_answer(leasing);
 		if (result != 0)
 			return MIN(result, 0);
-		if (now_ms() >= leasing->deadline_ms)
+		if (clock_ms() >= leasing->deadline_ms)
 			return fail_timeout(leasing, error);
 	}
 }
@@ -481,7 +473,7 @@ int pool_lease_run(const struct pool_lease_options *options, struct relay_result
 	int result;
 
 	if (options->wait_timeout_ms > 0)
-		leasing.deadline_ms = now_ms() + options->wait_timeout_ms;
+		leasing.deadline_ms = clock_ms() + options->wait_timeout_ms;
 	result = find_pool(&leasing, error);
 	*ret_exit_code = EXIT_SBX_FAILED;
 	*ret_result = (struct relay_result){ 0 };

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/number.h"
@@ -118,14 +119,6 @@ int queue_enter(int directory_fd, const char *queue, struct ticket *ret_ticket, 
 	return 0;
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void wake(int number)
 {
 	(void)number;
@@ -138,7 +131,7 @@ static int lock_until(int fd, uint64_t deadline_ms)
 	struct sigaction action = { .sa_handler = wake };
 	struct sigaction before;
 	struct itimerval timer = { .it_interval = { .tv_usec = AGAIN_US } };
-	uint64_t now = now_ms();
+	uint64_t now = clock_ms();
 	uint64_t left_ms = deadline_ms > now ? deadline_ms - now : 0;
 	int result = 0;
 
@@ -153,7 +146,7 @@ static int lock_until(int fd, uint64_t deadline_ms)
 	while (result == 0 && flock(fd, LOCK_SH) < 0) {
 		if (errno != EINTR)
 			result = -errno;
-		else if (now_ms() >= deadline_ms)
+		else if (clock_ms() >= deadline_ms)
 			result = -ETIMEDOUT;
 	}
 	timer = (struct itimerval){ 0 };

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/process.h"
@@ -132,14 +132,6 @@ static void set_state(struct services *services, struct running *running, enum s
 	set_state_of_end(services, running, state, 0, error);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Without the ends of lines at its end: it stands in a message. */
 static const char *trim_tail(struct running *running)
 {
@@ -240,12 +232,12 @@ static void start(struct services *services, struct running *running)
 	int result;
 
 	clear(running);
-	running->started_ms = now_ms();
+	running->started_ms = clock_ms();
 	if (running->first_started_ms == 0)
 		running->first_started_ms = running->started_ms;
 	result = open_log(services, running, &error);
 	if (result == 0 && service->has_readiness)
-		result = readiness_new(&service->ready, now_ms(), &running->readiness, &error);
+		result = readiness_new(&service->ready, clock_ms(), &running->readiness, &error);
 	if (result == 0)
 		result = start_process(services, running, &error);
 	if (result < 0) {
@@ -330,9 +322,9 @@ static void start_what_can(struct services *services)
 			continue;
 		if (running->state == SERVICE_WAITING && may_start(services, running))
 			start(services, running);
-		if (running->state == SERVICE_RESTARTING && running->restart_ms <= now_ms())
+		if (running->state == SERVICE_RESTARTING && running->restart_ms <= clock_ms())
 			start(services, running);
-		if (untold_ready_ms(running) <= now_ms())
+		if (untold_ready_ms(running) <= clock_ms())
 			set_state(services, running, SERVICE_READY, NULL);
 		all_ready &= is_settled(running);
 	}
@@ -385,8 +377,8 @@ static void stop_one(struct services *services, struct running *running)
 		signal_service(running, running->service->stop_signal);
 		/* A stopped process ends only when it goes on. */
 		signal_service(running, SIGCONT);
-		running->stop_deadline_ms = now_ms() + grace_ms;
-	} else if (grace_ms == 0 || running->stop_deadline_ms <= now_ms()) {
+		running->stop_deadline_ms = clock_ms() + grace_ms;
+	} else if (grace_ms == 0 || running->stop_deadline_ms <= clock_ms()) {
 		session_kill(running->pid);
 		(void)kill(running->pid, SIGKILL);
 		running->stop_deadline_ms = UINT64_MAX;
@@ -441,7 +433,7 @@ static void step_stop(struct services *services)
 
 static void begin_stop(struct services *services, uint64_t grace_ms)
 {
-	uint64_t latest_ms = grace_ms == UINT64_MAX ? UINT64_MAX : now_ms() + grace_ms;
+	uint64_t latest_ms = grace_ms == UINT64_MAX ? UINT64_MAX : clock_ms() + grace_ms;
 
 	services->grace_ms = services->is_stopping ? MIN(services->grace_ms, grace_ms) : grace_ms;
 	for (size_t i = 0; i < services->count; i++)
@@ -579,7 +571,7 @@ static void start_probe(struct services *services, struct running *running)
 
 	if (null_fd < 0 || spawn_command(services, running->service, &running->service->ready.command,
 					 (const int[]){ null_fd, null_fd, null_fd }, &running->probe, &error) < 0)
-		readiness_command_ended(running->readiness, EXIT_SBX_FAILED << 8, now_ms());
+		readiness_command_ended(running->readiness, EXIT_SBX_FAILED << 8, clock_ms());
 }
 
 static void step_readiness(struct services *services, struct running *running)
@@ -588,9 +580,9 @@ static void step_readiness(struct services *services, struct running *running)
 
 	if (running->state != SERVICE_STARTED || !running->readiness || services->is_stopping)
 		return;
-	if (running->probe == 0 && readiness_wants_command(running->readiness, now_ms()))
+	if (running->probe == 0 && readiness_wants_command(running->readiness, clock_ms()))
 		start_probe(services, running);
-	switch (readiness_step(running->readiness, now_ms(), &error)) {
+	switch (readiness_step(running->readiness, clock_ms(), &error)) {
 	case READINESS_WAITING:
 		return;
 	case READINESS_READY:
@@ -671,18 +663,18 @@ static bool may_restart(const struct running *running, int status)
 	    (service->restart_max > 0 && running->restarts >= service->restart_max))
 		return false;
 	/* One that never gets ready is not waited for any longer than one that does not end meanwhile. */
-	return running->first_started_ms == 0 || now_ms() - running->first_started_ms < timeout_ms;
+	return running->first_started_ms == 0 || clock_ms() - running->first_started_ms < timeout_ms;
 }
 
 static void restart_later(struct services *services, struct running *running, int status, const struct error *error)
 {
 	uint64_t delay_ms;
 
-	if (now_ms() - running->started_ms >= RESTART_CALM_MS)
+	if (clock_ms() - running->started_ms >= RESTART_CALM_MS)
 		running->restarts = 0;
 	delay_ms = (uint64_t)RESTART_FIRST_MS << MIN(running->restarts, 16u);
 	running->restarts++;
-	running->restart_ms = now_ms() + MIN(delay_ms, (uint64_t)RESTART_MAX_MS);
+	running->restart_ms = clock_ms() + MIN(delay_ms, (uint64_t)RESTART_MAX_MS);
 	set_state_of_end(services, running, SERVICE_RESTARTING, (unsigned)process_exit_code(status), error);
 }
 
@@ -747,7 +739,7 @@ static bool guest_child_ended(void *argument, pid_t pid, int status)
 		if (running->probe == pid) {
 			running->probe = 0;
 			if (running->readiness)
-				readiness_command_ended(running->readiness, status, now_ms());
+				readiness_command_ended(running->readiness, status, clock_ms());
 			/* Nothing else would wake PID 1 for it. */
 			step_readiness(services, running);
 			return true;

@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -93,14 +94,6 @@ struct up {
 	struct error *error;
 };
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void say(struct up *up, const struct slot *slot, const char *line)
 {
 	owned_text message = slot ? text_format("%s: %s", slot->place, line) : text_duplicate(line);
@@ -132,7 +125,7 @@ static bool is_shared(const struct slot *slot)
 static void set_phase(struct up *up, const struct slot *slot, enum progress_state state, const char *phase)
 {
 	if (up->progress && !is_spare(slot))
-		progress_set(up->progress, slot->index, state, phase, now_ms());
+		progress_set(up->progress, slot->index, state, phase, clock_ms());
 }
 
 static void fail(struct up *up, const struct slot *slot, const struct error *error)

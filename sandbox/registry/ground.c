@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/descent.h"
 #include "base/fd.h"
 #include "base/macro.h"
@@ -60,19 +60,6 @@ static void take_file(struct ground *ground, struct ground_file *file)
 }
 
 /* ---- one file ---- */
-
-static int64_t time_ns(const struct timespec *time)
-{
-	return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return time_ns(&now);
-}
 
 static bool looks_unchanged(const struct ground_file *then, const struct ground_file *now)
 {
@@ -144,10 +131,10 @@ static int note_file(enum ground_kind kind, const char *path, const struct groun
 	if (!S_ISREG(status.st_mode))
 		return 0;
 	file.bytes = (int64_t)status.st_size;
-	file.modified_ns = time_ns(&status.st_mtim);
-	file.changed_ns = time_ns(&status.st_ctim);
+	file.modified_ns = clock_to_ns(&status.st_mtim);
+	file.changed_ns = clock_to_ns(&status.st_ctim);
 	file.inode = (int64_t)status.st_ino;
-	file.noted_ns = now_ns();
+	file.noted_ns = clock_wall_ns();
 	if (then && looks_unchanged(then, &file)) {
 		file.noted_ns = then->noted_ns;
 		memcpy(file.hash, then->hash, sizeof(file.hash));

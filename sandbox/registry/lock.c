@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -225,7 +226,6 @@ static int clear_name(int directory_fd, const char *name, struct error *error)
 
 static void fill_row(struct worker_row *row, const char *id)
 {
-	struct timespec now;
 
 	text_free(&row->id);
 	row->id = text_duplicate(id);
@@ -233,8 +233,8 @@ static void fill_row(struct worker_row *row, const char *id)
 		row->name = text_duplicate(id);
 	if (!row->run)
 		row->run = text_duplicate(id);
-	if (row->started_ns == 0 && clock_gettime(CLOCK_REALTIME, &now) == 0)
-		row->started_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	if (row->started_ns == 0)
+		row->started_ns = clock_wall_ns();
 	if (row->sbx_pid == 0)
 		row->sbx_pid = getpid();
 }

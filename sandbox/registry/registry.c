@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -41,14 +42,6 @@ struct registry {
 	int64_t deadline_ms; /* for waiting on locks */
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Jittered, so that sixteen that were locked out at once do not come back at once. */
 static int wait_for_lock(void *argument, int attempts)
 {
@@ -56,7 +49,7 @@ static int wait_for_lock(void *argument, int attempts)
 	unsigned char random = 128;
 	struct timespec pause;
 
-	if (now_ms() >= registry->deadline_ms)
+	if ((int64_t)clock_ms() >= registry->deadline_ms)
 		return 0;
 	(void)!getrandom(&random, sizeof(random), GRND_INSECURE);
 	pause = (struct timespec){ .tv_nsec = MIN(attempts + 1, 40) * (500000L + random * 4000L) };
@@ -303,7 +296,7 @@ static void set_aside(int state_fd)
 {
 	static const char *const suffixes[] = { "-journal", "-wal", "-shm", "" };
 	owned_fd guard = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct registry again = { .deadline_ms = now_ms() + WAIT_READ_MS };
+	struct registry again = { .deadline_ms = (int64_t)clock_ms() + WAIT_READ_MS };
 	int code;
 
 	if (guard < 0 || RETRY_EINTR(flock(guard, LOCK_EX)) < 0)
@@ -326,7 +319,7 @@ static int ask(int state_fd, int64_t wait_ms, const struct request *request, str
 	int code = SQLITE_OK;
 
 	for (int attempt = 0; attempt < 2; attempt++) {
-		owned_registry registry = { .deadline_ms = now_ms() + wait_ms };
+		owned_registry registry = { .deadline_ms = (int64_t)clock_ms() + wait_ms };
 
 		code = open_once(&registry, state_fd);
 		if (code == SQLITE_OK)

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -218,13 +219,11 @@ int seed_finish(struct seed_draft *draft, struct seed_record *record, struct err
 	owned_buffer text = { 0 };
 	owned_json json = { 0 };
 	owned_fd state_fd = -1;
-	struct timespec now;
 	int result = measure(draft->place_fd, &record->bytes, &record->entries, error);
 
 	if (result < 0)
 		return result;
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	record->created_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	record->created_ns = clock_wall_ns();
 	text_free(&record->id);
 	record->id = text_duplicate(draft->id);
 	write_record(record, &text);
@@ -379,11 +378,9 @@ static int check_entries(int seed_fd, const struct seed_record *record, struct e
 {
 	int64_t bytes;
 	int64_t entries;
-	struct timespec now;
 	int result;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	if ((int64_t)now.tv_sec * 1000000000 - record->created_ns < COUNTED_AFTER_DAYS * DAY_NS)
+	if (clock_wall_ns() - record->created_ns < COUNTED_AFTER_DAYS * DAY_NS)
 		return 0;
 	result = measure(seed_fd, &bytes, &entries, error);
 	if (result < 0 || entries == record->entries)

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -556,14 +557,6 @@ static void tell_end(const struct items_state *state)
 
 /* ---- one command ---- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* What a child needs to know. */
 struct child {
 	const struct items_state *state;
@@ -579,11 +572,11 @@ static void hear_lease(void *argument, enum lease_event event, unsigned worker, 
 	if (event == LEASE_GRANTED) {
 		told->worker = worker;
 		told->has_world = true;
-		told->begun_ms = now_ms();
+		told->begun_ms = clock_ms();
 		tell_rest(child->state);
 		return;
 	}
-	told->ended_ms = now_ms();
+	told->ended_ms = clock_ms();
 	told->wait_status = wait_status;
 	told->has_ended = true;
 	tell_test(child->state, child->batch, told);
@@ -768,7 +761,7 @@ static void end_command(struct items_state *state, struct running *running, int 
 	read_output(running);
 	fd_close(&running->out_fd);
 	if (told->has_world && !told->has_ended)
-		running->told->ended_ms = now_ms();
+		running->told->ended_ms = clock_ms();
 	batch->has_ended = true;
 	batch->is_ok = status == 0;
 	batch->ms = told->has_world ? told->ended_ms - told->begun_ms : 0;
@@ -936,7 +929,7 @@ static int write_report(const struct items_state *state, struct error *error)
 
 static int run_all(struct items_state *state, struct error *error)
 {
-	uint64_t begun_ms = now_ms();
+	uint64_t begun_ms = clock_ms();
 	int result = prepare(state, error);
 
 	while (result == 0) {
@@ -947,7 +940,7 @@ static int run_all(struct items_state *state, struct error *error)
 	}
 	if (result < 0)
 		return result;
-	show_sum(state, now_ms() - begun_ms);
+	show_sum(state, clock_ms() - begun_ms);
 	write_times(state);
 	if (state->plan->junit)
 		result = write_report(state, error);

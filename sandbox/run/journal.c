@@ -2,9 +2,9 @@
 #include "sandbox/run/journal.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "sandbox/run/blame.h"
 #include "sandbox/run/changes.h"
@@ -17,18 +17,10 @@ const char *const journal_event_words[JOURNAL_EVENTS] = {
 	[JOURNAL_RESET] = "reset", [JOURNAL_CRASH] = "crash",	[JOURNAL_END] = "end",
 };
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void begin_line(struct text_buffer *line, const char *type)
 {
 	json_begin_object(line, NULL);
-	json_add_number(line, "at_ns", now_ns());
+	json_add_number(line, "at_ns", clock_wall_ns());
 	json_add_text(line, "type", type);
 }
 

@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -959,10 +960,7 @@ static void test_ended(void *argument, const struct events_test *test)
 		hear_try(run, test, slot);
 	if (slot || !is_in_world)
 		evidence_note(&run->evidence, test, run->runner.plan.tree, slot ? &slot->red : &run->red);
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	checks_test(&run->checks, test, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000);
+	checks_test(&run->checks, test, clock_ms());
 	explain_red_test(run, test);
 	blame_tell_name(&run->blame, test, slot && slot->holder);
 	if (run->options->hear_test && !run->options->hear_test(run->options->argument, test)) {

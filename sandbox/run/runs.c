@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -56,7 +56,7 @@ static void read_head(int fd, struct runs_entry *entry)
 		return;
 	entry->has_journal = true;
 	if (fstat(file, &status) == 0)
-		entry->changed_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+		entry->changed_ns = clock_to_ns(&status.st_mtim);
 	end = memchr(head, '\n', (size_t)size);
 	if (end && json_read(&json, head, (size_t)(end - head), NULL) == 0)
 		(void)json_text(json_member(json_root(&json), "tree"), &entry->tree);
@@ -147,15 +147,13 @@ int runs_remove(int state_fd, const char *id, struct error *error)
 void runs_prune_old(int state_fd)
 {
 	owned_runs list = { 0 };
-	struct timespec now;
+	int64_t now_ns = clock_wall_ns();
 	size_t number = 0;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	if (runs_list(state_fd, &list, NULL) < 0)
 		return;
 	for (size_t i = 0; i < list.count; i++) {
-		if (runs_is_prunable(&list.items[i], number, RUNS_PRUNE_OLD,
-				     (int64_t)now.tv_sec * 1000000000 + now.tv_nsec))
+		if (runs_is_prunable(&list.items[i], number, RUNS_PRUNE_OLD, now_ns))
 			(void)runs_remove(state_fd, list.items[i].id, NULL);
 		number += list.items[i].has_journal;
 	}

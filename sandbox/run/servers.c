@@ -5,9 +5,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/process.h"
@@ -291,13 +291,10 @@ void servers_expect(struct servers *servers, const struct listeners *runner)
 /* As it is heard: what PID 1 does with its time counts. */
 static void note_time(struct servers_world *world, const struct services_news *news)
 {
-	struct timespec now;
-	uint64_t now_ms;
+	uint64_t now_ms = clock_ms();
 
 	if (news->index >= world->count)
 		return;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	if (news->state == SERVICE_STARTED)
 		world->times[news->index].started_ms = now_ms;
 	else if (news->state == SERVICE_READY)

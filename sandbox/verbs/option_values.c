@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/macro.h"
 #include "base/number.h"
 #include "base/path.h"
@@ -690,14 +691,12 @@ int option_set_since(struct invocation *invocation, const struct option *option,
 	 */
 	enum { EPOCH_SECONDS_MIN = 1000000000 };
 	uint64_t number = 0;
-	struct timespec now;
 	int64_t since_ms = 0;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
 	if (number_parse(value, EPOCH_SECONDS_MIN, INT64_MAX / 1000, &number) == 0)
 		since_ms = (int64_t)number * 1000;
 	else if (number_parse_duration(value, &number) == 0)
-		since_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - (int64_t)number;
+		since_ms = clock_wall_ns() / 1000000 - (int64_t)number;
 	else if (parse_date(value, &since_ms) < 0)
 		return refuse_number(option, value, -EINVAL, "a time (10m ago, or 2026-03-01T10:00:00Z)", error);
 	invocation->since_ms = since_ms;

@@ -2,8 +2,8 @@
 /* sbx prune: removes what dead workers left and runs that are old, and with --force kept workers and all runs. Lists
  * what it removed, or would. */
 #include <errno.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/table.h"
@@ -103,7 +103,7 @@ static int prune_runs(const struct invocation *invocation, const struct state_pa
 	enum runs_prune which = invocation->force ? RUNS_PRUNE_ALL : RUNS_PRUNE_OLD;
 	owned_runs runs = { 0 };
 	owned_fd state_fd = -1;
-	struct timespec now;
+	int64_t now_ns;
 	size_t number = 0;
 	int worst = 0;
 	int result;
@@ -111,11 +111,11 @@ static int prune_runs(const struct invocation *invocation, const struct state_pa
 	/* Nothing was ever kept there. */
 	if (state_open(places, STATE_LEAVE, &state_fd, NULL) < 0)
 		return 0;
-	(void)clock_gettime(CLOCK_REALTIME, &now);
+	now_ns = clock_wall_ns();
 	result = runs_list(state_fd, &runs, error);
 	for (size_t i = 0; i < runs.count && result == 0; i++) {
 		const struct runs_entry *entry = &runs.items[i];
-		bool is_taken = runs_is_prunable(entry, number, which, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+		bool is_taken = runs_is_prunable(entry, number, which, now_ns);
 		bool is_removed = false;
 
 		number += entry->has_journal;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -207,10 +207,8 @@ static int write_page(const struct report *report, const char *path, bool is_std
 	owned_text full = here ? path_normal(here, path) : text_duplicate(path);
 	owned_text parent = path_parent(full);
 	struct report_page page = { .directory = is_stdout ? NULL : parent, .can_bundle = verb_find("bundle") != NULL };
-	struct timespec now;
 
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	page.now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	page.now_ms = clock_wall_ns() / 1000000;
 	report_write_html(report, &page, out);
 	return is_stdout ? output_write(out, "the report", error) : write_file(path, out, error);
 }

@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "netns/loopback.h"
@@ -241,18 +241,10 @@ void world_note(struct world *world, const char *what, const char *why)
 	tell(world, &reply);
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void take_stage(struct world *world, const struct stage *stage)
 {
 	struct reply reply = { 0 };
-	int64_t start_ns = world->plan->spec->verbose ? now_ns() : 0;
+	int64_t start_ns = world->plan->spec->verbose ? clock_ns() : 0;
 
 	if (stage->run(world, &reply.error) < 0) {
 		/* What went wrong with the network went wrong before, or of the same cause, and is told in its
@@ -265,7 +257,7 @@ static void take_stage(struct world *world, const struct stage *stage)
 	if (!world->plan->spec->verbose)
 		return;
 	reply.kind = REPLY_STEP;
-	reply.number = now_ns() - start_ns;
+	reply.number = clock_ns() - start_ns;
 	text_copy(reply.error.step, sizeof(reply.error.step), stage->name);
 	tell(world, &reply);
 }

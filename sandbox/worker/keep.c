@@ -5,9 +5,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
@@ -112,7 +112,6 @@ static int keep(struct keeping *keeping, int control_fd, struct kept_worker *kep
 	struct task copy = { .kind = TASK_KEEP, .fds = { keeping->draft.fd }, .fd_count = 1 };
 	owned_text description = NULL;
 	owned_text size = NULL;
-	struct timespec now;
 	int result = ask_for_json(keeping, control_fd, &inspect, &description, error);
 
 	if (keeping->bytes_max > 0)
@@ -124,8 +123,7 @@ static int keep(struct keeping *keeping, int control_fd, struct kept_worker *kep
 		return result;
 	read_size(size, kept);
 	log_close(&keeping->log);
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	kept->ended_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	kept->ended_ns = clock_wall_ns();
 	text_free(&kept->row.log_directory);
 	kept->row.log_directory =
 		text_format("%s/%s/%s/" LOG_DIRECTORY, keeping->state, state_part_name(STATE_KEPT), kept->row.id);

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/number.h"
@@ -234,10 +234,7 @@ static void flush_records(struct log_writer *log, const char *time)
 
 static void format_now(char text[static LOG_TIME_SIZE])
 {
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	(void)log_format_time((uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec, text);
+	(void)log_format_time((uint64_t)clock_wall_ns(), text);
 }
 
 void log_write(struct log_writer *log, enum log_stream stream, const char *bytes, size_t size)

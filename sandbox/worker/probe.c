@@ -20,9 +20,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -143,23 +143,15 @@ void probe_send_error(int report_fd, enum probe_state state, const struct error 
 	send_word(report_fd, &(struct probe_word){ .state = state, .is_error = true, .error = *error });
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Takes rows until the child and all that it made have closed their end. */
 static void take_words(struct probe_report *report, int report_fd, int pidfd)
 {
 	struct pollfd polled = { .fd = report_fd, .events = POLLIN };
-	int64_t end = now_ms() + CHILD_TIMEOUT_MS;
+	int64_t end = (int64_t)clock_ms() + CHILD_TIMEOUT_MS;
 	struct probe_word word;
 
 	for (;;) {
-		int64_t left = end - now_ms();
+		int64_t left = end - (int64_t)clock_ms();
 		int ready = poll(&polled, 1, (int)MAX(left, INT64_C(0)));
 
 		if (ready < 0 && errno == EINTR)
@@ -633,15 +625,15 @@ static void run_worker(int report_fd, void *data)
 	struct error error = { 0 };
 	struct probe_row row;
 	owned_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct timespec start;
-	struct timespec end;
+	int64_t start_ns;
+	int64_t end_ns;
 	int result;
 
 	for (int number = 0; number <= 2 && null_fd >= 0; number++)
 		(void)dup3(null_fd, number, O_CLOEXEC); /* handed on as descriptors */
-	(void)clock_gettime(CLOCK_MONOTONIC, &start);
+	start_ns = clock_ns();
 	result = launch_run(spec, say_nothing, &launched, &error);
-	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	end_ns = clock_ns();
 	if (result < 0 || error.number > 0) {
 		fill_row(&row, PROBE_MISSING, step, spec->tree);
 		(void)snprintf(row.found, sizeof(row.found), "cannot %s", error.step);
@@ -652,7 +644,7 @@ static void run_worker(int report_fd, void *data)
 	}
 	fill_row(&row, launched.exit_code == 0 ? PROBE_OK : PROBE_MISSING, step, spec->tree);
 	(void)snprintf(row.found, sizeof(row.found), "exit status %d after %.1f ms", launched.exit_code,
-		       (double)(end.tv_sec - start.tv_sec) * 1e3 + (double)(end.tv_nsec - start.tv_nsec) / 1e6);
+		       (double)(end_ns - start_ns) / 1e6);
 	if (launched.exit_code != 0)
 		probe_give_reason(&row, "the worker was made, but its command did not succeed",
 				  "see for yourself: sbx run --verbose -- true");

@@ -31,6 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
@@ -1180,13 +1181,11 @@ static size_t prepare_poll(const struct server *server, struct pollfd *polled)
 
 static int wait_ms(uint64_t deadline_ms)
 {
-	struct timespec now;
 	uint64_t now_ms;
 
 	if (deadline_ms == UINT64_MAX)
 		return -1;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	now_ms = clock_ms();
 	return deadline_ms <= now_ms ? 0 : (int)MIN(deadline_ms - now_ms, (uint64_t)INT32_MAX);
 }
 

@@ -3,24 +3,16 @@
 
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void status_init(struct status *status, int fd)
 {
 	*status = (struct status){ .fd = fd, .phase = "plan" };
 	if (fd >= 0)
-		status->start_ns = now_ns();
+		status->start_ns = clock_ns();
 }
 
 void status_release(struct status *status)
@@ -37,7 +29,7 @@ static void begin(struct text_buffer *line, const char *event)
 /* Who does not want to hear it any more stops nothing. */
 static void end(const struct status *status, struct text_buffer *line)
 {
-	json_add_number(line, "milliseconds", (now_ns() - status->start_ns) / 1000000);
+	json_add_number(line, "milliseconds", (clock_ns() - status->start_ns) / 1000000);
 	json_end_object(line);
 	text_buffer_add(line, "\n", 1);
 	(void)fd_write_all(status->fd, line->bytes, line->length);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/number.h"
@@ -56,14 +57,6 @@ struct world_view {
 	struct processes known;
 	struct processes foreign; /* stopped by others: they stay as they are */
 };
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static void add_process(struct processes *processes, pid_t pid)
 {
@@ -228,7 +221,7 @@ static void let_go_on(struct world_view *view)
 
 static struct answer stop_all(struct world_view *view)
 {
-	uint64_t deadline_us = now_us() + STOP_MS * UINT64_C(1000);
+	uint64_t deadline_us = clock_us() + STOP_MS * UINT64_C(1000);
 	const struct timespec pause = { .tv_nsec = LOOK_AGAIN_US * 1000L };
 	struct answer answer;
 
@@ -240,7 +233,7 @@ static struct answer stop_all(struct world_view *view)
 		for_each_process(view, look_whether_stopped, &answer);
 		if (answer.moving == 0)
 			return answer;
-		if (now_us() >= deadline_us)
+		if (clock_us() >= deadline_us)
 			break;
 		(void)nanosleep(&pause, NULL);
 	}

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -27,11 +27,6 @@ enum {
 
 /* ---- how they were filled ---- */
 
-static int64_t modified_ns(const struct stat *status)
-{
-	return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
-}
-
 void world_database_note(struct world_database *database, int directory_fd, const char *name)
 {
 	struct stat status;
@@ -40,7 +35,7 @@ void world_database_note(struct world_database *database, int directory_fd, cons
 		return; /* then it is not known, and `diff` lists it */
 	database->is_noted = true;
 	database->bytes = (uint64_t)status.st_size;
-	database->modified_ns = modified_ns(&status);
+	database->modified_ns = clock_to_ns(&status.st_mtim);
 	database->mode = status.st_mode;
 }
 
@@ -61,7 +56,7 @@ enum database_state task_database_state(const struct world_database *database)
 	if (lstat(database->path, &status) < 0 || !S_ISREG(status.st_mode))
 		return DATABASE_UNKNOWN;
 	if (database->is_noted && (database->bytes != (uint64_t)status.st_size || database->mode != status.st_mode ||
-				   database->modified_ns != modified_ns(&status)))
+				   database->modified_ns != clock_to_ns(&status.st_mtim)))
 		return DATABASE_CHANGED;
 	/* Rows that are in the WAL only; one that was merged and begun anew went into the file. */
 	if (lstat(wal, &status) == 0 && status.st_size > 0)

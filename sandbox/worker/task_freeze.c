@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/descent.h"
 #include "base/fd.h"
 #include "base/json.h"
@@ -76,14 +77,6 @@ static void freezing_release(struct freezing *freezing)
 	fd_close(&freezing->snapshots_fd);
 	text_list_release(&freezing->left);
 	text_list_release(&freezing->not_seeded);
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static bool list_has(const struct text_list *list, const char *text)
@@ -294,7 +287,7 @@ static int take_snapshots(struct freezing *freezing, struct error *error)
 {
 	for (size_t i = 0; i < freezing->count; i++) {
 		struct database *database = &freezing->items[i];
-		bool is_late = now_us() - freezing->start_us > GIVE_UP_MS * UINT64_C(1000);
+		bool is_late = clock_us() - freezing->start_us > GIVE_UP_MS * UINT64_C(1000);
 		struct database busy;
 		int result = take_snapshot(freezing, i, error);
 
@@ -537,7 +530,7 @@ static int take_world(struct freezing *freezing, struct error *error)
 		}
 		if (result != -EAGAIN && result != -EBUSY)
 			return result;
-		if (now_us() - freezing->start_us > FREEZE_MS * UINT64_C(1000)) {
+		if (clock_us() - freezing->start_us > FREEZE_MS * UINT64_C(1000)) {
 			struct error last = *error;
 
 			return time_out(&last, error);
@@ -550,7 +543,7 @@ static int export_world(struct freezing *freezing, struct error *error)
 {
 	int result;
 
-	freezing->start_us = now_us();
+	freezing->start_us = clock_us();
 	if (mkdirat(freezing->directory_fd, SNAPSHOTS, 0700) < 0)
 		return error_set(error, .number = errno, .step = "make a directory for the databases",
 				 .object = SNAPSHOTS);
@@ -584,7 +577,7 @@ static void add_freeze(const struct freezing *freezing, const struct text_list *
 	json_add_list(out, "databases", databases);
 	add_size(freezing, out);
 	json_add_number(out, "stops", freezing->stopper->stops);
-	json_add_number(out, "milliseconds", (int64_t)((now_us() - freezing->start_us) / 1000));
+	json_add_number(out, "milliseconds", (int64_t)((clock_us() - freezing->start_us) / 1000));
 	json_add_list(out, "not_seeded", &freezing->not_seeded);
 	json_add_list(out, "left", &freezing->left);
 	json_add_list(out, "ef_lock", &locked);

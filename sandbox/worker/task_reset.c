@@ -20,9 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
@@ -95,14 +95,6 @@ struct task_reset {
 	uint64_t meanwhile;
 	struct text_list stays_wal;
 };
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 void task_reset_end(struct task_reset *reset)
 {
@@ -328,7 +320,7 @@ int task_reset_begin(const struct world *world, struct task_reset **ret_reset, s
 	if (!reset)
 		abort();
 	reset->world = world;
-	reset->begun_us = now_us();
+	reset->begun_us = clock_us();
 	reset->start_fd = -1;
 	reset->directory_fd = task_open_start(world, error);
 	result = MIN(reset->directory_fd, 0);
@@ -648,7 +640,7 @@ static void answer(const struct task_reset *reset, struct text_buffer *out)
 	json_add_number(out, "rows_bytes", (int64_t)reset->row_bytes);
 	json_add_number(out, "meanwhile", (int64_t)reset->meanwhile);
 	json_add_list(out, "stays_wal", &reset->stays_wal);
-	json_add_number(out, "microseconds", (int64_t)(now_us() - reset->begun_us));
+	json_add_number(out, "microseconds", (int64_t)(clock_us() - reset->begun_us));
 	json_end_object(out);
 	text_buffer_add(out, "\n", 1);
 }
