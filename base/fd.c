@@ -115,6 +115,19 @@ int fd_read_file(int dirfd, const char *path, size_t size_max, char **ret_text, 
 	return 0;
 }
 
+int fd_write_durable(int directory_fd, const char *name, const void *data, size_t size)
+{
+	owned_fd fd = openat(directory_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int result;
+
+	if (fd < 0)
+		return -errno;
+	result = fd_write_all(fd, data, size);
+	if (result < 0)
+		return result;
+	return fsync(fd) < 0 || fsync(directory_fd) < 0 ? -errno : 0;
+}
+
 int fd_pipe(int ends[static 2], int flags)
 {
 	return pipe2(ends, O_CLOEXEC | flags) < 0 ? -errno : 0;

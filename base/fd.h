@@ -37,6 +37,9 @@ ssize_t fd_read_all(int fd, void *data, size_t size);
  *  @return 0 or -errno (EFBIG: longer than size_max) */
 int fd_read_file(int dirfd, const char *path, size_t size_max, char **ret_text, size_t *ret_size);
 
+/** Makes a file that must not exist, and brings it and its name to the disk. @return 0 or -errno */
+int fd_write_durable(int directory_fd, const char *name, const void *data, size_t size);
+
 /** Makes a close-on-exec pipe. ends[0] is read. @return 0 or -errno */
 int fd_pipe(int ends[static 2], int flags);
 

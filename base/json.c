@@ -635,6 +635,31 @@ int json_list(struct json_value value, struct text_list *list)
 	return 0;
 }
 
+bool json_optional_text(struct json_value value, char **target)
+{
+	int result = json_text(value, target);
+
+	return result == 0 || result == -ENOENT;
+}
+
+bool json_optional_list(struct json_value value, struct text_list *target)
+{
+	return json_type(value) <= JSON_NULL || json_list(value, target) == 0;
+}
+
+bool json_optional_number(struct json_value value, int64_t min, int64_t max, int64_t *target)
+{
+	int64_t number = 0;
+	int result = json_number(value, &number);
+
+	if (result == -ENOENT)
+		return true;
+	if (result < 0 || number < min || number > max)
+		return false;
+	*target = number;
+	return true;
+}
+
 const char *json_raw(struct json_value value, size_t *ret_length)
 {
 	const struct json_node *node = node_of(value);

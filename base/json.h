@@ -97,6 +97,11 @@ bool json_text_is(struct json_value value, const char *text);
 /** A whole number. Errors: ENOENT missing or null, EINVAL another type or a fraction, ERANGE. */
 int json_number(struct json_value value, int64_t *ret_number);
 int json_bool(struct json_value value, bool *ret_value);
+/** Of what may be missing, or null: the target stays as it is then. @return false: it is there, and of another type, or
+ *  a number outside min..max */
+bool json_optional_text(struct json_value value, char **target);
+bool json_optional_list(struct json_value value, struct text_list *target);
+bool json_optional_number(struct json_value value, int64_t min, int64_t max, int64_t *target);
 /** An array of strings, added to `list`, which stays as it was on failure. Errors: as json_text(). */
 int json_list(struct json_value value, struct text_list *list);
 /** The value as it stands in the text. NULL where it is missing. */

@@ -25,7 +25,7 @@
 
 static const char header_magic[16] = "SQLite format 3"; /* with its NUL: https://sqlite.org/fileformat2.html 1.3 */
 
-static const char *const sidecars[] = { "-journal", "-wal", "-shm" };
+const char *const database_sidecars[3] = { "-journal", "-wal", "-shm" };
 
 bool database_owns_file(const char *database, const char *path)
 {
@@ -33,8 +33,8 @@ bool database_owns_file(const char *database, const char *path)
 
 	if (strncmp(path, database, length) != 0)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++)
-		if (text_equal(path + length, sidecars[i]))
+	for (size_t i = 0; i < ARRAY_SIZE(database_sidecars); i++)
+		if (text_equal(path + length, database_sidecars[i]))
 			return true;
 	return path[length] == '\0';
 }
@@ -411,11 +411,12 @@ static int fail_sidecar(const struct copy *copy, int result, const char *suffix,
 /* Both sidecars of a WAL are there: in use after all, or left by a dead one. SQLite can read both, if it may. */
 static int check_sidecars_readable(const struct copy *copy, struct error *error)
 {
-	for (size_t i = 1; i < ARRAY_SIZE(sidecars); i++) {
-		owned_fd fd = open_sidecar(copy->source.directory_fd, copy->source.name, sidecars[i], O_RDONLY);
+	for (size_t i = 1; i < ARRAY_SIZE(database_sidecars); i++) {
+		owned_fd fd =
+			open_sidecar(copy->source.directory_fd, copy->source.name, database_sidecars[i], O_RDONLY);
 
 		if (fd < 0 && fd != -ENOENT)
-			return fail_sidecar(copy, fd, sidecars[i], error);
+			return fail_sidecar(copy, fd, database_sidecars[i], error);
 	}
 	return COPY_AGAIN;
 }
@@ -466,8 +467,8 @@ static int copy_by_hand(struct copy *copy, struct error *error)
 
 static void remove_sidecars(const struct copy *copy)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++) {
-		owned_text name = text_format("%s%s", copy->request->target_name, sidecars[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(database_sidecars); i++) {
+		owned_text name = text_format("%s%s", copy->request->target_name, database_sidecars[i]);
 
 		(void)unlinkat(copy->request->target_fd, name, 0);
 	}
@@ -739,8 +740,8 @@ static int target_create(struct copy *copy, struct error *error)
 	const struct database_snapshot_request *request = copy->request;
 	struct stat status;
 
-	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++)
-		if (has_sidecar(request->target_fd, request->target_name, sidecars[i], &status))
+	for (size_t i = 0; i < ARRAY_SIZE(database_sidecars); i++)
+		if (has_sidecar(request->target_fd, request->target_name, database_sidecars[i], &status))
 			return error_set(error, .number = EEXIST, .step = STEP_COPY, .object = copy->source.path,
 					 .cause = "a sidecar file lies at the place of the copy already");
 	copy->target_fd =

@@ -60,6 +60,9 @@ int database_locate(const char *path, const char *step, int *ret_directory, char
  *  in this process: base/sqlite.h. @directory_fd borrowed, O_PATH will do */
 bool database_has_header(int directory_fd, const char *name);
 
+/* What SQLite puts behind a database's name for what it keeps beside it. */
+extern const char *const database_sidecars[3];
+
 /** Whether `path` names the database or what SQLite keeps beside it: -journal, -wal, -shm. Names only. */
 bool database_owns_file(const char *database, const char *path);
 

@@ -14,6 +14,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "base/text.h"
+#include "overlay/database.h"
 
 #define STEP_RESTORE "put back the rows of"
 
@@ -249,10 +250,8 @@ static int copy_all(struct restoring *restoring, struct reset_rows_result *resul
 /* Of one that is gone: with another database they would be that one's. */
 static int remove_sidecars(const struct reset_rows_request *request, struct error *error)
 {
-	static const char *const suffixes[] = { "-journal", "-wal", "-shm" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-		owned_text name = text_format("%s%s", request->target_name, suffixes[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(database_sidecars); i++) {
+		owned_text name = text_format("%s%s", request->target_name, database_sidecars[i]);
 
 		if (unlinkat(request->target_fd, name, 0) < 0 && errno != ENOENT)
 			return error_set(error, .number = errno, .step = STEP_RESTORE, .object = request->path);

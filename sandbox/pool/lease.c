@@ -432,14 +432,11 @@ static void reset(struct leasing *leasing, int exit_code)
 
 static int find_pool(struct leasing *leasing, struct error *error)
 {
-	struct identity identity;
 	owned_text here = NULL;
-	int result = identity_read(false, &identity, error);
+	int result = identity_find_places(&leasing->places, error);
 
 	if (result < 0)
 		return result;
-	state_paths_find(identity.home, &leasing->places);
-	identity_release(&identity);
 	result = path_canonical(".", &here);
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "find the current directory");

@@ -66,36 +66,10 @@ void services_write(const struct service_list *list, struct text_buffer *out)
 
 /* ---- reading ---- */
 
-/* What is missing stays as it is. */
-static bool reads_text(struct json_value value, char **target)
-{
-	int result = json_text(value, target);
-
-	return result == 0 || result == -ENOENT;
-}
-
-static bool reads_list(struct json_value value, struct text_list *target)
-{
-	return json_type(value) <= JSON_NULL || json_list(value, target) == 0;
-}
-
-static bool reads_number(struct json_value value, int64_t min, int64_t max, int64_t *ret_number)
-{
-	int64_t number = 0;
-	int result = json_number(value, &number);
-
-	if (result == -ENOENT)
-		return true;
-	if (result < 0 || number < min || number > max)
-		return false;
-	*ret_number = number;
-	return true;
-}
-
 static bool reads_pattern(struct json_value value, struct readiness_pattern *pattern)
 {
-	return reads_text(json_member(value, "pattern"), &pattern->text) &&
-	       reads_text(json_member(value, "flags"), &pattern->flags);
+	return json_optional_text(json_member(value, "pattern"), &pattern->text) &&
+	       json_optional_text(json_member(value, "flags"), &pattern->flags);
 }
 
 static bool reads_readiness(struct json_value value, struct readiness_options *ready)
@@ -105,13 +79,13 @@ static bool reads_readiness(struct json_value value, struct readiness_options *r
 	int64_t timeout = 0;
 	int64_t interval = 0;
 
-	if (!reads_text(json_member(value, "url"), &ready->url) ||
-	    !reads_number(json_member(value, "port"), 0, UINT16_MAX, &port) ||
+	if (!json_optional_text(json_member(value, "url"), &ready->url) ||
+	    !json_optional_number(json_member(value, "port"), 0, UINT16_MAX, &port) ||
 	    !reads_pattern(json_member(value, "stdout"), &ready->patterns[READINESS_STDOUT]) ||
 	    !reads_pattern(json_member(value, "stderr"), &ready->patterns[READINESS_STDERR]) ||
-	    !reads_list(json_member(value, "command"), &ready->command) ||
-	    !reads_number(json_member(value, "timeout_ms"), 0, INT64_MAX, &timeout) ||
-	    !reads_number(json_member(value, "interval_ms"), 0, INT64_MAX, &interval))
+	    !json_optional_list(json_member(value, "command"), &ready->command) ||
+	    !json_optional_number(json_member(value, "timeout_ms"), 0, INT64_MAX, &timeout) ||
+	    !json_optional_number(json_member(value, "interval_ms"), 0, INT64_MAX, &interval))
 		return false;
 	ready->port = (uint16_t)port;
 	ready->timeout_ms = (uint64_t)timeout;
@@ -119,7 +93,7 @@ static bool reads_readiness(struct json_value value, struct readiness_options *r
 	(void)json_bool(json_member(value, "any"), &ready->any);
 	for (struct json_value item = json_first(ports); json_type(item); item = json_next(item)) {
 		if (ready->further_port_count == ARRAY_SIZE(ready->further_ports) || json_type(item) != JSON_NUMBER ||
-		    !reads_number(item, 1, UINT16_MAX, &port))
+		    !json_optional_number(item, 1, UINT16_MAX, &port))
 			return false;
 		ready->further_ports[ready->further_port_count++] = (uint16_t)port;
 	}
@@ -158,16 +132,16 @@ static bool reads_service(struct json_value value, struct service_list *list)
 	int64_t stop_signal = service->stop_signal;
 	int64_t stop_timeout = 0;
 
-	if (!reads_text(json_member(value, "name"), &service->name) ||
-	    !reads_list(json_member(value, "command"), &service->command) ||
-	    !reads_list(json_member(value, "set"), &service->set) ||
-	    !reads_list(json_member(value, "unset"), &service->unset) ||
-	    !reads_text(json_member(value, "directory"), &service->directory) ||
-	    !reads_list(json_member(value, "after"), &service->after) ||
-	    !reads_list(json_member(value, "after_start"), &service->after_start) ||
-	    !reads_list(json_member(value, "after_end"), &service->after_end) ||
-	    !reads_number(json_member(value, "stop_signal"), 1, 64, &stop_signal) ||
-	    !reads_number(json_member(value, "stop_timeout_ms"), 0, INT64_MAX, &stop_timeout))
+	if (!json_optional_text(json_member(value, "name"), &service->name) ||
+	    !json_optional_list(json_member(value, "command"), &service->command) ||
+	    !json_optional_list(json_member(value, "set"), &service->set) ||
+	    !json_optional_list(json_member(value, "unset"), &service->unset) ||
+	    !json_optional_text(json_member(value, "directory"), &service->directory) ||
+	    !json_optional_list(json_member(value, "after"), &service->after) ||
+	    !json_optional_list(json_member(value, "after_start"), &service->after_start) ||
+	    !json_optional_list(json_member(value, "after_end"), &service->after_end) ||
+	    !json_optional_number(json_member(value, "stop_signal"), 1, 64, &stop_signal) ||
+	    !json_optional_number(json_member(value, "stop_timeout_ms"), 0, INT64_MAX, &stop_timeout))
 		return false;
 	service->stop_signal = (int)stop_signal;
 	service->stop_timeout_ms = (uint64_t)stop_timeout;

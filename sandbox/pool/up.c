@@ -850,18 +850,6 @@ static int run_pool(struct up *up, struct error *error)
 	return stay(up);
 }
 
-static int find_places(struct state_paths *ret_places, struct error *error)
-{
-	struct identity identity;
-	int result = identity_read(false, &identity, error);
-
-	if (result < 0)
-		return result;
-	state_paths_find(identity.home, ret_places);
-	identity_release(&identity);
-	return 0;
-}
-
 int up_run(const struct up_options *options, int *ret_exit_code, struct error *error)
 {
 	owned_pool pool = POOL_NONE;
@@ -875,7 +863,7 @@ int up_run(const struct up_options *options, int *ret_exit_code, struct error *e
 	owned_text tree = NULL;
 	sigset_t before;
 	bool is_left;
-	int result = find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	*ret_exit_code = EXIT_SBX_FAILED;
 	if (result < 0)
@@ -962,7 +950,7 @@ int up_refill(const struct up_options *options, struct pool *pool, struct error 
 			 .error = error };
 	owned_fd lock_fd = -1;
 	sigset_t before;
-	int result = find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result < 0)
 		return result;

@@ -102,20 +102,6 @@ static void format_worker(const struct kept_worker *worker, const char *spec_jso
 	text_buffer_add(out, "\n", 1);
 }
 
-/* To the disk before the directory gets its name: after a crash it is whole or not there. */
-static int write_worker(int directory_fd, const struct text_buffer *text)
-{
-	owned_fd fd = openat(directory_fd, WORKER_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int result;
-
-	if (fd < 0)
-		return -errno;
-	result = fd_write_all(fd, text->bytes, text->length);
-	if (result < 0)
-		return result;
-	return fsync(fd) < 0 || fsync(directory_fd) < 0 ? -errno : 0;
-}
-
 int kept_commit(struct kept_draft *draft, const struct kept_worker *worker, const char *spec_json, struct error *error)
 {
 	static const char step[] = "keep the worker";
@@ -129,7 +115,8 @@ int kept_commit(struct kept_draft *draft, const struct kept_worker *worker, cons
 	result = json_read(&json, text.bytes, text.length, error);
 	if (result < 0)
 		return result;
-	result = write_worker(draft->fd, &text);
+	/* To the disk before the directory gets its name: after a crash it is whole or not there. */
+	result = fd_write_durable(draft->fd, WORKER_FILE, text.bytes, text.length);
 	if (result < 0)
 		return error_set(error, .number = -result, .step = step, .object = worker->row.name);
 	/* Over an existing one this is ENOTEMPTY: a kept worker holds at least its worker.json. */

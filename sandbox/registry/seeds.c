@@ -175,19 +175,6 @@ static int measure(int seed_fd, int64_t *ret_bytes, int64_t *ret_entries, struct
 	return result < 0 ? result : 0;
 }
 
-static int write_file(int directory_fd, const struct text_buffer *text)
-{
-	owned_fd fd = openat(directory_fd, RECORD_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int result;
-
-	if (fd < 0)
-		return -errno;
-	result = fd_write_all(fd, text->bytes, text->length);
-	if (result < 0)
-		return result;
-	return fsync(fd) < 0 || fsync(directory_fd) < 0 ? -errno : 0;
-}
-
 /* @return 1: another one had the name and has the draft's now, 0, or -errno */
 static int give_name(const struct seed_draft *draft, const char *name)
 {
@@ -232,7 +219,8 @@ int seed_finish(struct seed_draft *draft, struct seed_record *record, struct err
 	if (result < 0)
 		return error_context(error, "seed %s", record->name);
 	/* Its layers first: after a power cut a seed is whole or not there. */
-	result = syncfs(draft->place_fd) < 0 ? -errno : write_file(draft->fd, &text);
+	result = syncfs(draft->place_fd) < 0 ? -errno
+					     : fd_write_durable(draft->fd, RECORD_FILE, text.bytes, text.length);
 	if (result == 0)
 		result = give_name(draft, record->name);
 	if (result < 0)

@@ -18,18 +18,6 @@
 #include "sandbox/run/runs.h"
 #include "sandbox/worker/identity.h"
 
-static int find_state(struct state_paths *ret_paths, struct error *error)
-{
-	struct identity identity;
-	int result = identity_read(false, &identity, error);
-
-	if (result < 0)
-		return result;
-	state_paths_find(identity.home, ret_paths);
-	identity_release(&identity);
-	return 0;
-}
-
 static int make_directory(struct run_directory *directory, const char *state, struct error *error)
 {
 	owned_fd runs_fd = -1;
@@ -63,7 +51,7 @@ int run_directory_open(struct run_directory *ret_directory, struct error *error)
 {
 	struct run_directory *directory = ret_directory;
 	struct state_paths paths;
-	int result = find_state(&paths, error);
+	int result = identity_find_places(&paths, error);
 
 	if (result < 0)
 		return result;

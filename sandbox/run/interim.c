@@ -7,19 +7,6 @@
 #include "base/path.h"
 #include "overlay/copy.h"
 #include "sandbox/registry/claim.h"
-#include "sandbox/worker/identity.h"
-
-int interim_find_places(struct state_paths *ret_paths, struct error *error)
-{
-	struct identity identity = { 0 };
-	int result = identity_read(false, &identity, error);
-
-	if (result < 0)
-		return result;
-	state_paths_find(identity.home, ret_paths);
-	identity_release(&identity);
-	return 0;
-}
 
 int interim_make(const struct state_paths *places, struct interim *ret_interim, struct error *error)
 {

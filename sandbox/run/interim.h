@@ -27,7 +27,4 @@ int interim_make(const struct state_paths *places, struct interim *ret_interim, 
 void interim_close(struct interim *interim);
 #define owned_interim __attribute__((cleanup(interim_close))) struct interim
 
-/** Where this caller's workers are known. @ret_paths  the caller's, state_paths_release() */
-int interim_find_places(struct state_paths *ret_paths, struct error *error);
-
 #endif

@@ -24,6 +24,7 @@
 #include "sandbox/run/recipe.h"
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/describe.h"
+#include "sandbox/worker/identity.h"
 #include "sandbox/worker/visit.h"
 
 #define STEP_BUNDLE "bundle the worker"
@@ -467,7 +468,7 @@ int pack_worker(const char *word, const char *path, struct packed *ret_packed, s
 	owned_interim interim = INTERIM_NONE;
 	owned_visit visit = NULL;
 	struct packed packed = { 0 };
-	int result = interim_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result == 0)
 		result = interim_make(&places, &interim, error);

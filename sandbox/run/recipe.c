@@ -66,32 +66,6 @@ static int refuse(const char *name, struct error *error)
 			 .cause = "the member is damaged, or of a version of sbx that this one cannot read");
 }
 
-/* What is missing stays as it is. */
-static bool reads_text(struct json_value value, char **target)
-{
-	int result = json_text(value, target);
-
-	return result == 0 || result == -ENOENT;
-}
-
-static bool reads_list(struct json_value value, struct text_list *target)
-{
-	return json_type(value) <= JSON_NULL || json_list(value, target) == 0;
-}
-
-static bool reads_number(struct json_value value, int64_t min, int64_t max, int64_t *ret_number)
-{
-	int64_t number = 0;
-	int result = json_number(value, &number);
-
-	if (result == -ENOENT)
-		return true;
-	if (result < 0 || number < min || number > max)
-		return false;
-	*ret_number = number;
-	return true;
-}
-
 int recipe_read(struct json_value value, struct recipe *ret_recipe, struct error *error)
 {
 	struct recipe *recipe = ret_recipe;
@@ -114,12 +88,12 @@ int recipe_read(struct json_value value, struct recipe *ret_recipe, struct error
 	if (json_type(value) != JSON_OBJECT || services_read(json_member(value, "services"), &recipe->services) < 0)
 		return refuse("services", error);
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		if (!reads_text(json_member(value, texts[i].name), texts[i].text))
+		if (!json_optional_text(json_member(value, texts[i].name), texts[i].text))
 			return refuse(texts[i].name, error);
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-		if (!reads_list(json_member(value, lists[i].name), lists[i].list))
+		if (!json_optional_list(json_member(value, lists[i].name), lists[i].list))
 			return refuse(lists[i].name, error);
-	if (!reads_number(json_member(value, "line"), 0, INT32_MAX, &recipe->line))
+	if (!json_optional_number(json_member(value, "line"), 0, INT32_MAX, &recipe->line))
 		return refuse("line", error);
 	return 0;
 }

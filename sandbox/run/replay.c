@@ -26,6 +26,7 @@
 #include "sandbox/run/recipe.h"
 #include "sandbox/worker/attach.h"
 #include "sandbox/worker/describe.h"
+#include "sandbox/worker/identity.h"
 #include "sandbox/worker/moved.h"
 
 #define STEP_REPLAY "replay the bundle"
@@ -523,7 +524,7 @@ static int run_command(struct replay *replay, int *ret_exit_code, struct relay_r
 static int do_replay(struct replay *replay, int *ret_exit_code, struct relay_result *ret_ended, struct error *error)
 {
 	struct state_paths places = { 0 };
-	int result = interim_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result == 0)
 		result = interim_make(&places, &replay->interim, error);

@@ -42,15 +42,12 @@ static uint64_t hash_words(char *const *words, size_t count)
 
 static int open_directory(int *ret_fd, struct error *error)
 {
-	struct identity identity;
 	struct state_paths paths;
 	owned_fd state_fd = -1;
-	int result = identity_read(false, &identity, error);
+	int result = identity_find_places(&paths, error);
 
 	if (result < 0)
 		return result;
-	state_paths_find(identity.home, &paths);
-	identity_release(&identity);
 	result = state_open(&paths, STATE_MAKE, &state_fd, error);
 	if (result >= 0)
 		result = state_open_part(state_fd, STATE_TIMES, STATE_MAKE, ret_fd, error);

@@ -10,6 +10,7 @@
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
 #include "sandbox/worker/ask.h"
+#include "sandbox/worker/identity.h"
 
 static bool is_meant(const struct invocation *invocation, const struct pool *pool, const char *here)
 {
@@ -38,7 +39,7 @@ int verb_down(struct invocation *invocation, struct error *error)
 	if (invocation->all && invocation->spec.name)
 		return error_set(error, .number = EINVAL, .step = "choose the pool", .object = invocation->spec.name,
 				 .cause = "--all and --name contradict each other", .remedy = "leave one of them out");
-	result = workers_find_places(&places, error);
+	result = identity_find_places(&places, error);
 	if (result == 0)
 		result = pool_list(&places, &list, error);
 	if (result < 0)

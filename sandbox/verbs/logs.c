@@ -16,6 +16,7 @@
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 #include "sandbox/worker/log.h"
 
 /* The main command's. */
@@ -150,7 +151,7 @@ int verb_logs(struct invocation *invocation, struct error *error)
 	owned_resolved found = { .runtime_fd = -1, .state_fd = -1 };
 	owned_fd directory_fd = -1;
 	owned_list names = { 0 };
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result == 0)
 		result = resolve_worker(&places, word, RESOLVE_LIVE | RESOLVE_KEPT, &found, error);

@@ -9,6 +9,7 @@
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 #include "sandbox/worker/visit.h"
 
 /* "127.0.0.1:8080", as it is written in a URL. */
@@ -69,7 +70,7 @@ static int list(const struct invocation *invocation, struct error *error)
 	owned_places places = { 0 };
 	owned_buffer out = { 0 };
 	uint64_t asked = 0;
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (invocation->operands.count > 1 && number_parse(operands[1], 1, UINT16_MAX, &asked) < 0)
 		return error_set(error, .number = EINVAL, .step = "look for the port", .object = operands[1],

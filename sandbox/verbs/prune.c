@@ -14,6 +14,7 @@
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 
 static const struct table_column columns[] = {
 	{ "kind", "KIND", TABLE_TEXT, 0, NULL },
@@ -139,7 +140,7 @@ int verb_prune(struct invocation *invocation, struct error *error)
 	owned_places places = { 0 };
 	struct error failure = { 0 };
 	int worst = 0;
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result < 0)
 		return result;

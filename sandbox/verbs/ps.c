@@ -12,6 +12,7 @@
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 
 static const struct table_column columns[] = {
 	{ "name", "NAME", TABLE_TEXT, 24, NULL },
@@ -274,7 +275,7 @@ int verb_ps(struct invocation *invocation, struct error *error)
 	int result = check_filters(wanted, error);
 
 	if (result == 0)
-		result = workers_find_places(&places, error);
+		result = identity_find_places(&places, error);
 	if (result < 0)
 		return result;
 	/* What the dead left is gone with the next command; that it cannot be removed is no matter of a listing. */

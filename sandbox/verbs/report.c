@@ -18,6 +18,7 @@
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 
 enum { REPORT_FILE_SIZE_MAX = 256 << 20 };
 
@@ -27,7 +28,7 @@ enum { REPORT_FILE_SIZE_MAX = 256 << 20 };
 
 static int open_state(struct state_paths *places, int *ret_fd, struct error *error)
 {
-	int result = workers_find_places(places, error);
+	int result = identity_find_places(places, error);
 
 	return result < 0 ? result : state_open(places, STATE_LEAVE, ret_fd, error);
 }

@@ -23,11 +23,12 @@
 #include "sandbox/verbs/start.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 
 static int open_state(enum state_missing missing, int *ret_fd, struct error *error)
 {
 	owned_places places = { 0 };
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	return result < 0 ? result : state_open(&places, missing, ret_fd, error);
 }

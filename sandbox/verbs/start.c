@@ -14,6 +14,7 @@
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/workers.h"
 #include "sandbox/worker/ask.h"
+#include "sandbox/worker/identity.h"
 #include "sandbox/worker/plan.h"
 
 enum {
@@ -99,7 +100,7 @@ static int take(struct invocation *invocation, const char *name, bool is_checked
 	int result = look(&invocation->spec, &plan, error);
 
 	if (result == 0)
-		result = workers_find_places(&places, error);
+		result = identity_find_places(&places, error);
 	if (result == 0)
 		result = state_open(&places, STATE_MAKE, &state_fd, error);
 	if (result == 0)

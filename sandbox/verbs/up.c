@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sbx up: a pool of workers. What happens then stands in sandbox/pool/up.c, from top to bottom. */
 #include "sandbox/pool/up.h"
+#include "sandbox/worker/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +81,7 @@ static int check_single(const struct invocation *invocation, struct error *error
 	struct error ignored = { 0 };
 	owned_text here = NULL;
 
-	if (invocation->spec.name || path_canonical(tree, &here) < 0 || workers_find_places(&places, &ignored) < 0 ||
+	if (invocation->spec.name || path_canonical(tree, &here) < 0 || identity_find_places(&places, &ignored) < 0 ||
 	    pool_list(&places, &list, &ignored) < 0)
 		return 0;
 	for (size_t i = 0; i < list.count; i++) {
@@ -175,7 +176,7 @@ static int refill(const char *id, struct error *error)
 	owned_pool pool = POOL_NONE;
 	owned_invocation original;
 	owned_project project = { 0 };
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	invocation_init(&original);
 	if (result == 0)

@@ -19,18 +19,6 @@
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/worker/identity.h"
 
-int workers_find_places(struct state_paths *ret_paths, struct error *error)
-{
-	struct identity identity = { 0 };
-	int result = identity_read(false, &identity, error);
-
-	if (result < 0)
-		return result;
-	state_paths_find(identity.home, ret_paths);
-	identity_release(&identity);
-	return 0;
-}
-
 void worker_list_release(struct worker_list *list)
 {
 	lock_list_release(&list->live);
@@ -214,7 +202,7 @@ int workers_each(const struct invocation *invocation, size_t first, unsigned sco
 	owned_places places = { 0 };
 	owned_list words = { 0 };
 	int worst = 0;
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result == 0)
 		result = choose_words(invocation, first, &places, scope, &words, error);
@@ -298,7 +286,7 @@ int workers_each_at_once(const struct invocation *invocation, size_t first, unsi
 	owned_places places = { 0 };
 	owned_list words = { 0 };
 	int worst = 0;
-	int result = workers_find_places(&places, error);
+	int result = identity_find_places(&places, error);
 
 	if (result == 0)
 		result = choose_words(invocation, first, &places, scope, &words, error);

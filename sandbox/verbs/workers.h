@@ -11,8 +11,6 @@
 #include "sandbox/registry/state.h"
 #include "sandbox/verbs/invocation.h"
 
-/** Where this caller's workers are known. @ret_paths the caller's, state_paths_release() */
-int workers_find_places(struct state_paths *ret_paths, struct error *error);
 #define owned_places __attribute__((cleanup(state_paths_release))) struct state_paths
 
 /* All workers of the caller. */

@@ -243,6 +243,18 @@ static char *format_map(unsigned inner, unsigned outer, char text[static IDENTIT
 	return text;
 }
 
+int identity_find_places(struct state_paths *ret_places, struct error *error)
+{
+	struct identity identity;
+	int result = identity_read(false, &identity, error);
+
+	if (result < 0)
+		return result;
+	state_paths_find(identity.home, ret_places);
+	identity_release(&identity);
+	return 0;
+}
+
 char *identity_uid_map(const struct identity *identity, char text[static IDENTITY_MAP_SIZE])
 {
 	return format_map(identity->inner_uid, identity->uid, text);

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "sandbox/registry/state.h"
 
 struct identity {
 	uid_t uid; /* on the host */
@@ -40,6 +41,9 @@ int identity_read(bool as_root, struct identity *ret_identity, struct error *err
 /** The same from given sources. */
 void identity_make(const struct identity_sources *sources, bool as_root, struct identity *ret_identity);
 void identity_release(struct identity *identity);
+
+/** Where this caller's state lies. @ret_places  the caller's, state_paths_release() */
+int identity_find_places(struct state_paths *ret_places, struct error *error);
 
 #define IDENTITY_MAP_SIZE 48
 /** The lines for /proc/PID/uid_map and gid_map: one id each, user_namespaces(7). Both return `text`. */

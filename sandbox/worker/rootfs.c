@@ -188,8 +188,6 @@ int rootfs_take_volumes(struct world *world, struct error *error)
 	return result;
 }
 
-static const char *const database_sidecars[] = { "-journal", "-wal", "-shm" };
-
 /* What the layers start from, by its path: the plan's descriptors belong to the host's mount namespace. A kept worker
  * has what it started from beside its layers. */
 static int take_seed(struct world *world, struct error *error)

@@ -28,14 +28,11 @@ static void tell_waiting(void *argument)
 
 static int open_state(struct seeding *seeding, struct error *error)
 {
-	struct identity identity;
 	struct state_paths paths;
-	int result = identity_read(false, &identity, error);
+	int result = identity_find_places(&paths, error);
 
 	if (result < 0)
 		return result;
-	state_paths_find(identity.home, &paths);
-	identity_release(&identity);
 	result = state_open(&paths, STATE_MAKE, &seeding->state_fd, error);
 	state_paths_release(&paths);
 	return result;

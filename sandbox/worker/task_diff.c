@@ -10,12 +10,11 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "overlay/database.h"
 #include "overlay/diff.h"
 #include "sandbox/worker/task_parts.h"
 
 #define STEP_DIFF "list the changes"
-
-static const char *const sidecars[] = { "-journal", "-wal", "-shm" };
 
 struct listing {
 	const struct world *world;
@@ -114,18 +113,6 @@ bool task_is_mount_point(const struct text_list *points, const struct diff_entry
 	return false;
 }
 
-static bool is_sidecar(const char *path, const char *database)
-{
-	size_t length = strlen(database);
-
-	if (strncmp(path, database, length) != 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++)
-		if (text_equal(path + length, sidecars[i]))
-			return true;
-	return false;
-}
-
 static bool is_asked_for(const struct listing *listing, const char *path)
 {
 	for (size_t i = 1; i < listing->arguments->count; i++)
@@ -145,10 +132,10 @@ static int on_difference(void *data, const struct diff_entry *entry)
 	for (size_t i = 0; i < world->database_count; i++) {
 		const struct world_database *database = &world->databases[i];
 
-		if (is_sidecar(path, database->path))
-			return 0;
-		if (!text_equal(path, database->path))
+		if (!database_owns_file(database->path, path))
 			continue;
+		if (!text_equal(path, database->path))
+			return 0;
 		/* The copy differs from its source by a counter of SQLite's at least. */
 		if (entry->kind != DIFF_DELETED && task_database_state(database) == DATABASE_AS_FILLED)
 			return 0;

@@ -315,19 +315,6 @@ static int take_snapshots(struct freezing *freezing, struct error *error)
 
 /* ---- the layers ---- */
 
-static bool is_sidecar_of(const char *path, const char *database)
-{
-	static const char *const sidecars[] = { "-wal", "-shm", "-journal" };
-	size_t length = strlen(database);
-
-	if (strncmp(path, database, length) != 0)
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(sidecars); i++)
-		if (text_equal(path + length, sidecars[i]))
-			return true;
-	return false;
-}
-
 /* Databases come by themselves. */
 static int take_entry(void *data, const struct tree_entry *entry, struct error *error)
 {
@@ -338,7 +325,7 @@ static int take_entry(void *data, const struct tree_entry *entry, struct error *
 		return TREE_TAKE;
 	path = path_join(freezing->layer->path, entry->path);
 	for (size_t i = 0; i < freezing->count; i++)
-		if (text_equal(path, freezing->items[i].path) || is_sidecar_of(path, freezing->items[i].path))
+		if (database_owns_file(freezing->items[i].path, path))
 			return TREE_SKIP;
 	if (list_has(&freezing->left, path) || freezing->is_seed || entry->status->st_size == 0 ||
 	    !database_has_header(entry->parent_fd, entry->name))

@@ -133,16 +133,13 @@ static int enter_kept(struct visit *visit, const struct visit_guest *guest, stru
 
 static int find_worker(const char *word, unsigned scope, struct resolved_worker *ret_worker, struct error *error)
 {
-	struct identity identity;
 	struct state_paths paths;
-	int result = identity_read(false, &identity, error);
+	int result = identity_find_places(&paths, error);
 
 	if (result < 0)
 		return result;
-	state_paths_find(identity.home, &paths);
 	result = resolve_worker(&paths, word, scope, ret_worker, error);
 	state_paths_release(&paths);
-	identity_release(&identity);
 	return result;
 }
 
