@@ -269,8 +269,8 @@ static void test_damaged_json_is_refused(void **state)
 		"{}",
 		"[{}]",
 		"[1]",
-		"[{\"kind\":\"input\",\"path\":\"/x\",\"bytes\":1,\"modified_ns\":1,\"changed_ns\":1,\"inode\":1,"
-		"\"noted_ns\":1,\"sha256\":\"short\"}]",
+		("[{\"kind\":\"input\",\"path\":\"/x\",\"bytes\":1,\"modified_ns\":1,\"changed_ns\":1,\"inode\":1,"
+		 "\"noted_ns\":1,\"sha256\":\"short\"}]"),
 	};
 
 	(void)state;
