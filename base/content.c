@@ -210,10 +210,12 @@ static int compare_with_buffer(int a_fd, int b_fd, off_t size, char *buffer)
 	off_t at = 0;
 
 	for (;;) {
+		off_t a_data = next_data(a_fd, at, size);
+		off_t b_data = next_data(b_fd, at, size);
 		ssize_t a_length;
 		ssize_t b_length;
 
-		at = MIN(next_data(a_fd, at, size), next_data(b_fd, at, size));
+		at = MIN(a_data, b_data);
 		if (at >= size)
 			return 1;
 		a_length = read_full_at(a_fd, buffer, BUFFER_SIZE, at);

@@ -276,6 +276,7 @@ static void lay_out(const struct table *table, const struct table_options *optio
 		abort();
 	for (size_t i = 0; i < layout->rows * columns; i++) {
 		const struct table_column *column = &table->columns[i % columns];
+		size_t width;
 
 		if (!column->title)
 			continue;
@@ -284,7 +285,8 @@ static void lay_out(const struct table *table, const struct table_options *optio
 					       : show(column, &table->cells[i - columns], options->now_ns);
 		if (column->width_max > 0 && !options->no_trunc)
 			cut(&layout->shown[i], column->width_max);
-		layout->widths[i % columns] = MAX(layout->widths[i % columns], utf8_text_width(layout->shown[i]));
+		width = utf8_text_width(layout->shown[i]);
+		layout->widths[i % columns] = MAX(layout->widths[i % columns], width);
 	}
 }
 
@@ -318,12 +320,14 @@ static void add_row(const struct table *table, const struct table_options *optio
 		char **text = &layout->shown[row * columns + i];
 		const char *style = row == 0 ? "1" : styles[table->cells[(row - 1) * columns + i].style];
 		size_t padding;
+		size_t width;
 
 		if (!column->title)
 			continue;
 		if (i == layout->last && options->width > position && !options->no_trunc)
 			cut(text, options->width - position);
-		padding = layout->widths[i] - MIN(layout->widths[i], utf8_text_width(*text));
+		width = utf8_text_width(*text);
+		padding = layout->widths[i] - MIN(layout->widths[i], width);
 		if (is_right_aligned(column))
 			add_spaces(out, padding);
 		add_styled(out, *text, options->has_colour ? style : "");

@@ -59,11 +59,14 @@ unsigned count_percent(unsigned percent, unsigned processors)
 static unsigned read_processors(void)
 {
 	cpu_set_t set;
+	long count;
 
 	/* With more than 1,024 of them it fails; nobody starts as many workers. */
 	if (sched_getaffinity(0, sizeof(set), &set) < 0)
-		return (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
-	return (unsigned)MAX(CPU_COUNT(&set), 1);
+		count = sysconf(_SC_NPROCESSORS_ONLN);
+	else
+		count = CPU_COUNT(&set);
+	return (unsigned)MAX(count, 1L);
 }
 
 /* "MemAvailable:   123 kB" of /proc/meminfo, "Pss:  123 kB" of smaps_rollup. */

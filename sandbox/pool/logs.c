@@ -90,6 +90,7 @@ int logs_add(struct logs *logs, int directory_fd, const char *name, const char *
 	owned_fd own_fd = fd_duplicate(directory_fd);
 	char path[FD_PROC_PATH_SIZE];
 	struct source *source;
+	size_t width = strlen(prefix);
 
 	if (own_fd < 0)
 		return error_set(error, .number = -own_fd, .step = "follow the log", .object = name);
@@ -107,7 +108,7 @@ int logs_add(struct logs *logs, int directory_fd, const char *name, const char *
 				   .prefix = text_duplicate(prefix),
 				   .colour = colours[logs->count % ARRAY_SIZE(colours)] };
 	logs->count++;
-	logs->prefix_width = MAX(logs->prefix_width, strlen(prefix));
+	logs->prefix_width = MAX(logs->prefix_width, width);
 	return 0;
 }
 

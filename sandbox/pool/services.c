@@ -619,6 +619,7 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 		start_what_can(services);
 	for (size_t i = 0; i < services->count; i++) {
 		struct running *running = &services->items[i];
+		uint64_t deadline_ms;
 
 		for (int stream = 0; stream < READINESS_STREAM_COUNT && count < room; stream++)
 			if (running->output_fds[stream] >= 0)
@@ -628,13 +629,16 @@ static size_t guest_prepare(void *argument, struct pollfd *polled, size_t room, 
 			*ret_deadline_ms = MIN(*ret_deadline_ms, running->stop_deadline_ms);
 		if (!services->is_stopping && running->state == SERVICE_RESTARTING)
 			*ret_deadline_ms = MIN(*ret_deadline_ms, running->restart_ms);
-		if (!services->is_stopping)
-			*ret_deadline_ms = MIN(*ret_deadline_ms, untold_ready_ms(running));
+		if (!services->is_stopping) {
+			deadline_ms = untold_ready_ms(running);
+			*ret_deadline_ms = MIN(*ret_deadline_ms, deadline_ms);
+		}
 		if (running->state != SERVICE_STARTED || !running->readiness || services->is_stopping)
 			continue;
 		if (count + READINESS_POLLFDS_MAX <= room)
 			count += readiness_pollfds(running->readiness, polled + count);
-		*ret_deadline_ms = MIN(*ret_deadline_ms, readiness_deadline(running->readiness));
+		deadline_ms = readiness_deadline(running->readiness);
+		*ret_deadline_ms = MIN(*ret_deadline_ms, deadline_ms);
 	}
 	return count;
 }

@@ -586,10 +586,12 @@ static void check_refused(struct checks *checks, const char *text, const char *w
 static char *line_around(const char *text, const char *at)
 {
 	const char *begin = at;
+	size_t length;
 
 	while (begin > text && begin[-1] != '\n' && at - begin < LINE_LENGTH_MAX)
 		begin--;
-	return text_format("%.*s", (int)MIN(strcspn(begin, "\r\n"), (size_t)LINE_LENGTH_MAX), begin);
+	length = strcspn(begin, "\r\n");
+	return text_format("%.*s", (int)MIN(length, (size_t)LINE_LENGTH_MAX), begin);
 }
 
 static void check_way_out(struct checks *checks, const char *text, const char *where)

@@ -95,10 +95,12 @@ static void take_config(struct events *events, struct json_value root)
 
 static void take_hosted(struct events *events, struct json_value root)
 {
+	unsigned ended = read_count(json_member(root, "ended"));
+
 	if (json_text_is(json_member(root, "event"), "begin"))
 		events->hosted_begun++;
 	else
-		events->hosted_ended = MAX(events->hosted_ended, read_count(json_member(root, "ended")));
+		events->hosted_ended = MAX(events->hosted_ended, ended);
 }
 
 static void add_attachments(struct json_value list, struct text_list *target)

@@ -757,6 +757,7 @@ static void end_command(struct items_state *state, struct running *running, int 
 	struct batch *batch = running->batch;
 	/* The child's own end counts where the command never began, or its end was never heard of. */
 	int status = told->has_ended ? told->wait_status : child_status;
+	int exit_code = process_exit_code(status);
 
 	read_output(running);
 	fd_close(&running->out_fd);
@@ -766,7 +767,7 @@ static void end_command(struct items_state *state, struct running *running, int 
 	batch->is_ok = status == 0;
 	batch->ms = told->has_world ? told->ended_ms - told->begun_ms : 0;
 	state->ok_count += batch->is_ok;
-	state->worst = MAX(state->worst, process_exit_code(status));
+	state->worst = MAX(state->worst, exit_code);
 	if (told->has_world && told->worker < WORKERS_MAX)
 		state->worlds[told->worker / 64] |= UINT64_C(1) << (told->worker % 64);
 	if (state->plan->junit && !batch->is_ok)

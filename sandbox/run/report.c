@@ -449,6 +449,8 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 	owned_text project = NULL;
 	bool is_hosted = false;
 	int64_t started = report_take_count(line, "startedMs", REPORT_TIME_MAX);
+	int64_t duration_ms;
+	int64_t slot;
 
 	if (json_text(json_member(line, "id"), &id) < 0)
 		return;
@@ -471,10 +473,10 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 	}
 	test->line = report_take_count(line, "line", INT32_MAX);
 	(void)json_bool(json_member(line, "hosted"), &is_hosted);
+	slot = report_take_number(line, "slot", JOURNAL_RUNNER);
 	try->worker = is_hosted || run->worlds == 1
 			      ? JOURNAL_RUNNER
-			      : (int)MIN(MAX(report_take_number(line, "slot", JOURNAL_RUNNER), (int64_t)JOURNAL_RUNNER),
-					 (int64_t)REPORT_WORKERS_MAX - 2);
+			      : (int)MIN(MAX(slot, (int64_t)JOURNAL_RUNNER), (int64_t)REPORT_WORKERS_MAX - 2);
 	/* Its own clock is this machine's, but its word is not: within what the supervisor saw. */
 	if (started <= 0 || started > at_ms || started < run->start_ms)
 		started = at_ms;
@@ -484,9 +486,9 @@ static void take_test(struct report_reader *reader, struct json_value line, int6
 		return;
 	try->end_ms = MAX(at_ms, (int64_t)1);
 	/* One that never began (skipped), or whose beginning was not told. */
+	duration_ms = report_take_count(line, "durationMs", REPORT_TIME_MAX);
 	if (try->start_ms >= at_ms)
-		try->start_ms = at_ms - MIN(report_take_count(line, "durationMs", REPORT_TIME_MAX),
-					    MAX(at_ms - run->start_ms, INT64_C(0)));
+		try->start_ms = at_ms - MIN(duration_ms, MAX(at_ms - run->start_ms, INT64_C(0)));
 	take_text(line, "status", &try->status);
 	take_text(line, "message", &try->message);
 	(void)json_bool(json_member(line, "ok"), &try->ok);

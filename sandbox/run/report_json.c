@@ -265,6 +265,7 @@ static void read_worker(struct report_run *run, struct json_value object)
 	FOR_EACH(item, json_member(object, "spans"))
 	{
 		struct report_span *span;
+		int64_t end_ms;
 
 		if (worker->span_count >= REPORT_SPANS_MAX)
 			return;
@@ -272,13 +273,16 @@ static void read_worker(struct report_run *run, struct json_value object)
 		span->kind = (enum report_span_kind)read_word(json_member(item, "kind"), report_span_words,
 							      REPORT_SPAN_KINDS);
 		span->start_ms = report_take_count(item, "start_ms", REPORT_TIME_MAX);
-		span->end_ms = MAX(report_take_count(item, "end_ms", REPORT_TIME_MAX), span->start_ms);
+		end_ms = report_take_count(item, "end_ms", REPORT_TIME_MAX);
+		span->end_ms = MAX(end_ms, span->start_ms);
 		span->detail = report_take_text(item, "detail", NULL);
 	}
 }
 
 static void read_run(struct report_run *run, struct json_value object)
 {
+	int64_t end_ms = report_take_count(object, "end_ms", REPORT_TIME_MAX);
+
 	run->id = report_take_text(object, "id", "");
 	run->host = report_take_text(object, "host", NULL);
 	run->sbx = report_take_text(object, "sbx", NULL);
@@ -288,7 +292,7 @@ static void read_run(struct report_run *run, struct json_value object)
 	(void)json_list(json_member(object, "command"), &run->command);
 	run->worlds = report_take_count(object, "worlds", INT32_MAX);
 	run->start_ms = report_take_count(object, "start_ms", REPORT_TIME_MAX);
-	run->end_ms = MAX(report_take_count(object, "end_ms", REPORT_TIME_MAX), run->start_ms);
+	run->end_ms = MAX(end_ms, run->start_ms);
 	run->exit_code = report_take_exit_code(object);
 	FOR_EACH(item, json_member(object, "workers"))
 	read_worker(run, item);

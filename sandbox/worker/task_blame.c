@@ -252,13 +252,16 @@ static int tell_rows(struct blaming *blaming, const char *path, const char *befo
 
 static unsigned free_number(const struct blaming *blaming)
 {
-	unsigned number = 0;
+	const struct marks *const lists[] = { &blaming->databases_before, &blaming->databases_now };
+	unsigned free = 0;
 
-	for (size_t i = 0; i < blaming->databases_before.count; i++)
-		number = MAX(number, number_of(&blaming->databases_before.items[i]) + 1);
-	for (size_t i = 0; i < blaming->databases_now.count; i++)
-		number = MAX(number, number_of(&blaming->databases_now.items[i]) + 1);
-	return number;
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (size_t j = 0; j < lists[i]->count; j++) {
+			unsigned taken = number_of(&lists[i]->items[j]);
+
+			free = MAX(free, taken + 1);
+		}
+	return free;
 }
 
 /* One that cannot be copied, since it is locked or damaged, is compared next time. */

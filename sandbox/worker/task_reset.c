@@ -530,11 +530,11 @@ static int restore_one(struct task_reset *reset, struct rows *rows, struct error
 	owned_fd source_fd = open_source(reset, rows, &request.source_rule, &request.source_name);
 	owned_fd target_fd = open_parent(rows->path, &request.target_name);
 	struct stat status;
-	int result;
+	int result = MIN(source_fd, target_fd);
 
-	if (source_fd < 0 || target_fd < 0)
-		return error_set(error, .number = -MIN(source_fd, target_fd), .step = "put back the rows of",
-				 .object = rows->path, .remedy = REMEDY);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = "put back the rows of", .object = rows->path,
+				 .remedy = REMEDY);
 	request.source_fd = source_fd;
 	request.target_fd = target_fd;
 	result = reset_rows(&request, &restored, error);
