@@ -5,11 +5,13 @@
 #include "overlay/bundle.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -24,7 +26,9 @@
 #include "overlay/bundle_format.h"
 #include "overlay/format.h"
 
-#define STEP_WRITE "write the bundle"
+#define STEP_WRITE  "write the bundle"
+#define PART_PREFIX ".sbx-"
+#define PART_SUFFIX ".part"
 
 static const char *const kind_words[] = BUNDLE_KINDS;
 static const char *const tables[] = BUNDLE_TABLES;
@@ -43,6 +47,7 @@ struct bundle_writer {
 	int directory_fd;
 	char *name;
 	char *temporary; /* NULL: it is not there any more */
+	int fd;		 /* of it, locked as long as somebody writes it */
 	sqlite3 *database;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 	struct inodes linked; /* path: the name of the first */
@@ -498,10 +503,12 @@ static int prepare(struct bundle_writer *writer, struct error *error)
 	owned_text marks =
 		text_format("PRAGMA application_id=%d; PRAGMA user_version=%d", BUNDLE_APPLICATION, BUNDLE_VERSION);
 
-	/* It gets its name when it is whole: a journal would be for nothing. */
+	/* It gets its name when it is whole: a journal on the disk would be for nothing. OFF is not to be had where
+	 * SQLite is in its defensive mode. */
 	if (code == SQLITE_OK)
-		code = sqlite_run(writer->database, "PRAGMA page_size=4096; PRAGMA encoding='UTF-8'; "
-						    "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN EXCLUSIVE");
+		code = sqlite_run(writer->database,
+				  "PRAGMA page_size=4096; PRAGMA encoding='UTF-8'; "
+				  "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; BEGIN EXCLUSIVE");
 	if (code == SQLITE_OK)
 		code = sqlite_run(writer->database, marks);
 	for (size_t i = 0; i < ARRAY_SIZE(tables) && code == SQLITE_OK; i++)
@@ -509,6 +516,38 @@ static int prepare(struct bundle_writer *writer, struct error *error)
 	for (size_t i = 0; i < STATEMENT_COUNT && code == SQLITE_OK; i++)
 		code = sqlite3_prepare_v2(writer->database, statement_texts[i], -1, &writer->statements[i], NULL);
 	return code == SQLITE_OK ? 0 : fail_database(writer, code, error);
+}
+
+static int is_part(const struct dirent *entry)
+{
+	return text_starts_with(entry->d_name, PART_PREFIX) && text_ends_with(entry->d_name, PART_SUFFIX);
+}
+
+/* What killed ones left: those that nobody has locked. */
+static void remove_interrupted(int directory_fd)
+{
+	struct dirent **found = NULL;
+	int count = scandirat(directory_fd, ".", &found, is_part, NULL);
+
+	for (int i = 0; i < count; i++) {
+		owned_fd fd = openat(directory_fd, found[i]->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+			(void)unlinkat(directory_fd, found[i]->d_name, 0);
+		free(found[i]);
+	}
+	free(found);
+}
+
+static int make_temporary(struct bundle_writer *writer, struct error *error)
+{
+	remove_interrupted(writer->directory_fd);
+	writer->temporary = text_format(PART_PREFIX "%d" PART_SUFFIX, (int)getpid());
+	writer->fd = openat(writer->directory_fd, writer->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			    0644);
+	if (writer->fd >= 0 && flock(writer->fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	return error_set(error, .number = errno, .step = STEP_WRITE, .object = writer->name);
 }
 
 int bundle_begin(int directory_fd, const char *name, struct bundle_writer **ret_writer, struct error *error)
@@ -521,14 +560,15 @@ int bundle_begin(int directory_fd, const char *name, struct bundle_writer **ret_
 		abort();
 	writer->directory_fd = directory_fd;
 	writer->name = text_duplicate(name);
-	writer->temporary = text_format(".sbx-%d.part", (int)getpid());
+	writer->fd = -1;
 	/* Pages that are not needed are not there. */
 	writer->data = malloc(BUNDLE_WHOLE_MAX);
 	writer->compressed = malloc(compressBound(BUNDLE_WHOLE_MAX));
 	if (!writer->data || !writer->compressed)
 		abort();
-	(void)unlinkat(directory_fd, writer->temporary, 0); /* of an earlier process with this number */
-	result = prepare(writer, error);
+	result = make_temporary(writer, error);
+	if (result == 0)
+		result = prepare(writer, error);
 	if (result < 0) {
 		bundle_discard(writer);
 		return result;
@@ -548,13 +588,11 @@ int bundle_finish(struct bundle_writer *writer, uint64_t *ret_bytes, struct erro
 {
 	int code = sqlite_run(writer->database, "COMMIT");
 	struct stat status;
-	owned_fd fd = -1;
 
 	if (code != SQLITE_OK)
 		return fail_database(writer, code, error);
 	close_database(writer);
-	fd = openat(writer->directory_fd, writer->temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &status) < 0 || fsync(fd) < 0 ||
+	if (fstat(writer->fd, &status) < 0 || fsync(writer->fd) < 0 ||
 	    renameat(writer->directory_fd, writer->temporary, writer->directory_fd, writer->name) < 0)
 		return error_set(error, .number = errno, .step = STEP_WRITE, .object = writer->name);
 	text_free(&writer->temporary);
@@ -570,6 +608,7 @@ void bundle_discard(struct bundle_writer *writer)
 	close_database(writer);
 	if (writer->temporary)
 		(void)unlinkat(writer->directory_fd, writer->temporary, 0);
+	fd_close(&writer->fd);
 	inodes_release(&writer->linked);
 	text_list_release(&writer->opened);
 	free(writer->modes);

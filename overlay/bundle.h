@@ -43,7 +43,7 @@ enum {
 
 struct bundle_writer;
 
-/** Begins one, under a temporary name beside its own.
+/** Begins one, under a temporary name beside its own. What killed ones left there under such names is removed.
  *  @directory_fd  borrowed until bundle_discard()   @name  one path component
  *  @ret_writer    the caller's, bundle_discard() in any case */
 int bundle_begin(int directory_fd, const char *name, struct bundle_writer **ret_writer, struct error *error);

@@ -7,11 +7,16 @@
 #include "base/path.h"
 #include "overlay/copy.h"
 #include "sandbox/registry/claim.h"
+#include "sandbox/registry/collect.h"
 
 int interim_make(const struct state_paths *places, struct interim *ret_interim, struct error *error)
 {
 	owned_fd uppers_fd = -1;
-	int result = state_open(places, STATE_MAKE, &ret_interim->state_fd, error);
+	int result;
+
+	/* Those of killed ones, before another is made: commands that make none may be long in coming. */
+	(void)collect_dead(places, COLLECT_REMOVE, NULL, NULL);
+	result = state_open(places, STATE_MAKE, &ret_interim->state_fd, error);
 
 	if (result >= 0)
 		result = state_open_part(ret_interim->state_fd, STATE_UPPERS, STATE_MAKE, &uppers_fd, error);

@@ -310,6 +310,19 @@ refused() {
 	elsewhere 0 replay "$base/good.sbx" -- cat f
 }
 
+@test "bundle: what a killed one left beside is removed by the next, what another is writing is not" {
+	keep red true
+	: >.sbx-1.part
+	: >.sbx-2.part
+	mkdir -p "$XDG_STATE_HOME/sbx/uppers/2qb9a1ddsk"
+	(
+		flock -n 9
+		run_sbx 0 bundle red red.sbx
+		assert_same ".sbx-2.part" "$(find . -name '.sbx-*' -printf '%P\n')"
+	) 9<.sbx-2.part
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" -mindepth 1)"
+}
+
 @test "bundle: a target that cannot be written leaves nothing, and the file before it stays" {
 	keep red true
 	run_sbx 125 bundle red "$base/none/red.sbx"
