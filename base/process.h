@@ -32,7 +32,8 @@ struct process_beside {
 /** Runs `child(argument)` in this very memory and with these very descriptors, as a thread would, while the caller goes
  *  on; unlike a thread it may have namespaces of its own. The child must only make system calls and write what the
  *  caller does not touch before process_end_beside(); its return value becomes its exit status, not 0 for an error.
- *  `errno` is the caller's, too. All signals are blocked in the child.
+ *  `errno` is the caller's, too: unless the child fails it must not write it, not even what it read there before, as
+ *  fd_close() does and with it an owned_fd. All signals are blocked in the child.
  *  @return 0 or -errno */
 int process_start_beside(int (*child)(void *), void *argument, struct process_beside *ret_beside);
 

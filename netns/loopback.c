@@ -16,11 +16,14 @@
 int loopback_bring_up(struct error *error)
 {
 	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	/* Any socket will do; one of AF_UNIX exists in kernels without IPv4 as well. */
-	owned_fd socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* Any socket will do: one of AF_UNIX exists in kernels without IPv4 as well. No owned_fd: see the header. */
+	int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int number = socket_fd < 0 || ioctl(socket_fd, SIOCSIFFLAGS, &request) < 0 ? errno : 0;
 
-	if (socket_fd < 0 || ioctl(socket_fd, SIOCSIFFLAGS, &request) < 0)
-		return error_set(error, .number = errno, .step = "bring up loopback", .object = request.ifr_name);
+	if (socket_fd >= 0)
+		(void)close(socket_fd);
+	if (number)
+		return error_set(error, .number = number, .step = "bring up loopback", .object = request.ifr_name);
 	return 0;
 }
 

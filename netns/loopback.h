@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-/** Brings `lo` up. @return 0 or -errno */
+/** Brings `lo` up. Writes `errno` in an error only, for netns/maker.h. @return 0 or -errno */
 int loopback_bring_up(struct error *error);
 
 /** Lets processes without capabilities bind ports below 1024, as in most containers: the ports are the world's own.

@@ -10,7 +10,8 @@
 #include "netns/loopback.h"
 
 /* In the helper: it shares memory and descriptors with its caller, but neither namespaces nor credentials. `errno` is
- * shared, too. It is written by a call that fails only, and then there will be no world that could be misled by it. */
+ * shared, too. It is written where a call fails only, and then there will be no world that could be misled by it: no
+ * fd_close() and no owned_fd here, which put back the one that they found. */
 static int make(void *argument)
 {
 	struct netns_maker *maker = argument;

@@ -603,10 +603,20 @@ static void below_close(struct below *below)
 	fd_close(&below->lower_fd);
 }
 
-static void below_open(const struct layer *layer, struct below *ret_below)
+/* @return 0 or -errno */
+static int below_open(const struct layer *layer, struct below *ret_below)
 {
-	ret_below->seed_fd = layer->is_stacked ? fd_duplicate(layer->seed_fd) : -1;
-	ret_below->lower_fd = layer->lower_fd < 0 ? -1 : fd_duplicate(layer->lower_fd);
+	if (layer->is_stacked) {
+		ret_below->seed_fd = fd_duplicate(layer->seed_fd);
+		if (ret_below->seed_fd < 0)
+			return ret_below->seed_fd;
+	}
+	if (layer->lower_fd >= 0) {
+		ret_below->lower_fd = fd_duplicate(layer->lower_fd);
+		if (ret_below->lower_fd < 0)
+			return ret_below->lower_fd;
+	}
+	return 0;
 }
 
 /* @return 0, or -errno: -ENOENT where it is not there, or the seed says that it was removed */
@@ -619,28 +629,33 @@ static int below_look(const struct below *below, const char *name, struct stat *
 	return fstatat(below->lower_fd, name, ret_status, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-static void below_step(int *fd, const char *name)
+/* What is there no directory ends here: the other one may go on. @return 0 or -errno */
+static int below_step(int *fd, const char *name)
 {
 	int next = *fd < 0 ? -1 : openat(*fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int number = *fd < 0 || next >= 0 ? 0 : errno;
 
 	fd_close(fd);
 	*fd = next;
+	return number == ENOENT || number == ENOTDIR || number == ELOOP ? 0 : -number;
 }
 
-/* Goes down into a directory. */
-static void below_enter(struct below *below, const char *name)
+/* Goes down into a directory. @return 0 or -errno */
+static int below_enter(struct below *below, const char *name)
 {
 	struct stat status;
 	bool is_in_seed = below->seed_fd >= 0 && fstatat(below->seed_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+	int result = below_step(&below->seed_fd, name);
 
-	below_step(&below->seed_fd, name);
-	below_step(&below->lower_fd, name);
-	if (is_in_seed) {
+	if (result == 0)
+		result = below_step(&below->lower_fd, name);
+	if (result == 0 && is_in_seed) {
 		owned_fd fd = below->seed_fd < 0 ? -1 : openat(below->seed_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0 || format_is_opaque(fd))
 			fd_close(&below->lower_fd);
 	}
+	return result;
 }
 
 /* One step of layers_place(): the directory `name` of the writable layer, made as the one below is. */
@@ -669,8 +684,7 @@ static int descend(int *upper_fd, struct below *below, const char *name)
 		return -errno;
 	fd_close(upper_fd);
 	*upper_fd = next;
-	below_enter(below, name);
-	return 0;
+	return below_enter(below, name);
 }
 
 int layers_place(const struct layers *layers, const char *path, int *ret_parent_fd, const char **ret_name)
@@ -679,18 +693,20 @@ int layers_place(const struct layers *layers, const char *path, int *ret_parent_
 	__attribute__((cleanup(below_close))) struct below below = { -1, -1 };
 	owned_fd upper_fd = -1;
 	const char *rest;
+	int result;
 
 	if (!layer || layer->kind == LAYER_BIND || text_equal(path, layer->path))
 		return -ENOENT;
 	upper_fd = fd_duplicate(layer->upper_fd);
 	if (upper_fd < 0)
 		return upper_fd;
-	below_open(layer, &below);
+	result = below_open(layer, &below);
+	if (result < 0)
+		return result;
 	rest = path_below(path, layer->path);
 	for (;;) {
 		size_t length = strcspn(rest, "/");
 		char name[NAME_MAX + 1];
-		int result;
 
 		if (rest[length] == '\0')
 			break;
