@@ -11,7 +11,7 @@
  * A try that --retry-fresh adds is no unit but a lease of its own kind (lease.h, LEASE_REQUEST_FRESH): its world stands
  * beside the one that the others go on in.
  *
- * A process that was killed, or whose server died, has a new world in any case: that is run.c's. */
+ * A process that was killed, or whose server died, has a new world in any case: that is slots.c's. */
 #ifndef SBX_RUN_UNIT_H
 #define SBX_RUN_UNIT_H
 
