@@ -12,7 +12,8 @@
 
 #include "base/macro.h"
 
-#define STEP_APPLY "apply the changeset to"
+#define STEP_APPLY   "apply the changeset to"
+#define REMEDY_STALE "nothing was changed; the rows must be as they were where the changeset begins"
 
 void changeset_release(struct changeset *changeset)
 {
@@ -235,6 +236,7 @@ struct applying {
 	uint64_t changes;
 	uint64_t conflicts;
 	struct text_buffer told;
+	bool has_checked_keys;
 };
 
 static void applying_release(struct applying *applying)
@@ -430,8 +432,6 @@ static const char *conflict_word(int conflict)
 		return "is not there any more";
 	case SQLITE_CHANGESET_CONFLICT:
 		return "is there already";
-	case SQLITE_CHANGESET_FOREIGN_KEY:
-		return "foreign keys would be broken";
 	default:
 		return "breaks a constraint";
 	}
@@ -474,8 +474,7 @@ static int on_conflict(void *argument, int conflict, sqlite3_changeset_iter *ite
 		return SQLITE_CHANGESET_OMIT;
 	if (applying->told.length > 0)
 		text_buffer_add_text(&applying->told, "; ");
-	if (conflict != SQLITE_CHANGESET_FOREIGN_KEY &&
-	    sqlite3changeset_op(iterator, &table, &columns, &operation, &ignored) == SQLITE_OK) {
+	if (sqlite3changeset_op(iterator, &table, &columns, &operation, &ignored) == SQLITE_OK) {
 		text_buffer_format(&applying->told, "%s", table);
 		add_key(&applying->told, iterator, operation, columns);
 		text_buffer_add_text(&applying->told, " ");
@@ -492,8 +491,48 @@ static int fail_conflicts(const struct applying *applying, struct error *error)
 				   : text_duplicate(applying->told.bytes);
 
 	return error_set(error, .number = ESTALE, .step = STEP_APPLY, .object = applying->target->path, .cause = cause,
-			 .remedy = "nothing was changed; the rows must be as they were where the changeset begins");
+			 .remedy = REMEDY_STALE);
 }
+
+/* ---- foreign keys ---- */
+
+/* They are looked at before and afterwards, and are not enforced in between: what a cascade did to other rows is in the
+ * changeset, and would not be found there any more if it happened a second time (SQLite has a flag for that from 3.44
+ * on). What was broken before is no fault of the changeset: an app that does not enforce them has such rows. */
+static int note_broken_keys(struct applying *applying, struct error *error)
+{
+	int code = sqlite_run(applying->database, "CREATE TEMP TABLE broken AS SELECT * FROM pragma_foreign_key_check");
+
+	/* A key that refers to what cannot be referred to: nobody can have it enforced. */
+	applying->has_checked_keys = code == SQLITE_OK;
+	return code == SQLITE_OK || code == SQLITE_ERROR ? 0 : fail(applying, code, error);
+}
+
+static int check_keys(const struct applying *applying, struct error *error)
+{
+	owned_statement statement = NULL;
+	owned_text cause = NULL;
+	int code = applying->has_checked_keys
+			   ? sqlite3_prepare_v2(applying->database,
+						"SELECT \"table\", parent FROM (SELECT * FROM pragma_foreign_key_check"
+						" EXCEPT SELECT * FROM temp.broken) LIMIT 1",
+						-1, &statement, NULL)
+			   : SQLITE_OK;
+
+	if (code == SQLITE_OK)
+		code = statement ? sqlite3_step(statement) : SQLITE_DONE;
+	if (code == SQLITE_DONE)
+		return 0;
+	if (code != SQLITE_ROW)
+		return fail(applying, code, error);
+	cause = text_format("foreign keys would be broken: a row of %s refers to one of %s that is not there",
+			    (const char *)sqlite3_column_text(statement, 0),
+			    (const char *)sqlite3_column_text(statement, 1));
+	return error_set(error, .number = ESTALE, .step = STEP_APPLY, .object = applying->target->path, .cause = cause,
+			 .remedy = REMEDY_STALE);
+}
+
+/* ---- the whole of it ---- */
 
 static int open_target(struct applying *applying, struct error *error)
 {
@@ -504,7 +543,7 @@ static int open_target(struct applying *applying, struct error *error)
 	if (code == SQLITE_OK)
 		code = sqlite3_busy_timeout(applying->database, (int)MIN(busy_ms, (unsigned)INT32_MAX));
 	if (code == SQLITE_OK)
-		code = sqlite_run(applying->database, "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=ON");
+		code = sqlite_run(applying->database, "PRAGMA temp_store=MEMORY; PRAGMA foreign_keys=OFF");
 	if (code == SQLITE_OK)
 		code = sqlite3_db_config(applying->database, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	if (code == SQLITE_OK)
@@ -516,6 +555,7 @@ int changeset_apply(const struct changeset_target *target, const void *bytes, si
 		    struct error *error)
 {
 	__attribute__((cleanup(applying_release))) struct applying applying = { .target = target };
+	uint64_t before;
 	int result;
 	int code;
 
@@ -527,17 +567,24 @@ int changeset_apply(const struct changeset_target *target, const void *bytes, si
 	result = open_target(&applying, error);
 	if (result == 0)
 		result = check_tables(&applying, bytes, (int)size, error);
+	if (result == 0)
+		result = note_broken_keys(&applying, error);
 	if (result < 0)
 		return result;
+	before = (uint64_t)sqlite3_total_changes(applying.database);
 	/* Closing the connection rolls back what is not committed. */
 	code = sqlite3changeset_apply(applying.database, (int)size, (void *)bytes, NULL, on_conflict, &applying);
 	if (applying.conflicts > 0)
 		return fail_conflicts(&applying, error);
 	/* Whatever else it may pass over in silence. */
-	if (code == SQLITE_OK && (uint64_t)sqlite3_total_changes(applying.database) < applying.changes)
+	if (code == SQLITE_OK && (uint64_t)sqlite3_total_changes(applying.database) - before < applying.changes)
 		return error_set(error, .number = ESTALE, .step = STEP_APPLY, .object = target->path,
 				 .cause = "SQLite passed over some of its changes",
 				 .remedy = "nothing was changed; apply it to a database with the same schema");
+	if (code == SQLITE_OK)
+		result = check_keys(&applying, error);
+	if (result < 0)
+		return result;
 	if (code == SQLITE_OK)
 		code = sqlite_run(applying.database, "COMMIT");
 	if (code != SQLITE_OK)

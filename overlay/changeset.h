@@ -45,8 +45,9 @@ struct changeset_target {
 	unsigned busy_timeout_ms; /* 0: ROWS_BUSY_TIMEOUT_MS */
 };
 
-/** Does the changes, all of them or none, in one transaction. Triggers do not run: what they did is in the changeset.
- * Foreign keys are checked at the end. Full-text tables that triggers would keep up are to be rebuilt by the caller.
+/** Does the changes, all of them or none, in one transaction. Triggers do not run, and foreign keys do not cascade:
+ *  what they did is in the changeset; none may be broken in the end that was not before. Full-text tables that triggers
+ *  would keep up are to be rebuilt by the caller.
  *  @bytes  hostile
  *  @ret_changes  how many
  *  Errors: EBADMSG it is no changeset; ESTALE a row is not as the changeset expects it, or the database lacks a table
