@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,52 +13,50 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/part.h"
 #include "base/path.h"
-#include "base/tree.h"
+#include "sandbox/run/interim.h"
 #include "sandbox/verbs/answer.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/say.h"
+#include "sandbox/verbs/workers.h"
+#include "sandbox/worker/identity.h"
 #include "sandbox/worker/visit.h"
 
 #define SCOPE (RESOLVE_LIVE | RESOLVE_KEPT)
 
-/* ---- a directory for copies, gone in the end ---- */
+/* ---- beside its place, under a name that nobody looks at, until it is whole ---- */
 
-struct copy_place {
+struct place {
 	int parent_fd;
-	int fd;
-	char *name;
+	struct part part;
 };
 
-#define COPY_PLACE_NONE                                                                                                \
+#define PLACE_NONE                                                                                                     \
 	{                                                                                                              \
-		.parent_fd = -1, .fd = -1                                                                              \
+		.parent_fd = -1, .part = PART_NONE                                                                     \
 	}
 
-static void copy_place_close(struct copy_place *place)
+static void place_close(struct place *place)
 {
-	fd_close(&place->fd);
-	if (place->name)
-		(void)tree_remove(place->parent_fd, place->name, NULL);
+	part_close(&place->part);
 	fd_close(&place->parent_fd);
-	text_free(&place->name);
 }
-#define owned_copy_place __attribute__((cleanup(copy_place_close))) struct copy_place
+#define owned_place __attribute__((cleanup(place_close))) struct place
 
-static int copy_place_open(const char *parent, struct copy_place *place, struct error *error)
+/* The directory that `path` is to lie in. No existing file is written over. */
+static int place_open(const char *step, const char *path, struct place *place, struct error *error)
 {
-	owned_text path = path_join(parent, ".sbx-XXXXXX");
+	owned_text parent = path_parent(path);
+	struct stat status;
 
-	place->parent_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (place->parent_fd < 0 || !mkdtemp(path))
-		return error_set(error, .number = errno, .step = "make a directory for the copies in",
-				 .object = parent);
-	place->name = text_duplicate(path_name(path));
-	place->fd = openat(place->parent_fd, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (place->fd < 0)
-		return error_set(error, .number = errno, .step = "open the directory for the copies in",
-				 .object = parent);
-	return 0;
+	if (lstat(path, &status) == 0)
+		return error_set(error, .number = EEXIST, .step = step, .object = path,
+				 .remedy = "name a new file: no existing one is written over");
+	if (path_name(path)[0] == '\0')
+		return error_set(error, .number = EISDIR, .step = step, .object = path);
+	place->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return place->parent_fd < 0 ? error_set(error, .number = errno, .step = step, .object = path) : 0;
 }
 
 /* ---- what is common ---- */
@@ -97,20 +96,25 @@ static int print_list(const struct text_buffer *answer, const char *name, struct
 
 	if (result == 0 && json_list(json_member(json_root(&json), name), &list) < 0)
 		result = error_set(error, .number = EBADMSG, .step = "read the answer of the worker");
-	for (size_t i = 0; i < list.count && result == 0; i++)
-		text_buffer_format(&text, "%s\n", list.items[i]);
+	for (size_t i = 0; i < list.count && result == 0; i++) {
+		char shown[4 * PATH_MAX];
+
+		/* The payload chose the names. */
+		text_escape(shown, sizeof(shown), list.items[i]);
+		text_buffer_format(&text, "%s\n", shown);
+	}
 	return result < 0 ? result : output_write(&text, "the databases", error);
 }
 
 /* ---- diff ---- */
 
 /* What --against names: a worker, whose databases are copied, or a snapshot of the worker that is compared. */
-static int take_other(const struct invocation *invocation, const char *database, struct copy_place *place,
+static int take_other(const struct invocation *invocation, const char *database, struct interim *interim,
 		      char **ret_against, struct error *error)
 {
-	const char *directory = getenv("TMPDIR");
 	struct task task = { .kind = TASK_DB_COPY, .fd_count = 1 };
 	struct error not_found = { 0 };
+	owned_places places = { 0 };
 	owned_visit visit = NULL;
 	int result = visit_open(invocation->against, SCOPE, &visit, &not_found);
 
@@ -122,10 +126,12 @@ static int take_other(const struct invocation *invocation, const char *database,
 		*error = not_found;
 		return error_context(error, "worker %s", invocation->against);
 	}
-	result = copy_place_open(directory && directory[0] == '/' ? directory : "/tmp", place, error);
+	result = identity_find_places(&places, error);
+	if (result == 0)
+		result = interim_make(&places, interim, error);
 	if (result < 0)
 		return result;
-	task.fds[0] = place->fd;
+	task.fds[0] = interim->fd;
 	add_database(invocation, database, &task);
 	text_list_add(&task.arguments, "all");
 	result = visit_run_task(visit, &task, error);
@@ -152,32 +158,38 @@ static void say_left(const struct text_buffer *answer, const char *name, const c
 	}
 }
 
-/* Into a new file, which is gone again where it is not whole. */
 static int write_changeset(const struct invocation *invocation, const char *worker, struct task *task,
 			   struct error *error)
 {
+	static const char step[] = "make the file of the changeset";
 	const char *path = invocation->changeset;
 	bool is_stdout = text_equal(path, "-");
 	owned_buffer answer = { 0 };
-	owned_fd fd = is_stdout ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-				: open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	int result;
+	owned_place place = PLACE_NONE;
+	int result = is_stdout ? 0 : place_open(step, path, &place, error);
 
-	if (fd < 0) {
-		result = error_set(error, .number = errno, .step = "make the file of the changeset", .object = path,
-				   .remedy = errno == EEXIST ? "name a new file" : NULL);
+	if (result == 0 && !is_stdout) {
+		result = part_make_file(place.parent_fd, 0666, &place.part);
+		if (result < 0)
+			result = error_set(error, .number = -result, .step = step, .object = path);
+	}
+	if (result < 0) {
 		text_list_release(&task->arguments);
 		return result;
 	}
 	task->kind = TASK_DB_CHANGESET;
-	task->fds[2] = fd;
+	task->fds[2] = is_stdout ? STDOUT_FILENO : place.part.fd;
 	task->fd_count = 3;
 	result = run_task(worker, task, &answer, error);
-	if (result < 0 && !is_stdout)
-		(void)unlink(path);
-	if (result == 0)
-		say_left(&answer, "left", "not in the changeset: ");
-	return result;
+	if (result != 0)
+		return result;
+	if (!is_stdout) {
+		result = part_finish(&place.part, NULL, path_name(path));
+		if (result < 0)
+			return error_set(error, .number = -result, .step = step, .object = path);
+	}
+	say_left(&answer, "left", "not in the changeset: ");
+	return 0;
 }
 
 int db_diff(struct invocation *invocation, struct error *error)
@@ -185,18 +197,18 @@ int db_diff(struct invocation *invocation, struct error *error)
 	const struct text_list *operands = &invocation->operands;
 	const char *database = operands->count > 1 ? operands->items[1] : NULL;
 	struct task task = { .kind = TASK_DB_DIFF, .fds = { STDOUT_FILENO, STDOUT_FILENO }, .fd_count = 2 };
-	owned_copy_place place = COPY_PLACE_NONE;
+	owned_interim interim = INTERIM_NONE;
 	owned_text against = NULL;
 	int result = 0;
 
 	if (invocation->all || operands->count < 1 || operands->count > 2)
 		return refuse_operands("compare rows", "as in sbx db diff WORKER [DB] [--against WORKER]", error);
 	if (invocation->against)
-		result = take_other(invocation, database, &place, &against, error);
+		result = take_other(invocation, database, &interim, &against, error);
 	if (result < 0)
 		return result;
-	if (place.fd >= 0)
-		task.fds[1] = place.fd;
+	if (interim.fd >= 0)
+		task.fds[1] = interim.fd;
 	if (!invocation->changeset)
 		text_list_add(&task.arguments, invocation->format == FORMAT_JSON ? "json" : "table");
 	add_database(invocation, database, &task);
@@ -246,39 +258,31 @@ int db_restore(struct invocation *invocation, struct error *error)
 
 /* ---- export ---- */
 
-static int fail_export(int number, const char *path, struct error *error)
-{
-	return error_set(error, .number = number, .step = "export the database to", .object = path,
-			 .remedy = number == EEXIST ? "name a new file: no existing one is written over" : NULL);
-}
-
-/* Beside its place, under a name that nobody looks at, until it is whole. */
 int db_export(struct invocation *invocation, struct error *error)
 {
+	static const char step[] = "export the database to";
 	const struct text_list *operands = &invocation->operands;
 	const char *path = operands->count > 1 ? operands->items[operands->count - 1] : "";
 	struct task task = { .kind = TASK_DB_COPY, .fd_count = 1 };
-	owned_text parent = strchr(path, '/') ? path_parent(path) : text_duplicate(".");
-	owned_copy_place place = COPY_PLACE_NONE;
-	struct stat status;
+	owned_place place = PLACE_NONE;
 	int result;
 
 	if (invocation->all || operands->count < 2 || operands->count > 3 || path_name(path)[0] == '\0')
 		return refuse_operands("export a database", "as in sbx db export WORKER [DB] FILE", error);
-	if (lstat(path, &status) == 0)
-		return fail_export(EEXIST, path, error);
-	result = copy_place_open(parent, &place, error);
+	result = place_open(step, path, &place, error);
 	if (result < 0)
 		return result;
-	task.fds[0] = place.fd;
+	result = part_make_directory(place.parent_fd, &place.part);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = step, .object = path);
+	task.fds[0] = place.part.fd;
 	add_database(invocation, operands->count == 3 ? operands->items[1] : NULL, &task);
 	text_list_add(&task.arguments, "one");
 	result = run_task(operands->items[0], &task, NULL, error);
-	if (result < 0)
+	if (result != 0)
 		return result;
-	return renameat2(place.fd, "0", place.parent_fd, path_name(path), RENAME_NOREPLACE) < 0
-		       ? fail_export(errno, path, error)
-		       : 0;
+	result = part_finish(&place.part, "0", path_name(path));
+	return result < 0 ? error_set(error, .number = -result, .step = step, .object = path) : 0;
 }
 
 /* ---- apply ---- */

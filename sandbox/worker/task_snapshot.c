@@ -14,15 +14,14 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/macro.h"
+#include "base/part.h"
 #include "base/path.h"
-#include "base/tree.h"
 #include "overlay/database.h"
 #include "overlay/reset_rows.h"
 #include "overlay/seed.h"
 #include "sandbox/worker/task_parts.h"
 
 #define SNAPSHOTS    "snapshots"
-#define UNFINISHED   ".new"
 #define STEP_TAKE    "take the snapshot"
 #define STEP_RESTORE "put the rows back into"
 #define STEP_OPEN    "open the snapshot"
@@ -139,50 +138,26 @@ static int answer(int out_fd, const struct text_list *paths, struct error *error
 	return task_output_end(&output, error);
 }
 
-/* In the place of one of the same name, which is there until then. */
-static int put_in_place(int snapshots_fd, const char *made, const char *name)
-{
-	if (renameat2(snapshots_fd, made, snapshots_fd, name, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno != EEXIST || renameat2(snapshots_fd, made, snapshots_fd, name, RENAME_EXCHANGE) < 0)
-		return -errno;
-	(void)tree_remove(snapshots_fd, made, NULL);
-	return 0;
-}
-
 int task_database_snapshot(const struct world *world, int out_fd, const char *database, const char *name,
 			   struct error *error)
 {
 	owned_fd snapshots_fd = -1;
-	owned_fd fd = -1;
+	owned_part part = PART_NONE;
 	owned_list paths = { 0 };
-	owned_text made = text_format(UNFINISHED "%d", getpid());
 	int result = check_name(name, error);
 
 	if (result < 0)
 		return result;
 	snapshots_fd = task_open_snapshots(world, false);
-	if (snapshots_fd >= 0) {
-		(void)tree_remove(snapshots_fd, made, NULL); /* of one that was killed */
-		if (mkdirat(snapshots_fd, made, 0700) == 0)
-			fd = path_open(snapshots_fd, made, O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
-		else
-			fd = -errno;
-	}
-	if (snapshots_fd < 0 || fd < 0)
-		return error_set(error, .number = snapshots_fd < 0 ? -snapshots_fd : -fd, .step = STEP_TAKE,
-				 .object = name);
-	result = copies_make(world, fd, database, &paths, error);
-	if (result == 0) {
-		result = put_in_place(snapshots_fd, made, name);
-		if (result < 0)
-			result = error_set(error, .number = -result, .step = STEP_TAKE, .object = name);
-	}
-	if (result < 0) {
-		(void)tree_remove(snapshots_fd, made, NULL);
+	result = snapshots_fd < 0 ? snapshots_fd : part_make_directory(snapshots_fd, &part);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP_TAKE, .object = name);
+	result = copies_make(world, part.fd, database, &paths, error);
+	if (result < 0)
 		return result;
-	}
-	return answer(out_fd, &paths, error);
+	result = part_replace(&part, name);
+	return result < 0 ? error_set(error, .number = -result, .step = STEP_TAKE, .object = name)
+			  : answer(out_fd, &paths, error);
 }
 
 int task_database_copy(const struct world *world, int directory_fd, const char *database, const char *many,
