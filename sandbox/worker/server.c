@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/macro.h"
+#include "base/memory.h"
 #include "base/process.h"
 #include "sandbox/worker/server_parts.h"
 #include "sandbox/worker/session.h"
@@ -183,7 +184,14 @@ static void serve_once(struct server *server)
 	uint64_t deadline_ms = UINT64_MAX;
 	size_t guests = guest ? guest->prepare(guest->argument, polled + own, SERVER_GUEST_SLOTS, &deadline_ms) : 0;
 
-	if (poll(polled, own + guests, wait_ms(deadline_ms)) < 0) {
+	bool is_resting = deadline_ms == UINT64_MAX && !server->has_rested;
+	int ready = poll(polled, own + guests, is_resting ? MEMORY_IDLE_MS : wait_ms(deadline_ms));
+
+	if (ready == 0 && is_resting) {
+		memory_give_back();
+		server->has_rested = true;
+	}
+	if (ready < 0) {
 		/* Without a filter a payload can lower PID 1's limit of descriptors below what it polls (finding 40):
 		 * there is no going on then, and spinning would be worse. */
 		if (errno == EINVAL)

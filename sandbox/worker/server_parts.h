@@ -74,7 +74,8 @@ struct server {
 	bool is_renewed;
 	bool has_main;
 	bool has_main_ended;
-	bool is_ending; /* end_world() was called */
+	bool is_ending;	 /* end_world() was called */
+	bool has_rested; /* and has given back what it does not need for that */
 	/* Its main payload has been told to end and has, others of its process group are still at it; NULL: nobody */
 	struct client *late;
 	int late_status;

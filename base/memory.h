@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory of this process, as the kernel counts it.
+ *
+ * sbx has two processes for each world that do nothing for as long as it lives. What they needed to set it up stays
+ * theirs (pages of the heap, of the stack), a hundred KiB a world, unless they say that they need it no more. */
+#ifndef SBX_BASE_MEMORY_H
+#define SBX_BASE_MEMORY_H
+
+enum {
+	MEMORY_IDLE_MS =
+		1000, /* who has waited so long will wait on: a start does not pay for what it would only need again */
+};
+
+/** Gives back to the kernel the free pages of the heap and of the stack below the caller. Nothing is lost; what is
+ *  needed again costs a page fault. malloc_trim(3), madvise(2) MADV_DONTNEED. */
+void memory_give_back(void);
+
+#endif
