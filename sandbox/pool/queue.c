@@ -43,19 +43,23 @@ static int find_before(int directory_fd, const char *prefix, size_t prefix_lengt
 	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	uint64_t greatest = 0;
+	int result;
 
 	if (!directory)
 		return -errno;
 	(void)fd_take(&fd); /* closedir's now */
-	while ((entry = readdir(directory)) != NULL) {
+	/* What cannot be read is not the end: who is before might be in the rest. */
+	for (errno = 0; (entry = readdir(directory)) != NULL; errno = 0) {
 		uint64_t number = read_number(entry->d_name, prefix, prefix_length);
 
 		if (number < limit)
 			greatest = MAX(greatest, number);
 	}
+	result = -errno;
 	(void)closedir(directory);
-	*ret_number = greatest;
-	return 0;
+	if (result == 0)
+		*ret_number = greatest;
+	return result;
 }
 
 static bool is_at(int directory_fd, const char *name, int fd)
