@@ -29,7 +29,6 @@ enum {
 	ANSWER_MS = 1000, /* of a PID 1 that is asked for what it has now: one that says nothing then is passed over */
 	LOOK_MS = 50,	  /* for a world that somebody else makes anew */
 	REFILL_END_FD = 3,
-	REFILL_TEXT_MAX = 300,
 };
 
 struct leasing {
@@ -104,19 +103,39 @@ static void start_refill(struct leasing *leasing)
 	leasing->refill_fd = ends[0];
 }
 
+/* The last error in what the child said, as main() prints one: a line, and its remedy indented below. Changes the text.
+ * @ret_remedy  untouched where there is none */
+static const char *take_last_error(char *text, const char **ret_remedy)
+{
+	static const char prefix[] = "sbx: ";
+	char *last = text;
+	char *end;
+
+	for (char *at = text; (at = strstr(at, prefix)) != NULL; at += strlen(prefix))
+		if (at == text || at[-1] == '\n')
+			last = at + strlen(prefix);
+	end = strchrnul(last, '\n');
+	if (text_starts_with(end, "\n  ")) {
+		*ret_remedy = end + 3;
+		*strchrnul(end + 3, '\n') = '\0';
+	}
+	*end = '\0';
+	return last;
+}
+
 static int fail_refill(const struct leasing *leasing, struct error *error)
 {
+	const char *remedy = "'sbx down' ends the pool, 'sbx up' shows what its services write";
 	owned_text text = NULL;
 	size_t size = 0;
-	const char *tail;
+	const char *cause;
 
 	if (fd_read_file(leasing->pool.fd, REFILL_LOG, 0, &text, &size) < 0 || size == 0)
 		return error_set(error, .number = ECHILD, .step = "make a worker anew",
 				 .object = leasing->pool.description.name);
-	tail = size > REFILL_TEXT_MAX ? text + size - REFILL_TEXT_MAX : text;
+	cause = take_last_error(text, &remedy);
 	return error_set(error, .number = ECHILD, .step = "make a worker anew",
-			 .object = leasing->pool.description.name, .cause = tail,
-			 .remedy = "'sbx down' ends the pool, 'sbx up' shows what its services write");
+			 .object = leasing->pool.description.name, .cause = cause, .remedy = remedy);
 }
 
 /* ---- asking ---- */
@@ -133,6 +152,25 @@ static bool is_wanted(const struct leasing *leasing, unsigned index)
 	return leasing->options->slot < 0 || (unsigned)leasing->options->slot == index;
 }
 
+/* Whether the world of the shared services has to be made anew. One whose services have failed ends here; the workers
+ * then say that they have lost it. */
+static bool is_shared_missing(const struct leasing *leasing)
+{
+	const struct pool *pool = &leasing->pool;
+	unsigned index = pool_places(&pool->description);
+	struct error ignored = { 0 };
+	owned_fd fd = -1;
+
+	if (!pool->description.has_shared || !pool->description.is_detached || pool_is_stopped(pool, index))
+		return false;
+	if (pool_connect(&leasing->places, pool, index, &fd, NULL) < 0)
+		return true;
+	if (ask_whether_usable(fd, &ignored) == 0)
+		return false;
+	(void)ask_renewal(fd, &ignored); /* a PID 1 that is gone: as asked */
+	return true;
+}
+
 /* Asks those that are not asked yet. */
 static void ask_all(struct leasing *leasing)
 {
@@ -142,6 +180,11 @@ static void ask_all(struct leasing *leasing)
 					 .flags = leasing->options->is_fresh ? LEASE_FRESH : 0 };
 
 	leasing->missing = leasing->stopped = 0;
+	/* Workers whose lost connection is not closed yet would be given. */
+	if (is_shared_missing(leasing)) {
+		leasing->missing = 1;
+		return;
+	}
 	for (unsigned i = 0; i < leasing->socket_count; i++) {
 		if (leasing->sockets[i] >= 0 || !is_wanted(leasing, i))
 			continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/pool/shared.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -30,6 +31,10 @@ int shared_connect(const struct state_paths *places, const struct pool *pool, co
 	if (result == 0)
 		result = declared_shared_ports(&list, &shared, error);
 	service_list_release(&list);
+	if (result == 0 && pool_is_stopped(pool, pool_places(&pool->description)))
+		result = error_set(error, .number = ESRCH, .step = "reach the world", .object = pool->description.name,
+				   .cause = "it was stopped with 'sbx stop'",
+				   .remedy = "'sbx down' and 'sbx up -d' start the pool anew");
 	if (result == 0)
 		result = pool_connect(places, pool, pool_places(&pool->description), &fd, error);
 	/* The worker's PID 1 has it from then on, and needs no more. */

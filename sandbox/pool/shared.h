@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The services of a pool that are `shared`: they run once, in a world beside the workers that is called NAME.shared,
- * and each worker has their ports (worker/shared.h). It is the first that starts, and ends with the pool; where it ends
- * before, the pool is of no use any more. */
+ * and each worker has their ports (worker/shared.h). It is the first that starts, and ends with the pool. Where it ends
+ * before, a pool with an owner fails; in a detached one the next lease has it made anew, and the workers that have lost
+ * it (lease.h). */
 #ifndef SBX_POOL_SHARED_H
 #define SBX_POOL_SHARED_H
 

@@ -571,6 +571,8 @@ static void make_slots(struct up *up, unsigned workers)
 	if (!up->slots)
 		abort();
 	up->count = count;
+	up->shared_spec = up->spec;
+	up->shared_spec.ways.publish = *up->options->shared_publish;
 	for (unsigned i = 0; i < count; i++) {
 		up->slots[i].up = up;
 		up->slots[i].index = i;
@@ -680,7 +682,7 @@ static int start_shared(struct up *up, struct error *error)
 	result = start_world(up, slot, error);
 	if (result < 0)
 		return result;
-	for (size_t i = 0; i < slot->list.count; i++) {
+	for (size_t i = 0; i < slot->list.count && !up->is_refill; i++) {
 		owned_text line = declared_describe_shared(&slot->list.items[i]);
 
 		if (line)
@@ -794,8 +796,6 @@ static int start_pool(struct up *up, struct error *error)
 	count_read_machine(&machine);
 	up->pool->description.spares = up->options->spares;
 	up->pool->description.has_shared = up->spec.payload.count == 0 && shared_is_declared(up->options->project);
-	up->shared_spec = up->spec;
-	up->shared_spec.ways.publish = *up->options->shared_publish;
 	make_slots(up, is_auto ? count_fit(&machine, NULL, NULL) : known_count(up->options, &machine));
 	begin_showing(up);
 	name_slots(up);
@@ -921,9 +921,16 @@ static int refill(struct up *up, const struct state_paths *places, struct error 
 {
 	unsigned spares = count_missing_spares(places, up->pool);
 	unsigned missing = 0;
-	int result;
+	int result = 0;
 
 	make_slots(up, up->pool->description.workers);
+	/* First: the others get their ports of it. */
+	if (up->pool->description.has_shared && is_missing(places, up->pool, pool_places(&up->pool->description))) {
+		result = start_shared(up, error);
+		if (result < 0 || up->is_stopping)
+			return result;
+		missing++;
+	}
 	for (unsigned i = 0; i < pool_places(&up->pool->description); i++)
 		if ((i < up->workers || spares > 0) && is_missing(places, up->pool, i)) {
 			spares -= i >= up->workers;
@@ -932,7 +939,8 @@ static int refill(struct up *up, const struct state_paths *places, struct error 
 		}
 	if (missing == 0)
 		return 0;
-	result = start_worlds(up, 0, error);
+	if (result == 0)
+		result = start_worlds(up, 0, error);
 	if (result == 0)
 		result = wait_until_ready(up);
 	return result == 0 && !up->is_stopping ? detach_all(up, error) : result;

@@ -164,6 +164,14 @@ bool ask_whether_unused(int socket)
 	return ask(socket, &header, NULL, NULL, &reply, &ignored) == 0 && reply.number == 1;
 }
 
+int ask_whether_usable(int socket, struct error *error)
+{
+	struct request_header header = { .kind = REQUEST_LEASE, .flags = LEASE_ASK };
+	struct reply reply;
+
+	return ask(socket, &header, NULL, NULL, &reply, error);
+}
+
 int ask_detach(int socket, struct error *error)
 {
 	struct request_header header = { .kind = REQUEST_DETACH };

@@ -48,6 +48,8 @@ int ask_restart(int socket, uint64_t grace_ms, struct error *error);
 int ask_renewal(int socket, struct error *error);
 /** Whether nobody has used the world (request.h, LEASE_FRESH). One that cannot be asked counts as used. */
 bool ask_whether_unused(int socket);
+/** Whether tests can run there, or soon. Errors: a service has failed, say */
+int ask_whether_usable(int socket, struct error *error);
 /** Of its owner: the world goes on without it. What else PID 1 has to say meanwhile is passed over. */
 /** Makes a connection one that may do no more than CONNECT_SHARER. */
 int ask_to_narrow(int socket, struct error *error);

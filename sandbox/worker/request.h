@@ -66,7 +66,8 @@ enum lease_flag {
 	 * renewed, as by STOP_RENEW, and REPLY_FAILED says ESTALE. When such a lease ends the world does, renewed as
 	 * well. */
 	LEASE_FRESH = 1 << 0,
-	LEASE_ASK = 1 << 1, /* is not a lease: REPLY_DONE, number: 1 nobody has used it, 0 somebody has */
+	LEASE_ASK = 1 << 1, /* is not a lease: REPLY_DONE, number: 1 nobody has used it, 0 somebody has;
+			     * REPLY_FAILED: it is of no use, error says why */
 };
 
 enum reply_kind {

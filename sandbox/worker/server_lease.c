@@ -4,6 +4,7 @@
 #include "sandbox/worker/server_parts.h"
 
 #include <errno.h>
+#include <poll.h>
 
 /* The world ends, and whoever looks after it may make it anew. What is thrown away needs no grace. */
 void server_begin_renewal(struct server *server)
@@ -14,6 +15,16 @@ void server_begin_renewal(struct server *server)
 		return;
 	server->is_renewed = true;
 	guest->stop(guest->argument, 0);
+}
+
+void server_refuse_leased(struct client *client)
+{
+	struct error error = { 0 };
+
+	(void)error_set(
+		&error, .number = EBUSY, .step = "answer the request", .cause = "somebody has leased it",
+		.remedy = "'sbx lease --slot NUMBER --reset-after each -- true' waits for its turn, and does it then");
+	client_reply_error(client, &error);
 }
 
 static struct client *find_next_lessee(const struct server *server)
@@ -29,12 +40,25 @@ static struct client *find_next_lessee(const struct server *server)
 	return next;
 }
 
+/* The connection to the world whose services it shares ends with that. */
+static bool has_lost_shared(const struct server *server)
+{
+	const struct shared_ports *shared = &server->world->plan->shared;
+	struct pollfd polled = { .fd = shared->fd };
+
+	return shared->count > 0 && poll(&polled, 1, 0) > 0 && (polled.revents & POLLHUP);
+}
+
 /* @return 1 the world can be leased, 0 its services are on their way, or -errno */
 static int look_after_guest(const struct server *server, struct error *error)
 {
 	const struct server_guest *guest = server->world->plan->guest;
 	int result = guest && guest->look ? guest->look(guest->argument, error) : 1;
 
+	if (has_lost_shared(server))
+		return error_set(error, .number = EIO, .step = "use the worker",
+				 .cause = "the services that it shares with the others have ended",
+				 .remedy = "the next lease makes them anew, and this worker: sbx lease -- true");
 	if (result < 0 || (result > 0 && !server->is_spoiled && server_has_start(server)))
 		return result;
 	if (server->is_spoiled)
@@ -76,7 +100,14 @@ void server_handle_lease(struct server *server, struct client *client)
 	bool is_leased = server->lessee || find_next_lessee(server);
 
 	if (client->header.flags & LEASE_ASK) {
-		client_reply_number(client, REPLY_DONE, !server->is_used && !server->is_renewed);
+		struct error error = { 0 };
+
+		if (server->is_renewed)
+			client_refuse(client, ESTALE, "it ends, to be made anew");
+		else if (look_after_guest(server, &error) < 0)
+			client_reply_error(client, &error);
+		else
+			client_reply_number(client, REPLY_DONE, !server->is_used);
 		return;
 	}
 	if (server->lessee == client) {
@@ -84,7 +115,7 @@ void server_handle_lease(struct server *server, struct client *client)
 		return;
 	}
 	if (is_leased && client->header.argument == 0) {
-		client_refuse(client, EBUSY, "somebody has leased it");
+		server_refuse_leased(client);
 		return;
 	}
 	client->wants_fresh = client->header.flags & LEASE_FRESH;

@@ -72,6 +72,7 @@ struct server {
 	bool is_used;	     /* a lease, or a command or a task of somebody else than the owner, has been here */
 	bool is_lease_fresh; /* of the lessee: the world ends with it */
 	bool is_renewed;
+	bool is_told_to_stop; /* its services were, for good */
 	bool has_main;
 	bool has_main_ended;
 	bool is_ending;	 /* end_world() was called */
@@ -145,6 +146,8 @@ bool server_start_ended(struct server *server, pid_t pid, int status);
 void server_handle_lease(struct server *server, struct client *client);
 /** Gives the world, if it is free, to who has waited longest. */
 void server_grant_lease(struct server *server);
+/** To one who wants what only the lessee may do, or nobody while there is one. */
+void server_refuse_leased(struct client *client);
 /** The world ends, and whoever looks after it may make it anew. */
 void server_begin_renewal(struct server *server);
 

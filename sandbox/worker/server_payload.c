@@ -131,6 +131,8 @@ void payload_handle_signal(struct server *server, struct client *client)
 	else if (client->had_payload)
 		return;
 	else if (guest && number == SIGKILL) {
+		/* As a crash: whoever looks after it makes it anew, unless it is at its end anyway. */
+		server->is_renewed |= !server->is_told_to_stop;
 		guest->stop(guest->argument, 0);
 		client_reply_number(client, REPLY_DONE, 0);
 	} else if (guest) {
@@ -172,6 +174,7 @@ void payload_handle_stop(struct server *server, struct client *client)
 	payload_wait_for_main(server, client);
 	if (guest && !server->has_main_ended) {
 		server->is_renewed = client->header.flags & STOP_RENEW;
+		server->is_told_to_stop |= !server->is_renewed;
 		guest->stop(guest->argument, client->header.argument < 0 ? UINT64_MAX : grace_ms);
 	}
 	if (!target)

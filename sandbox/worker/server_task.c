@@ -78,7 +78,7 @@ static bool may_reset(const struct server *server, struct client *client)
 	if (server_is_resetting(server))
 		client_refuse(client, EBUSY, "it is being reset");
 	else if (server->lessee && server->lessee != client)
-		client_refuse(client, EBUSY, "somebody has leased it");
+		server_refuse_leased(client);
 	else if (server->start == START_BEING_KEPT)
 		client_refuse(client, EAGAIN, "its services are not ready yet");
 	else

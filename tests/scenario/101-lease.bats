@@ -99,6 +99,63 @@ load pools
 urllib.request.urlopen("http://localhost:5555/"); assert not os.path.exists("old")'
 }
 
+@test "lease: a world that 'sbx kill' ended is made anew, as after a crash; one that was told to stop is not" {
+	up_detached -n 1 -- sleep 1000
+	run_sbx 0 exec w0 touch old
+	run_sbx 0 kill w0
+	run_sbx 0 lease --wait-timeout 20s -- test ! -e old
+	run_sbx 0 stop w0
+	run_sbx 125 lease --wait-timeout 20s -- true
+	assert_has "$output" "it was stopped with 'sbx stop'"
+}
+
+@test "lease: the shared services of a detached pool are made anew when they have died, and the workers that lost them" {
+	cat >visits.js <<-'END'
+		let visits = 0;
+		require('node:http').createServer((q, r) => r.end(`visit ${++visits}`)).listen(1025, '127.0.0.1');
+	END
+	echo 'services: { visits: { command: [node, visits.js], ready: { port: 1025 }, shared: true }, web: { command: [sleep, "1000"] } }' >sbx.yaml
+	up_detached -n 2 --name post
+	visit() {
+		run_sbx 0 lease --slot "$1" --wait-timeout 20s -- curl -sS http://localhost:1025/
+		assert_same "visit $2" "$output"
+	}
+	visit 0 1
+	# Its PID 1.
+	kill -KILL "$(pid_of shared)"
+	visit 0 1
+	visit 1 2
+	# The service, in a world that goes on; until its PID 1 has reaped it, and so knows.
+	run_sbx 0 exec post.shared sh -c 'pid=$(pgrep -f visits[.]js); kill -KILL $pid; while [ -e /proc/$pid ]; do :; done'
+	visit 1 1
+	visit 0 2
+	run_sbx 0 kill post.shared
+	visit 0 1
+	assert_same $'post.shared\npost.w0' "$("$SBX" ps -q | grep -v w1 | sort)"
+	# Meant is meant.
+	run_sbx 0 stop post.shared
+	run_sbx 125 lease --wait-timeout 20s -- true
+	assert_has "$output" "cannot make a worker anew 'post': worker w0: shared services: cannot reach the world 'post': it was stopped with 'sbx stop'
+  'sbx down' and 'sbx up -d' start the pool anew"
+	run_sbx 0 down
+	assert_nothing_left
+}
+
+@test "lease: what only its holder may do says how to wait for one's turn" {
+	up_detached -n 1
+	"$SBX" lease -- sleep 1000 3>&- &
+	runs+=("$!")
+	wait_for bash -c '"$SBX" exec w0 pgrep -x sleep' >/dev/null
+	for how in "" --restart; do
+		# shellcheck disable=SC2086 # an option, or none
+		run_sbx 125 reset $how w0
+		assert_has "$output" "somebody has leased it
+  'sbx lease --slot NUMBER --reset-after each -- true' waits for its turn, and does it then"
+	done
+	kill "${runs[-1]}"
+	run_sbx 0 lease --slot 0 --reset-after each -- true
+}
+
 @test "lease: without a pool, of one that ended, of a worker that was stopped" {
 	run_sbx 125 lease -- true
 	assert_has "$output" "sbx up -d"
