@@ -235,3 +235,36 @@ unsigned text_distance(const char *a, const char *b)
 	}
 	return rows[a_length % 3][b_length];
 }
+
+/* ---- words of a shell ---- */
+
+char *text_quote_word(const char *word)
+{
+	struct text_buffer out = { 0 };
+
+	if (word[0] &&
+	    strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@+%") == strlen(word))
+		return text_duplicate(word);
+	text_buffer_add_text(&out, "'");
+	for (; *word; word++) {
+		if (*word == '\'')
+			text_buffer_add_text(&out, "'\\''");
+		else
+			text_buffer_add(&out, word, 1);
+	}
+	text_buffer_add_text(&out, "'");
+	return out.bytes;
+}
+
+char *text_join_words(const struct text_list *words)
+{
+	struct text_buffer out = { 0 };
+
+	text_buffer_add_text(&out, "");
+	for (size_t i = 0; i < words->count; i++) {
+		owned_text word = text_quote_word(words->items[i]);
+
+		text_buffer_format(&out, "%s%s", i > 0 ? " " : "", word);
+	}
+	return out.bytes;
+}

@@ -53,6 +53,11 @@ void text_list_add(struct text_list *list, const char *text);
 /** Takes over `text`, which came from malloc. */
 void text_list_take(struct text_list *list, char *text);
 
+/** As one word of a shell: in single quotes where it needs them. @return the caller's */
+char *text_quote_word(const char *word);
+/** Such words with spaces between them, as one would type the command. @return the caller's */
+char *text_join_words(const struct text_list *words);
+
 /** Edit distance (Damerau-Levenshtein, adjacent swaps) capped at 64 characters each, for "did you mean". */
 unsigned text_distance(const char *a, const char *b);
 

@@ -60,38 +60,6 @@ static void add_command(struct writer *writer, const char *command)
 		 command);
 }
 
-/* One word for the shell. */
-static char *quote(const char *word)
-{
-	struct text_buffer out = { 0 };
-
-	if (word[0] &&
-	    strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,@+%") == strlen(word))
-		return text_duplicate(word);
-	text_buffer_add_text(&out, "'");
-	for (; *word; word++) {
-		if (*word == '\'')
-			text_buffer_add_text(&out, "'\\''");
-		else
-			text_buffer_add(&out, word, 1);
-	}
-	text_buffer_add_text(&out, "'");
-	return out.bytes;
-}
-
-static char *join_command(const struct text_list *command)
-{
-	struct text_buffer out = { 0 };
-
-	text_buffer_add_text(&out, "");
-	for (size_t i = 0; i < command->count; i++) {
-		owned_text word = quote(command->items[i]);
-
-		text_buffer_format(&out, "%s%s", i > 0 ? " " : "", word);
-	}
-	return out.bytes;
-}
-
 /* "2026-11-26 00:12:03 UTC" */
 static void add_time(struct writer *writer, int64_t at_ms)
 {
@@ -292,8 +260,8 @@ static void add_logs(struct writer *writer, const struct report_try *try)
 static void add_commands(struct writer *writer, const struct report_run *run, const struct report_test *test,
 			 const struct report_try *try)
 {
-	owned_text title = quote(test->title);
-	owned_text command = join_command(&run->command);
+	owned_text title = text_quote_word(test->title);
+	owned_text command = text_join_words(&run->command);
 	owned_text why = text_format("sbx test --why %s -- %s", title, command);
 
 	text_buffer_add_text(writer->out, "<ul class=\"commands\">\n");
@@ -303,7 +271,7 @@ static void add_commands(struct writer *writer, const struct report_run *run, co
 
 		add_command(writer, shell);
 		for (size_t i = 0; i < try->databases.count; i++) {
-			owned_text path = quote(try->databases.items[i]);
+			owned_text path = text_quote_word(try->databases.items[i]);
 			owned_text line = try->databases.count == 1
 						  ? text_format("sbx db shell %s", try->kept)
 						  : text_format("sbx db shell %s --db %s", try->kept, path);
@@ -318,14 +286,14 @@ static void add_commands(struct writer *writer, const struct report_run *run, co
 		}
 	}
 	if (try->bundle) {
-		owned_text path = quote(try->bundle);
+		owned_text path = text_quote_word(try->bundle);
 		owned_text replay = text_format("sbx replay %s", path);
 
 		add_command(writer, replay);
 	}
 	for (size_t i = 0; i < try->attachment_count; i++)
 		if (text_ends_with(try->attachments[i].path, ".zip") && text_equal(try->attachments[i].name, "trace")) {
-			owned_text path = quote(try->attachments[i].path);
+			owned_text path = text_quote_word(try->attachments[i].path);
 			owned_text trace = text_format("npx playwright show-trace %s", path);
 
 			add_command(writer, trace);
@@ -534,7 +502,7 @@ static void add_worker(struct writer *writer, const struct report_run *run, cons
 static void add_facts(struct writer *writer, const struct report_run *run)
 {
 	char duration[HTML_DURATION_SIZE];
-	owned_text command = join_command(&run->command);
+	owned_text command = text_join_words(&run->command);
 
 	text_buffer_add_text(writer->out, "<p class=\"facts\">");
 	add_time(writer, run->start_ms);

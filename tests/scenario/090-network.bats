@@ -292,6 +292,7 @@ outside() {
 
 # open_worker NAME [-- COMMAND…]: sbx open in the background; its first line is in $line.
 open_worker() {
+	rm -f "$XDG_STATE_HOME/open"
 	"$SBX" open "$@" >"$XDG_STATE_HOME/open" 2>"$XDG_STATE_HOME/open.err" 3>&- &
 	opener=$!
 	servers+=("$opener")
@@ -301,17 +302,73 @@ open_worker() {
 	port=${port%% *}
 }
 
-@test "sbx open: a kept worker's command is started again, with its files, and ends with Ctrl-C" {
+# is_ended: sbx open has ended; its exit status is in $status.
+is_ended() {
+	is_dead "$opener" && status=0 && { wait "$opener" || status=$?; }
+}
+
+@test "sbx open: a kept server is started again, with its files; a kept test is not, and how to start one is said" {
 	cp "$TOOLS/traffic" .
-	run_sbx 7 run --keep --name red -- sh -c 'test -e made && exec ./traffic serve 127.0.0.1 5555; touch made; exit 7'
-	open_worker red
+	run_sbx 7 run --keep --name server -p 0:5555 -- sh -c 'test -e made && exec ./traffic serve 127.0.0.1 5555; touch made; exit 7'
+	open_worker server
 	traffic echo 127.0.0.1 "$port" 1 1000
 	kill -TERM "$opener"
-	wait "$opener"
+	wait_for is_ended
+	assert_same 143 "$status"
 	run traffic echo 127.0.0.1 "$port" 1 1
 	assert_has "$output" "Connection refused"
+	run_sbx 7 run --keep=failed --name red -- sh -c 'echo "a run" >>runs; exit 7'
+	run_sbx 125 open red
+	assert_has "$output" "cannot start the servers of 'red': its command published no port"
+	assert_has "$output" "sbx open red -- sh -c 'echo \"a run\" >>runs; exit 7'"
+	run_sbx 0 exec red cat runs
+	assert_same "a run" "$output"
 	open_worker red -- ./traffic serve ::1 4444
 	assert_has "$line" "its port 4444"
-	kill -TERM "$opener"
-	wait "$opener"
+	kill -INT "$opener"
+	wait_for is_ended
+	assert_same 130 "$status"
+}
+
+@test "sbx open WORKER -- COMMAND, live or kept: it ends with the command, whose exit status it has" {
+	cp "$TOOLS/traffic" .
+	run_sbx 0 run --keep --name kept -- true
+	serve api 127.0.0.1
+	for worker in api kept; do
+		run_sbx 7 open "$worker" -- sh -c 'exit 7'
+		run_sbx 143 open "$worker" -- sh -c 'kill -TERM $$'
+		run_sbx 0 open "$worker" -- true
+		run_sbx 127 open "$worker" -- ./no-such-command
+		assert_has "$output" "no-such-command"
+		# One that tidies up when it is told to end.
+		open_worker "$worker" -- sh -c './traffic serve 127.0.0.1 4444 & trap "kill $!; exit 3" TERM; wait'
+		wait_for grep -q "its port 4444" "$XDG_STATE_HOME/open"
+		kill -TERM "$opener"
+		wait_for is_ended
+		assert_same 3 "$status"
+		# One that leaves a server and goes.
+		open_worker "$worker" -- sh -c './traffic serve 127.0.0.1 4445 &'
+		wait_for grep -q "its command has ended" "$XDG_STATE_HOME/open.err"
+		wait_for grep -q "its port 4445" "$XDG_STATE_HOME/open"
+		port=$(grep "its port 4445" "$XDG_STATE_HOME/open" | tr -dc '0-9 ' | awk '{ print substr($1, 6) }')
+		kill -TERM "$opener"
+		wait_for is_ended
+		assert_same 0 "$status"
+	done
+}
+
+@test "sbx open of a live worker ends with it, and so does a command that it runs there" {
+	serve api 127.0.0.1
+	open_worker api
+	traffic echo 127.0.0.1 "$port" 1 1000
+	run_sbx 0 stop api
+	wait_for is_ended
+	assert_same 0 "$status"
+	assert_has "$(cat "$XDG_STATE_HOME/open.err")" "the worker has ended"
+	wait_worker api
+	serve api 127.0.0.1
+	open_worker api -- sleep 60
+	run_sbx 0 kill api
+	wait_for is_ended
+	assert_same 137 "$status"
 }
