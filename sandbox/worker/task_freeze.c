@@ -8,6 +8,7 @@
  * A database that was not named and is locked for ever (a browser's own), or is none after all, is copied as the file
  * that it is, with its journals: of a world that stands still that is what a power cut would leave, and SQLite recovers
  * it. Everything that is read here was written by the payload; this process is confined. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -315,12 +316,69 @@ static int take_snapshots(struct freezing *freezing, struct error *error)
 
 /* ---- the layers ---- */
 
+static bool is_graft(const struct worker_plan *plan, const char *path)
+{
+	for (size_t i = 0; i < plan->graft_count; i++)
+		if (text_equal(plan->grafts[i].target, path))
+			return true;
+	return false;
+}
+
+/* One that was there before is none that sbx made. @below  of the layer */
+static bool is_in_lower(const struct layer *layer, const char *below)
+{
+	struct stat status;
+	int fds[3];
+	size_t count = layers_list_directories(layer, fds);
+
+	for (size_t i = 1; i < count; i++)
+		if (fstatat(fds[i], below, &status, AT_SYMLINK_NOFOLLOW) == 0)
+			return true;
+	return false;
+}
+
+/* A directory that sbx made for a graft (world.h) to be attached there, or on the way to one, with nothing else in it:
+ * no change that anybody made in this world. What the graft shows is the runner's.
+ *  @below  of the layer */
+static bool is_place_of_grafts(const struct freezing *freezing, int parent_fd, const char *name, const char *below)
+{
+	const struct layer *layer = freezing->layer;
+	owned_text path = path_join(layer->path, below);
+	bool is_on_the_way = false;
+	bool has_only_places = true;
+	owned_fd fd = -1;
+	DIR *directory;
+
+	for (size_t i = 0; i < freezing->world->plan->graft_count; i++)
+		is_on_the_way |= path_is_below(freezing->world->plan->grafts[i].target, path);
+	if (!is_on_the_way || is_in_lower(layer, below))
+		return false;
+	if (is_graft(freezing->world->plan, path))
+		return true;
+	fd = path_open(parent_fd, name, O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
+	directory = fd < 0 ? NULL : fdopendir(fd);
+	if (!directory)
+		return false;
+	(void)fd_take(&fd);
+	for (struct dirent *entry = readdir(directory); entry && has_only_places; entry = readdir(directory)) {
+		owned_text inside = path_join(below, entry->d_name);
+
+		if (!text_equal(entry->d_name, ".") && !text_equal(entry->d_name, ".."))
+			has_only_places = is_place_of_grafts(freezing, dirfd(directory), entry->d_name, inside);
+	}
+	(void)closedir(directory);
+	return has_only_places;
+}
+
 /* Databases come by themselves. */
 static int take_entry(void *data, const struct tree_entry *entry, struct error *error)
 {
 	struct freezing *freezing = data;
 	owned_text path = NULL;
 
+	if (S_ISDIR(entry->status->st_mode) && entry->path[0] && !freezing->is_seed &&
+	    is_place_of_grafts(freezing, entry->parent_fd, entry->name, entry->path))
+		return TREE_SKIP;
 	if (!S_ISREG(entry->status->st_mode) || !freezing->with_databases)
 		return TREE_TAKE;
 	path = path_join(freezing->layer->path, entry->path);
