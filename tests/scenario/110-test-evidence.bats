@@ -86,6 +86,34 @@ C $tree/shop.db" "$(grep -v transform-cache <<<"$output")"
 	nothing_else ""
 }
 
+@test "open: a kept test's servers are started, never the test: the app answers with the rows that it left" {
+	# It tells its rows; and a test that ran again would leave one more.
+	cat >server.js <<-'EOF'
+		const { execFileSync } = require('node:child_process');
+		require('node:http').createServer((request, response) => response.end(execFileSync('sqlite3', ['shop.db', 'SELECT Item FROM Orders']))).listen(4444, '127.0.0.1');
+	EOF
+	for workers in 2 1; do
+		run_sbx 1 test -n "$workers" -- npx playwright test
+		local shell opener
+		shell=$(said '^  sbx shell')
+		"$SBX" open "${shell##* }" >open 2>open.err 3>&- &
+		opener=$!
+		wait_for grep -q 'leads to its port 4444' open
+		assert_same red "$(curl -s --max-time 20 "$(cut -d' ' -f1 open)")"
+		kill "$opener"
+		wait "$opener"
+		run_sbx 0 db query "${shell##* }" 'SELECT group_concat(Item) FROM Orders'
+		assert_same red "${lines[-1]}"
+	done
+	# What an item's command needs is not known: said, with what to write.
+	run_sbx 1 test -n 2 --items 'echo one' -- sh -c 'echo {} >>runs; exit 1'
+	shell=$(said '^  sbx shell')
+	run_sbx 125 open "${shell##* }"
+	assert_has "$output" "sbx open ${shell##* } -- COMMAND"
+	run_sbx 0 exec "${shell##* }" cat runs
+	assert_same one "$output"
+}
+
 @test "evidence: a test keeps once, with its first try; --keep=never keeps nothing" {
 	run_sbx 1 test -n 2 -- npx playwright test --retries 2
 	assert_same 1 "$(grep -c '^sbx: kept' <<<"$output")"
