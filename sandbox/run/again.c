@@ -12,6 +12,7 @@
 
 enum {
 	SUSPECTS_MAX = 3,
+	SILENT_MAX = 5,	    /* of which nothing was found */
 	LEFT_MAX = 64,	    /* paths of one suspect that are remembered */
 	LEFT_SHOWN_MAX = 4, /* … and that the last lines have */
 	CASES_MAX = 1000,
@@ -129,6 +130,49 @@ static void choose_suspects(struct search *search)
 	}
 }
 
+/* Whether something was found of the test of that id. */
+typedef bool again_has_left(const void *argument, const char *id);
+
+static bool is_among(const struct again_test *tests, size_t count, const char *id)
+{
+	for (size_t i = 0; i < count; i++)
+		if (text_equal(tests[i].id, id))
+			return true;
+	return false;
+}
+
+static void choose_silent(struct again_case *item, const struct again_past *past, again_has_left *has_left,
+			  const void *argument)
+{
+	item->is_looked_at = true;
+	item->silent = calloc(SILENT_MAX, sizeof(*item->silent));
+	if (!item->silent)
+		abort();
+	for (size_t i = past->count; i > 0; i--) {
+		const struct again_test *test = &past->items[i - 1];
+
+		/* A retry is the same test once more, later. */
+		if (text_equal(test->id, item->id) || has_left(argument, test->id) ||
+		    is_among(&past->items[i], past->count - i, test->id))
+			continue;
+		if (item->silent_count == SILENT_MAX)
+			item->silent_missed++;
+		else
+			copy_test(test, &item->silent[item->silent_count++]);
+	}
+}
+
+/* Before the lists are given to the suspects. */
+static bool has_left_a_file(const void *argument, const char *id)
+{
+	const struct search *search = argument;
+
+	for (size_t i = 0; i < search->past->count; i++)
+		if (search->left[i].count > 0 && text_equal(search->past->items[i].id, id))
+			return true;
+	return false;
+}
+
 static int64_t read_tick_ms(void)
 {
 	struct timespec tick = { 0 };
@@ -162,8 +206,10 @@ void again_suspect(struct again *again, const struct events_test *test, const ch
 					    .title = text_duplicate(test->title),
 					    .file = below_tree(test->file, tree),
 					    .line = test->line };
-	if (changes_read(member, "/", take_change, &search, &ignored) == 0)
+	if (changes_read(member, "/", take_change, &search, &ignored) == 0) {
+		choose_silent(search.item, past, has_left_a_file, &search);
 		choose_suspects(&search);
+	}
 	for (size_t i = 0; i < past->count; i++)
 		text_list_release(&search.left[i]);
 	free(search.left);
@@ -175,9 +221,13 @@ static void release_suspects(struct again_case *item)
 		release_test(&item->suspects[i].test);
 		text_list_release(&item->suspects[i].left);
 	}
+	for (size_t i = 0; i < item->silent_count; i++)
+		release_test(&item->silent[i]);
 	free(item->suspects);
+	free(item->silent);
 	item->suspects = NULL;
-	item->suspect_count = 0;
+	item->silent = NULL;
+	item->suspect_count = item->silent_count = item->silent_missed = 0;
 }
 
 static bool take_suspect(void *argument, const struct blame_entry *entry)
@@ -196,8 +246,39 @@ static bool take_suspect(void *argument, const struct blame_entry *entry)
 	return ++item->suspect_count < SUSPECTS_MAX;
 }
 
-void again_take_blame(struct again *again, const struct events_test *test, const struct blame *blame, const char *world)
+/* One of several leavings was found, whichever it is. */
+struct blamed {
+	const struct blame *blame;
+	const char *world;
+};
+
+struct blamed_test {
+	const char *id;
+	bool is_found;
+};
+
+static bool find_blamed(void *argument, const struct blame_entry *entry)
 {
+	struct blamed_test *wanted = argument;
+
+	wanted->is_found = text_equal(entry->name.test, wanted->id);
+	return !wanted->is_found;
+}
+
+static bool is_blamed(const void *argument, const char *id)
+{
+	const struct blamed *blamed = argument;
+	struct blamed_test wanted = { .id = id };
+
+	(void)blame_suspects(blamed->blame, blamed->world, UINT64_MAX, find_blamed, &wanted);
+	return wanted.is_found;
+}
+
+void again_take_blame(struct again *again, const struct events_test *test, const struct again_past *past,
+		      const struct blame *blame, const char *world)
+{
+	const struct blamed blamed = { blame, world };
+
 	struct again_case *item = find_case(again, test->id);
 
 	if (!blame->is_wanted || !item || item->verdict != AGAIN_UNKNOWN)
@@ -207,6 +288,7 @@ void again_take_blame(struct again *again, const struct events_test *test, const
 	if (!item->suspects)
 		abort();
 	(void)blame_suspects(blame, world, UINT64_MAX, take_suspect, item);
+	choose_silent(item, past, is_blamed, &blamed);
 }
 
 const struct again_case *again_decide(struct again *again, const struct events_test *test)
@@ -235,10 +317,16 @@ void again_release(struct again *again)
 
 /* ---- telling ---- */
 
+static void write_test(const struct again_test *test, struct text_buffer *out)
+{
+	json_add_text(out, "test", test->id);
+	json_add_text(out, "title", test->title);
+	json_add_text(out, "file", test->file);
+	json_add_number(out, "line", test->line);
+}
+
 void again_write(const struct again_case *item, struct text_buffer *out)
 {
-	json_begin_object(out, NULL);
-	json_add_text(out, "type", "fresh");
 	json_add_text(out, "id", item->id);
 	json_add_text(out, "title", item->title);
 	json_add_text(out, "file", item->file);
@@ -249,14 +337,19 @@ void again_write(const struct again_case *item, struct text_buffer *out)
 		const struct again_suspect *suspect = &item->suspects[i];
 
 		json_begin_object(out, NULL);
-		json_add_text(out, "title", suspect->test.title);
-		json_add_text(out, "file", suspect->test.file);
-		json_add_number(out, "line", suspect->test.line);
+		write_test(&suspect->test, out);
 		json_add_list(out, "left", &suspect->left);
 		json_end_object(out);
 	}
 	json_end_array(out);
-	json_end_object(out);
+	json_begin_array(out, "silent");
+	for (size_t i = 0; i < item->silent_count; i++) {
+		json_begin_object(out, NULL);
+		write_test(&item->silent[i], out);
+		json_end_object(out);
+	}
+	json_end_array(out);
+	json_add_number(out, "silent_missed", (int64_t)item->silent_missed);
 }
 
 unsigned again_count(const struct again *again, enum again_verdict verdict)
@@ -284,16 +377,37 @@ static void add_place(struct text_buffer *out, const char *file, int64_t line, c
 	add_shown(out, title);
 }
 
+/* What nobody can see is not to be pinned on those who left something that can. */
+static void tell_silent(const struct again_case *item, struct text_buffer *text)
+{
+	if (item->silent_count == 0)
+		return;
+	text_buffer_add_text(text,
+			     item->suspect_count > 0
+				     ? "\n  or the memory of a server, changed by one that left nothing to be seen: "
+				     : "\n  the memory of a server? There were before it: ");
+	for (size_t i = 0; i < item->silent_count; i++) {
+		text_buffer_add_text(text, i > 0 ? ", " : "");
+		add_place(text, item->silent[i].file, item->silent[i].line, item->silent[i].title);
+	}
+	if (item->silent_missed > 0)
+		text_buffer_format(text, " and %zu more", item->silent_missed);
+	text_buffer_add_text(text, "; sbx test --why tells more");
+}
+
 static void tell_case(const struct again_case *item, launch_say *say)
 {
 	owned_buffer text = { 0 };
 
 	text_buffer_add_text(&text, "passes only when fresh: ");
 	add_place(&text, item->file, item->line, item->title);
-	if (item->suspect_count == 0)
+	if (!item->is_looked_at)
+		text_buffer_add_text(&text, "\n  what earlier tests had left in its world could not be looked at");
+	else if (item->suspect_count == 0 && item->silent_count == 0)
 		text_buffer_add_text(&text,
-				     "\n  no earlier test of its world left a file there: what a server remembers, "
-				     "or chance; sbx test --why tells more");
+				     "\n  no test was in that world before it: chance; sbx test --why tells more");
+	else if (item->suspect_count == 0)
+		text_buffer_add_text(&text, "\n  no earlier test of its world left a file there");
 	for (size_t i = 0; i < item->suspect_count; i++) {
 		const struct again_suspect *suspect = &item->suspects[i];
 
@@ -307,6 +421,7 @@ static void tell_case(const struct again_case *item, launch_say *say)
 		if (suspect->left.count > LEFT_SHOWN_MAX)
 			text_buffer_format(&text, " and %zu more", suspect->left.count - LEFT_SHOWN_MAX);
 	}
+	tell_silent(item, &text);
 	say(text.bytes);
 }
 

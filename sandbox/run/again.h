@@ -5,14 +5,15 @@
  * own tries, its world is looked at before another test comes there (again_suspect()): each file in which the world
  * differs from the seed was left by the test during which it was last written, told by the file's time; those tests,
  * but for the red one itself, are suspects, the latest first. The runner tries it once more, in a fresh world. Passes
- * it there, it is a case: told in the last lines of the run, and as a line of its events.jsonl, {type:"fresh", id,
- * title, file, line, verdict:"passes only when fresh"|"fails when fresh", suspects[{title, file, line, left[]}]}.
+ * it there, it is a case: told in the last lines of the run, and as a line of its events.jsonl (journal.h, "fresh").
  *
  * What a server keeps in its memory leaves no file, nor can it be seen which rows of a database a test has changed,
- * only that it was one that changed the database last. */
+ * only that it was one that changed the database last. So those of which nothing was found are named as well, apart:
+ * whoever was there before is suspected of what nobody can see. */
 #ifndef SBX_RUN_AGAIN_H
 #define SBX_RUN_AGAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -57,6 +58,11 @@ struct again_case {
 		struct text_list left; /* paths, as below the tree where they lie there; or blame's lines */
 	} * suspects;
 	size_t suspect_count;
+	bool is_looked_at; /* what follows, and who is suspected, is known */
+	/* Of which nothing was found, the latest first, each once. */
+	struct again_test *silent;
+	size_t silent_count;
+	size_t silent_missed; /* before these */
 };
 
 struct again {
@@ -71,12 +77,12 @@ void again_release(struct again *again);
 void again_suspect(struct again *again, const struct events_test *test, const char *tree, const struct again_past *past,
 		   const struct member *member);
 /** With --blame each test's own leavings are known, rows as well: they are the suspects then, in place of those.
- *  @world  the id of the one in which the test failed */
-void again_take_blame(struct again *again, const struct events_test *test, const struct blame *blame,
-		      const char *world);
+ *  @past  as again_suspect() had it   @world  the id of the one in which the test failed */
+void again_take_blame(struct again *again, const struct events_test *test, const struct again_past *past,
+		      const struct blame *blame, const char *world);
 /** The try in a fresh world has ended. @return the case, borrowed; NULL: of no test that again_suspect() knows */
 const struct again_case *again_decide(struct again *again, const struct events_test *test);
-/** The line for events.jsonl, without its newline. */
+/** As members of the object that is open. */
 void again_write(const struct again_case *item, struct text_buffer *out);
 
 unsigned again_count(const struct again *again, enum again_verdict verdict);

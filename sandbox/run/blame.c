@@ -439,6 +439,6 @@ void blame_tell(struct blame *blame)
 
 		blame->say(line);
 	} else if (leaving == 0 && blame->count > 0) {
-		blame->say("no test left a file or a row behind");
+		blame->say("no test left a file or a row behind; what servers have in memory is not seen");
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "sandbox/run/again.h"
 #include "sandbox/run/blame.h"
 #include "sandbox/run/changes.h"
 
@@ -183,6 +184,15 @@ void journal_left(struct run_directory *directory, const struct blame_entry *ent
 	json_add_number(&line, "line", entry->name.line);
 	json_add_list(&line, "lines", &entry->lines);
 	json_add_raw(&line, "left", entry->left);
+	end_line(directory, &line);
+}
+
+void journal_fresh(struct run_directory *directory, const struct again_case *item)
+{
+	owned_buffer line = { 0 };
+
+	begin_line(&line, "fresh");
+	again_write(item, &line);
 	end_line(directory, &line);
 }
 

@@ -13,6 +13,9 @@
  *		what TASK_DB_DIFF tells (scripts/schema/db-diff.json), or why it could not
  *	left	{worker, world, sequence, test, title, file, line, lines[], left{}}	what a test left behind, with --blame, in
  *		words and as TASK_BLAME's answer
+ *	fresh	{id, title, file, line, verdict:"passes only when fresh"|"fails when fresh", suspects[{test, title, file,
+ *		line, left[]}], silent[{test, title, file, line}], silent_missed}	a red test was tried once more in a fresh
+ *		world: who left something in the one where it failed, and who was there and left nothing
  *	kept	{worker, test, name, databases[], logs}	the world of a red test was kept under that name
  *	bundle	{worker, test, path}	the same, as a file for sbx replay */
 #ifndef SBX_RUN_JOURNAL_H
@@ -25,6 +28,7 @@
 #include "sandbox/run/directory.h"
 #include "sandbox/run/shard.h"
 
+struct again_case;
 struct blame_entry;
 
 enum {
@@ -69,6 +73,7 @@ void journal_runner(struct run_directory *directory, const char *line, size_t si
 void journal_changes(struct run_directory *directory, int worker, const struct member *member,
 		     const struct journal_test *test);
 void journal_left(struct run_directory *directory, const struct blame_entry *entry);
+void journal_fresh(struct run_directory *directory, const struct again_case *item);
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
 		  const struct text_list *databases, bool has_logs);
 /** @path  of its file, absolute */

@@ -218,12 +218,9 @@ static void hear_try(struct run *run, const struct events_test *test, struct slo
 
 	if (test->is_fresh) {
 		const struct again_case *item = again_decide(&run->again, test);
-		owned_buffer line = { 0 };
 
-		if (!item)
-			return;
-		again_write(item, &line);
-		run_directory_log_event(&run->directory, line.bytes, line.length);
+		if (item)
+			journal_fresh(&run->directory, item);
 		return;
 	}
 	again_add(&slot->again, test, tree);
@@ -231,7 +228,7 @@ static void hear_try(struct run *run, const struct events_test *test, struct slo
 		return;
 	slot->will_want_aside = true;
 	again_suspect(&run->again, test, tree, &slot->again, &slot->member);
-	again_take_blame(&run->again, test, &run->blame, slot->member.listing.row.id);
+	again_take_blame(&run->again, test, &slot->again, &run->blame, slot->member.listing.row.id);
 }
 
 static void test_ended(void *argument, const struct events_test *test)

@@ -260,7 +260,8 @@ test("needs a new server", async ({ request }) => { expect((await (await request
 	sed -i "s|response.end|if (request.url === '/remember') inMemory++; response.end|" server.js
 	run_sbx 1 test -n 2 --retry-fresh -- npx playwright test
 	assert_has "$output" "passes only when fresh: tests/1.spec.js:4 needs a new server
-  no earlier test of its world left a file there: what a server remembers, or chance"
+  no earlier test of its world left a file there
+  the memory of a server? There were before it: tests/1.spec.js:3 makes the server remember; sbx test --why tells more"
 }
 
 # A shop whose bug shows only in one order: it takes a payment for an order that is not stored yet. What stores it is an

@@ -50,7 +50,7 @@ for line in map(json.loads, sys.stdin):
 5 Orders [('updated', 'changed')]" "$(cat rows)"
 }
 
-@test "test --blame --retry-fresh: what only a server's memory holds is in no list, and its victim passes only when fresh" {
+@test "test --blame --retry-fresh: what only a server's memory holds is in no list; who was there and left nothing is named" {
 	use_suite
 	run_sbx 1 test --blame --retry-fresh --keep=never -n 2 -- npx playwright test
 	assert_same "" "$(left_by 'leaves a mode in memory')"
@@ -58,6 +58,7 @@ for line in map(json.loads, sys.stdin):
 	# Who left something there is told with what it left, rows as well.
 	assert_has "$output" "suspected: tests/leaks.spec.js:28 changes the row and the file of others, which left shop.db Orders: 1 updated (Id=1), C uploads/1.png"
 	assert_has "$output" "or: tests/leaks.spec.js:9 leaves a row, which left shop.db Orders: 1 inserted (Id=1)"
+	assert_has "$output" "or the memory of a server, changed by one that left nothing to be seen: tests/leaks.spec.js:24 leaves a mode in memory, tests/leaks.spec.js:13 tidies up; sbx test --why tells more"
 }
 
 @test "test --blame: of items each command, under the name of its item; what nobody left is said" {

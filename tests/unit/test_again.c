@@ -51,6 +51,8 @@ static void test_again_tells_only_what_passes_only_when_fresh_and_no_escapes(voi
 		{ .test = { .title = (char *)"leaves", .file = (char *)"t/a.js", .line = 3 },
 		  .left = { left, ARRAY_SIZE(left) } }
 	};
+	struct again_test silent[] = { { .title = (char *)"asks", .file = (char *)"t/a.js", .line = 5 },
+				       { .title = (char *)"asks\x1b[2J", .file = (char *)"t/a.js", .line = 4 } };
 	struct again_case cases[] = {
 		{ .id = (char *)"1",
 		  .title = (char *)"one",
@@ -58,6 +60,10 @@ static void test_again_tells_only_what_passes_only_when_fresh_and_no_escapes(voi
 		  .line = 7,
 		  .suspects = suspects,
 		  .suspect_count = 1,
+		  .is_looked_at = true,
+		  .silent = silent,
+		  .silent_count = ARRAY_SIZE(silent),
+		  .silent_missed = 2,
 		  .verdict = AGAIN_PASSES_ONLY_FRESH },
 		{ .id = (char *)"2",
 		  .title = (char *)"two",
@@ -73,8 +79,27 @@ static void test_again_tells_only_what_passes_only_when_fresh_and_no_escapes(voi
 	assert_string_equal(said.bytes,
 			    "passes only when fresh: t/b.js:7 one\n"
 			    "  suspected: t/a.js:3 leaves, which left a, b\\x1b[31m, c, d and 1 more\n"
+			    "  or the memory of a server, changed by one that left nothing to be seen: t/a.js:5 asks, "
+			    "t/a.js:4 asks\\x1b[2J and 2 more; sbx test --why tells more\n"
 			    "1 test passes only when fresh, which leaves the run red, whatever the runner says; "
 			    "--retry-fresh=green lets it pass\n");
+	/* Nothing is pinned on anybody where nothing was found, or could not be. */
+	text_buffer_release(&said);
+	cases[0].suspect_count = 0;
+	cases[0].silent_count = 1;
+	cases[0].silent_missed = 0;
+	again_tell(&again, true, say);
+	assert_non_null(strstr(said.bytes, "  no earlier test of its world left a file there\n"
+					   "  the memory of a server? There were before it: t/a.js:5 asks; sbx test "
+					   "--why tells more\n"));
+	text_buffer_release(&said);
+	cases[0].silent_count = 0;
+	again_tell(&again, true, say);
+	assert_non_null(strstr(said.bytes, "  no test was in that world before it: chance"));
+	text_buffer_release(&said);
+	cases[0].is_looked_at = false;
+	again_tell(&again, true, say);
+	assert_non_null(strstr(said.bytes, "could not be looked at"));
 	again.items++;
 	again.count--;
 	text_buffer_release(&said);
