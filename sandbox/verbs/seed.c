@@ -91,7 +91,7 @@ static int create(struct invocation *invocation, struct error *error)
 
 		say_line(line);
 	}
-	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
+	return result < 0 && (exit_code == 0 || exit_code == EXIT_SBX_FAILED) ? result : exit_code;
 }
 
 /* ---- ls ---- */

@@ -40,6 +40,7 @@ static int make(struct seeding *seeding, int *ret_exit_code, struct error *error
 	struct launch_result launched = { .exit_code = EXIT_SBX_FAILED };
 	int result = seeding_start(seeding, error);
 
+	*ret_exit_code = launched.exit_code;
 	if (result < 0)
 		return result;
 	result = launch_run_to_end(seeding->options->spec, seeding->options->say, &last, &launched, error);
