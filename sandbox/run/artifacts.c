@@ -18,6 +18,7 @@
 #include "sandbox/run/changes.h"
 #include "sandbox/worker/annex.h"
 #include "sandbox/worker/ask.h"
+#include "sandbox/worker/repository.h"
 
 #define V8_COVERAGE "NODE_V8_COVERAGE="
 
@@ -50,26 +51,12 @@ static bool has_component(const char *path, const char *name)
 	return false;
 }
 
-/* The tree, or the repository that it lies in, below HOME. @return the caller's */
+/* The repository that the tree lies in, or the tree. @return the caller's */
 static char *find_root(const struct member *runner)
 {
-	const char *home = runner->plan.home;
-	owned_text place = text_duplicate(runner->plan.tree);
+	char *root = repository_find(runner->plan.tree, runner->plan.home);
 
-	while (home && path_is_below(place, home) && !text_equal(place, home)) {
-		owned_text repository = path_join(place, ".git");
-
-		if (access(repository, F_OK) == 0) {
-			char *root = place;
-
-			place = NULL;
-			return root;
-		}
-		text_free(&repository);
-		repository = place;
-		place = path_parent(repository);
-	}
-	return text_duplicate(runner->plan.tree);
+	return root ? root : text_duplicate(runner->plan.tree);
 }
 
 /* The tree itself as a place of artifacts would make the worlds one. */

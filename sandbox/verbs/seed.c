@@ -24,6 +24,7 @@
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
 #include "sandbox/worker/identity.h"
+#include "sandbox/worker/repository.h"
 
 static int open_state(enum state_missing missing, int *ret_fd, struct error *error)
 {
@@ -70,6 +71,8 @@ static int create(struct invocation *invocation, struct error *error)
 		result = invocation_add_project(invocation, &project, error);
 	if (result >= 0)
 		result = seed_check_name(invocation->operands.items[1], error);
+	if (result == 0)
+		result = repository_surround(&invocation->spec, error);
 	if (result < 0)
 		return result;
 	list_settings(invocation, &project, &settings);

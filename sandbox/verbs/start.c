@@ -16,6 +16,7 @@
 #include "sandbox/worker/ask.h"
 #include "sandbox/worker/identity.h"
 #include "sandbox/worker/plan.h"
+#include "sandbox/worker/repository.h"
 
 enum {
 	NAME_TREE_MAX = 40, /* how much of the tree's name stands in that of its seed */
@@ -119,7 +120,10 @@ static int take(struct invocation *invocation, const char *name, bool is_checked
 
 int start_take_again(struct invocation *invocation, const char *place, struct seed_hold *ret_hold, struct error *error)
 {
-	int result = place ? seed_take_place(place, ret_hold, error) : 0;
+	int result = repository_surround(&invocation->spec, error);
+
+	if (place && result == 0)
+		result = seed_take_place(place, ret_hold, error);
 
 	if (place && result == 0)
 		use(invocation, ret_hold);
@@ -240,8 +244,10 @@ int start_choose(struct invocation *invocation, const struct project *project, s
 	bool has_own = project && project->seed.command.arguments.count > 0;
 	struct worker_plan plan;
 	owned_text name = NULL;
-	int result;
+	int result = repository_surround(&invocation->spec, error);
 
+	if (result < 0)
+		return result;
 	if (invocation->seed)
 		return text_equal(invocation->seed, "none")
 			       ? 0

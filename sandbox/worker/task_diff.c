@@ -171,13 +171,14 @@ void task_list_mount_points(const struct world *world, const struct layer *layer
 {
 	const struct volume_list *volumes = &world->plan->spec->volumes;
 
+	/* One that it lies in itself is no mount point of its own. */
 	for (size_t i = 0; i < world->layers.count; i++)
-		if (&world->layers.items[i] != layer)
+		if (&world->layers.items[i] != layer && path_is_below(world->layers.items[i].path, layer->path))
 			text_list_add(ret_points, world->layers.items[i].path);
 	for (size_t i = 0; i < world->plan->graft_count; i++)
 		text_list_add(ret_points, world->plan->grafts[i].target);
 	for (size_t i = 0; i < volumes->count; i++)
-		if (volumes->items[i].kind != VOLUME_COPY)
+		if (volumes->items[i].kind != VOLUME_COPY && volumes->items[i].kind != VOLUME_OVERLAY)
 			text_list_take(ret_points, path_normal(world->plan->tree, volumes->items[i].target));
 }
 

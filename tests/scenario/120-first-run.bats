@@ -157,6 +157,22 @@ services:
 	assert_has "$output" "4 passed"
 }
 
+@test "first run: a repository with the app beside its tests is copy-on-write in whole, outside of HOME, too" {
+	git init -q
+	mkdir app e2e
+	mv server.js app/
+	mv tests node_modules e2e/
+	echo "require('node:fs').appendFileSync('rows', 'one'); require('./server.js');" >app/main.js
+	cd e2e
+	printf 'module.exports = { testDir: "tests", outputDir: "../results", reporter: [["list"], ["json", { outputFile: "../report.json" }]], use: { baseURL: "http://localhost:%s" }, webServer: { command: "node main.js %s", cwd: "../app", url: "http://localhost:%s", timeout: 5000 } };\n' "$port" "$port" "$port" >playwright.config.js
+	suite 0 -n 2
+	assert_has "$output" "2 passed"
+	[[ -s ../report.json && ! -e ../app/rows ]]
+	run_sbx 0 run --name beside --keep -- sh -c 'echo two >../app/more'
+	run_sbx 0 diff beside
+	assert_same "A $tree/app/more" "$output"
+}
+
 @test "first run: docker in webServer, a window, a browser's own sandbox, 'dotnet test' are refused before anything starts" {
 	web_server 'docker compose up'
 	suite 125 -n 2

@@ -149,7 +149,7 @@ static void test_advice_is_golden(void **state)
 		  "A opens windows, and a world has no screen\n  add --gui to sbx test, or leave A out" },
 		{ ADVICE_NO_SCREEN_FOR_UI,
 		  "--ui opens a window, and a world has no screen\n"
-		  "  use a browser outside: sbx test -p 8123 -- … --ui-port=8123 --ui-host=127.0.0.1, then "
+		  "  use a browser outside: sbx test -p 8123:8123 -- … --ui-port=8123 --ui-host=127.0.0.1, then "
 		  "http://localhost:8123; or add --gui to sbx test" },
 		{ ADVICE_BROWSER_SANDBOX,
 		  "project 'A' has chromiumSandbox: true, and a world lets nobody make user namespaces\n"
