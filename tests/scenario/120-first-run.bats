@@ -360,6 +360,41 @@ services:
 	wait "${runs[0]}"
 }
 
+@test "first run: --ui in a browser outside: its servers are the config's, and its tests run in the worlds" {
+	# Of what Playwright waits for, this one tells no port: by its words alone.
+	config "webServer: { name: 'shop', command: 'node server.js $port', wait: { stdout: /up/ } }"
+	echo 'console.log("up");' >>server.js
+	spec a 'expect(await (await request.get("/")).text()).toBe("shop"); fs.mkdirSync("test-results", { recursive: true }); fs.writeFileSync("test-results/world", process.env.SBX_WORKER);'
+	rm tests/b.spec.js
+	# What the page does, without the page.
+	cat >window.js <<-'END'
+		const { ws: Socket } = require('playwright-core/lib/utilsBundle');
+		const address = `http://127.0.0.1:${process.argv[2]}/`;
+		async function go() {
+			let page;
+			while (!(page = await fetch(address).catch(() => null)))
+				await new Promise(done => setTimeout(done, 50));
+			const socket = new Socket(page.url.replace('http', 'ws').replace(/trace\/.*/, 'ws'));
+			await new Promise(done => socket.once('open', done));
+			const say = (id, method, params) => new Promise(done => {
+				const hear = text => JSON.parse(text).id === id && done(JSON.parse(text));
+				socket.on('message', hear);
+				socket.send(JSON.stringify({ id, method, params }));
+			});
+			for (const [id, method, params] of [[1, 'initialize', { closeOnDisconnect: true }], [2, 'runGlobalSetup', {}], [3, 'runTests', { locations: [] }]])
+				console.log(`${method}: ${JSON.stringify(await say(id, method, params))}`);
+			socket.close();
+		}
+		go();
+	END
+	node window.js $((port + 1000)) >window 2>&1 3>&- &
+	runs+=("$!")
+	run_sbx 0 test -n 2 -p "$((port + 1000)):$((port + 1000))" -- npx playwright test "--ui-port=$((port + 1000))" --ui-host=127.0.0.1
+	cat window
+	assert_has "$(cat window)" 'runTests: {"id":3,"result":{"status":"passed"}}'
+	assert_same 0 "$(cat test-results/world)"
+}
+
 @test "first run: npx of what is not installed is said to wait for the registry" {
 	mkdir bare
 	cd bare

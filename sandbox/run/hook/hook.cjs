@@ -240,8 +240,8 @@ function patchServers() {
 
 	childProcess.spawn = function sbxSpawn(command, ...rest) {
 		const options = Array.isArray(rest[0]) ? rest[1] : rest[0];
-		const service = options?.shell && shared.services.find(candidate => candidate.command === command &&
-			path.resolve(candidate.cwd) === path.resolve(options.cwd ?? '.'));
+		const service = options?.shell && (shared.services.find(candidate => candidate.command === command &&
+			path.resolve(candidate.cwd) === path.resolve(options.cwd ?? '.')) ?? untoldService(options));
 
 		if (!service)
 			return spawn.call(this, command, ...rest);
@@ -256,6 +256,14 @@ function patchServers() {
 			wakeServers();
 		return kill.call(this, pid, ...rest);
 	};
+}
+
+/* --ui starts the servers before the reporter hears of the config: in its order, and each with three variables that only
+ * Playwright sets together. */
+function untoldService(options) {
+	if (shared.hosted !== null || !['BROWSER', 'FORCE_COLOR', 'DEBUG_COLORS'].every(name => name in (options.env ?? {})))
+		return undefined;
+	return { label: `server-${servers.size}` };
 }
 
 function signalServers(signal) {
