@@ -83,6 +83,7 @@ static void take_config(struct events *events, struct json_value root)
 	events->has_config = true;
 	(void)json_bool(json_member(root, "servicesKnown"), &events->services_known);
 	(void)json_bool(json_member(root, "fullyParallel"), &events->is_fully_parallel);
+	(void)json_bool(json_member(root, "annotates"), &events->has_annotations);
 	text_list_release(&events->artifact_directories);
 	text_list_release(&events->artifact_files);
 	events->artifact_directories = (struct text_list){ 0 };

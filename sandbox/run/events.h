@@ -26,6 +26,7 @@ struct events {
 	bool has_config;
 	bool services_known;
 	bool is_fully_parallel;
+	bool has_annotations;		       /* a reporter of the suite writes those of GitHub Actions */
 	struct text_list artifact_directories; /* absolute */
 	struct text_list artifact_files;
 	unsigned hosted_ended;

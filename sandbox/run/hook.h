@@ -57,7 +57,7 @@
  *		added: what the hook put into the command line. workersAsked: what the user wrote there himself, or null.
  *		alone: the tests run in R as they are meant to, with one world or under a debugger
  *	config	{configFile, configDir, rootDir, workers, fullyParallel, globalSetup, globalTeardown, updateSnapshots,
- *shard, services[], servicesKnown, environment, projects[], artifacts{directories[],files[]}} service: {name,
+ *shard, annotates, services[], servicesKnown, environment, projects[], artifacts{directories[],files[]}} service: {name,
  *command|null, cwd, environment{}, url|null, port|null, stdout|null, stderr|null (each {pattern, flags}), timeoutMs,
  *reuseExisting, ignoreHttpsErrors, stopSignal|null, stopTimeoutMs|null}. environment is what Playwright would set on
  *top of its own. A named group of stdout or stderr becomes a variable, name in upper case. environment: {set{},

@@ -32,6 +32,7 @@
 #include "sandbox/pool/member.h"
 #include "sandbox/run/advice.h"
 #include "sandbox/run/again.h"
+#include "sandbox/run/annotations.h"
 #include "sandbox/run/artifacts.h"
 #include "sandbox/run/blame.h"
 #include "sandbox/run/checks.h"
@@ -90,6 +91,7 @@ struct run {
 	struct harvest harvest;
 	struct checks checks;
 	struct blame blame;
+	struct annotations annotations;
 
 	int signal_fd;
 	int timer_fd;
@@ -245,6 +247,7 @@ static void test_ended(void *argument, const struct events_test *test)
 		evidence_note(&run->evidence, test, run->runner.member.plan.tree, slot ? &slot->red : &run->red);
 	checks_test(&run->checks, test, clock_ms());
 	explain_red_test(run, test);
+	annotations_hear(&run->annotations, test);
 	blame_tell_name(&run->blame, test, slot && slot->is_held);
 	if (run->options->hear_test && !run->options->hear_test(run->options->argument, test)) {
 		runner_signal(&run->runner, SIGINT);
@@ -759,6 +762,9 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 		result = check_isolation(&run, error);
 	}
 	journal_end(&run.directory, result < 0 ? spawn_exit_code(error) : *ret_exit_code);
+	if (!options->hear_test)
+		annotations_tell(&run.annotations, &run.events);
+	annotations_release(&run.annotations);
 	release(&run);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (options->bundle_directory)

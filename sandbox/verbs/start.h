@@ -10,7 +10,8 @@
 #include "sandbox/verbs/invocation.h"
 #include "sandbox/worker/seeding.h"
 
-/** Makes the repository around the tree copy-on-write, too (worker/repository.h), and fills spec.seed of the invocation, which borrows from `ret_hold`.
+/** Makes the repository around the tree copy-on-write, too (worker/repository.h), and fills spec.seed of the
+ *  invocation, which borrows from `ret_hold`.
  *  @project   with `seed:` or without; NULL: there is none
  *  @ret_hold  seed_hold_release(), when the invocation is not used any more
  *  @return 0, or -errno: ENOENT, ESTALE it does not fit the tree; ECHILD the command of `seed:` failed */

@@ -9,6 +9,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "sandbox/pool/count.h"
+#include "sandbox/run/annotations.h"
 #include "sandbox/run/items.h"
 #include "sandbox/run/run.h"
 #include "sandbox/run/why.h"
@@ -253,5 +254,7 @@ int verb_test(struct invocation *invocation, struct error *error)
 	result = start_choose(invocation, &project, &hold, error);
 	if (result == 0)
 		result = run(invocation, &project, &exit_code, error);
+	if (result < 0)
+		annotations_tell_error(error);
 	return result < 0 && exit_code == EXIT_SBX_FAILED ? result : exit_code;
 }

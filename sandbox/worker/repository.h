@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The git repository that a tree lies in: in one with several parts the app is often beside its tests. Below HOME all of
- * it is copy-on-write anyway. */
+/* The git repository that a tree lies in: in one with several parts the app is often beside its tests. Below HOME all
+ * of it is copy-on-write anyway. */
 #ifndef SBX_WORKER_REPOSITORY_H
 #define SBX_WORKER_REPOSITORY_H
 

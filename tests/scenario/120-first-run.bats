@@ -142,7 +142,8 @@ services:
 @test "first run: a server that dies reddens the tests that it serves, says so, and the next one has a new world" {
 	spec a 'await request.get("/die")' 'expect(await (await request.get("/")).text()).toBe("shop")'
 	web_server "node server.js $port"
-	suite 1 -n 2
+	GITHUB_ACTIONS=true GITHUB_WORKSPACE=$tree suite 1 -n 2
+	assert_has "$output" $'\n::error file=tests/a.spec.js,line=2,title=a 1::'
 	assert_has "$output" "cannot keep the service alive 'shop': it ended with status 3; the tests there meet a dead server until one ends, then comes a new world"
 	assert_has "$output" "server died: a 1 failed in w"
 	assert_has "$output" "1 failed"
@@ -198,7 +199,8 @@ services:
 
 @test "first run: a runner that lost the hook, or ran its tests in one place, is not green" {
 	web_server "node server.js $port"
-	run_sbx 125 test -n 2 -- env NODE_OPTIONS= npx playwright test
+	GITHUB_ACTIONS=true run_sbx 125 test -n 2 -- env NODE_OPTIONS= npx playwright test
+	assert_has "$output" $'\n::error title=sbx::cannot spread the tests over worlds: no test runner'
 	assert_has "$output" "no test runner that sbx knows was started with its hook: 0 of 2 worlds were used"
 }
 

@@ -167,7 +167,7 @@ function tellConfig(config, configDir) {
 		type: 'config', configFile: config.configFile ?? null, configDir: folder, rootDir: config.rootDir,
 		workers: config.workers, fullyParallel: config.fullyParallel, globalSetup: !!(internal?.globalSetups?.length || config.globalSetup),
 		globalTeardown: hasTeardown, updateSnapshots: config.updateSnapshots ?? null,
-		shard: config.shard ?? null, services,
+		shard: config.shard ?? null, annotates: config.reporter.some(([name]) => name === 'github'), services,
 		servicesKnown: !!internal, environment: changedEnvironment(), projects, artifacts: describeArtifacts(config, folder),
 	});
 }
