@@ -763,7 +763,7 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	}
 	journal_end(&run.directory, result < 0 ? spawn_exit_code(error) : *ret_exit_code);
 	if (!options->hear_test)
-		annotations_tell(&run.annotations, &run.events);
+		annotations_tell(&run.annotations, &run.runner.events);
 	annotations_release(&run.annotations);
 	release(&run);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
