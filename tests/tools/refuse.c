@@ -15,35 +15,39 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct {
+struct call {
 	const char *name;
 	unsigned number;
-} calls[] = {
-	{ "clone3", SYS_clone3 },
-	{ "openat2", SYS_openat2 },
-	{ "open_tree", SYS_open_tree },
-	{ "move_mount", SYS_move_mount },
-	{ "mount_setattr", SYS_mount_setattr },
-	{ "close_range", SYS_close_range },
-	{ "landlock_create_ruleset", SYS_landlock_create_ruleset },
-	{ "landlock_add_rule", SYS_landlock_add_rule },
-	{ "landlock_restrict_self", SYS_landlock_restrict_self },
-	{ "statx", SYS_statx },
-	{ "memfd_create", SYS_memfd_create },
-	{ "keyctl", SYS_keyctl },
-	{ "mount", SYS_mount },
+	unsigned first_argument; /* 0: whatever it is */
+};
+
+static const struct call calls[] = {
+	{ .name = "clone3", .number = SYS_clone3 },
+	{ .name = "openat2", .number = SYS_openat2 },
+	{ .name = "open_tree", .number = SYS_open_tree },
+	{ .name = "move_mount", .number = SYS_move_mount },
+	{ .name = "mount_setattr", .number = SYS_mount_setattr },
+	{ .name = "close_range", .number = SYS_close_range },
+	{ .name = "landlock_create_ruleset", .number = SYS_landlock_create_ruleset },
+	{ .name = "landlock_add_rule", .number = SYS_landlock_add_rule },
+	{ .name = "landlock_restrict_self", .number = SYS_landlock_restrict_self },
+	{ .name = "statx", .number = SYS_statx },
+	{ .name = "memfd_create", .number = SYS_memfd_create },
+	{ .name = "keyctl", .number = SYS_keyctl },
+	{ .name = "mount", .number = SYS_mount },
+	{ .name = "pdeathsig", .number = SYS_prctl, .first_argument = PR_SET_PDEATHSIG },
 };
 
 static const struct {
 	const char *name;
 	unsigned number;
-} numbers[] = { { "ENOSYS", ENOSYS }, { "EPERM", EPERM }, { "EACCES", EACCES } };
+} numbers[] = { { "ENOSYS", ENOSYS }, { "EPERM", EPERM }, { "EACCES", EACCES }, { "0", 0 } };
 
-static unsigned find_call(const char *name)
+static const struct call *find_call(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 		if (strcmp(calls[i].name, name) == 0)
-			return calls[i].number;
+			return &calls[i];
 	(void)fprintf(stderr, "refuse: no call '%s' in its list\n", name);
 	exit(2);
 }
@@ -59,7 +63,7 @@ static unsigned find_number(const char *name)
 
 int main(int argc, char **argv)
 {
-	struct sock_filter code[2 * ARRAY_SIZE(calls) + 2];
+	struct sock_filter code[5 * ARRAY_SIZE(calls) + 1];
 	struct sock_fprog program = { .filter = code };
 	unsigned short length = 0;
 
@@ -67,11 +71,19 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: refuse ERRNO CALL[,CALL…] COMMAND…\n");
 		return 2;
 	}
-	code[length++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-	for (char *name = strtok(argv[2], ","); name && length + 3u <= ARRAY_SIZE(code); name = strtok(NULL, ",")) {
-		code[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, find_call(name), 0, 1);
-		code[length++] =
-			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | find_number(argv[1]));
+	for (char *name = strtok(argv[2], ","); name && length + 6u <= ARRAY_SIZE(code); name = strtok(NULL, ",")) {
+		const struct call *call = find_call(name);
+		const struct sock_filter row[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->number, 0, call->first_argument ? 3 : 1),
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call->first_argument, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | find_number(argv[1])),
+		};
+
+		for (size_t i = 0; i < ARRAY_SIZE(row); i++)
+			if (call->first_argument || (i != 2 && i != 3))
+				code[length++] = row[i];
 	}
 	code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	program.len = length;
