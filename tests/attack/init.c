@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* On PID 1: findings 39 and 40. With the argument "unfiltered" what the filter alone refuses is left out. */
+/* On PID 1: finding 39 and finding 40. With the argument "unfiltered" what the filter alone refuses is left out. */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>

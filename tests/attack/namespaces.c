@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* New namespaces, other namespaces, mounts: findings 1, 2, 4. */
+/* New namespaces, other namespaces, mounts: finding 1, finding 2, finding 4. */
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/sched.h>

@@ -59,7 +59,7 @@ none_left() {
 	assert_same "" "$output"
 }
 
-@test "P3: a descriptor above 2 is not open in the payload, unless it is named" {
+@test "P3, finding 6: a descriptor above 2 is not open in the payload, unless it is named" {
 	exec 7<"$SBX"
 	run_sbx 0 run -- sh -c 'ls /proc/self/fd | tr "\n" " "'
 	assert_same "0 1 2 3 " "$output" # 3 is the directory that ls reads

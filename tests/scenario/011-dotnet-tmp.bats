@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# Finding 57: what .NET leaves in a /tmp that is shared joins builds and programs that have nothing to do with each other.
+# finding 57: what .NET leaves in a /tmp that is shared joins builds and programs that have nothing to do with each other.
 load helpers
 
 setup_file() {
@@ -55,7 +55,7 @@ teardown_file() {
 	assert_same "made from the host's source" "$(dotnet bin/Debug/net10.0/app.dll)"
 }
 
-@test "findings 18, 57: a named mutex is each worker's own, and the host's another" {
+@test "finding 18, finding 57: a named mutex is each worker's own, and the host's another" {
 	mkfifo in out
 	cd "$PROJECT"
 	"$SBX" run -- dotnet bin/Debug/net10.0/app.dll hold <"$tree/in" >"$tree/out" 3>&- &

@@ -46,7 +46,7 @@ print("fine")'
 	assert_same 0 "$(sqlite3 TestDb.db 'select count(*) from t')"
 }
 
-@test "findings 18, 17: PostgreSQL makes a cluster, starts, answers and stops" {
+@test "finding 18, finding 17: PostgreSQL makes a cluster, starts, answers and stops" {
 	initdb=$(find /usr/lib/postgresql/*/bin/initdb 2>/dev/null | tail -n 1)
 	[[ $initdb ]] || skip "PostgreSQL is missing"
 	# It refuses root, which --as-root would make it.

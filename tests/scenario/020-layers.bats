@@ -164,7 +164,7 @@ overlay_works='
 	assert_has "$output" "the kernel stacks no more than two"
 }
 
-@test "findings 22, 37: a tree with a mount at a first-level name is split: all of it can be changed, nothing of it is" {
+@test "finding 22, finding 37: a tree with a mount at a first-level name is split: all of it can be changed, nothing of it is" {
 	mkdir -p data src/x && echo host >top && chmod 640 top && ln -s top link && mkfifo pipe
 	touch closed && chmod 0 closed
 	run with_mounts 'mount -t tmpfs t data; echo mounted >data/m' "$SBX" run -- sh -c '
@@ -176,7 +176,21 @@ overlay_works='
 	assert_same "closed data link pipe src top" "$(echo *)"
 }
 
-@test "findings 22, 37: databases in a split tree are copies without sidecars" {
+@test "P1, finding 7: the root is read-only with all that is mounted below it" {
+	run with_mounts 'mount -t tmpfs -o mode=777 t /opt; mkdir -m 777 /opt/sub; mount -t tmpfs -o mode=777 t /opt/sub; touch /opt/a /opt/sub/a' \
+		"$SBX" run -- sh -c 'ls /opt/a /opt/sub/a; for place in /opt /opt/sub; do touch $place/b || echo cannot; echo x >$place/a || echo cannot; done 2>/dev/null'
+	echo "$output"
+	assert_same $'/opt/a\n/opt/sub/a\ncannot\ncannot\ncannot\ncannot' "$output"
+	# A volume is as much of it as was said.
+	for mode in ro rw; do
+		run with_mounts 'mount -t tmpfs -o mode=777 t /opt; mkdir -m 777 /opt/sub; mount -t tmpfs -o mode=777 t /opt/sub' \
+			"$SBX" run -v "/opt:/run/in:$mode" -- sh -c 'for place in /run/in /run/in/sub; do touch $place/b 2>/dev/null && echo written; done'
+		echo "$mode: $output"
+		[[ $mode == ro && -z $output || $mode == rw && $output == $'written\nwritten' ]]
+	done
+}
+
+@test "finding 22, finding 37: databases in a split tree are copies without sidecars" {
 	mkdir data
 	sqlite3 a.db 'pragma journal_mode=wal; create table t(x); insert into t values(1)' >/dev/null
 	mkfifo go
@@ -199,7 +213,7 @@ overlay_works='
 	assert_same $'a.db\ngo\nheld\n3' "$output"
 }
 
-@test "findings 22, 37: a mount further down is named, with what helps" {
+@test "finding 22, finding 37: a mount further down is named, with what helps" {
 	mkdir -p a/b && echo f >a/f
 	run with_mounts 'mount -t tmpfs t a/b' "$SBX" run -- true
 	echo "$output"

@@ -84,7 +84,7 @@ all_have_ended() {
 	assert_has "$output" "No space left"
 }
 
-@test "findings 45, 46: no start opens the registry, which ps --all does; its own row is written whole, at once" {
+@test "finding 45, finding 46: no start opens the registry, which ps --all does; its own row is written whole, at once" {
 	looks='strace -f -qq -s 16 -o trace -e trace=open,openat,openat2,pwrite64'
 	"$SBX" run --keep -- true
 	run $looks "$SBX" ps --all

@@ -20,14 +20,14 @@ attack() {
 	run_sbx "$want" run "${options[@]}" -- "./$program" "${@:2}"
 }
 
-@test "findings 39, 40: PID 1 cannot be looked into, traced, steered, limited or ended" {
+@test "finding 39, finding 40: PID 1 cannot be looked into, traced, steered, limited or ended" {
 	attack 0 init
 	assert_same "" "$output"
 	attack 0 init --as-root
 	attack 0 init --seccomp off -- unfiltered
 }
 
-@test "findings 39, 40: after all of it PID 1 still serves" {
+@test "finding 39, finding 40: after all of it PID 1 still serves" {
 	cp "$ATTACK/init" .
 	start_worker attacked -- sh -c './init; echo $? >status; exec sleep 600'
 	ready() { [[ -n $("$SBX" exec attacked -- cat status 2>/dev/null) ]]; }
@@ -38,14 +38,14 @@ attack() {
 	run_sbx 0 exec attacked -- ./init
 }
 
-@test "findings 1, 2, 4: no new namespace, none of others, no mount; clone3 is ENOSYS" {
+@test "finding 1, finding 2, finding 4: no new namespace, none of others, no mount; clone3 is ENOSYS" {
 	attack 0 namespaces
 	assert_same "" "$output"
 	attack 0 namespaces --as-root
 	attack 0 namespaces --seccomp strict
 }
 
-@test "findings 2, 3, 5, 17: what the filter refuses is refused by the kernel, high bits, int 0x80 and x32 included" {
+@test "finding 2, finding 3, finding 5, finding 17: what the filter refuses is refused by the kernel, high bits, int 0x80 and x32 included" {
 	attack 0 calls
 	assert_same "" "$output"
 	attack 0 calls --as-root
@@ -110,7 +110,7 @@ END
 	assert_same "" "$output"
 }
 
-@test "P2: two workers see nothing of each other: files, ports, sockets, IPC, processes, locks, notices, names" {
+@test "P2, finding 11: two workers see nothing of each other: files, ports, sockets, IPC, processes, locks, notices, names" {
 	cat >one.py <<'END'
 import ctypes, fcntl, os, socket, sys, time
 libc = ctypes.CDLL(None)
@@ -223,7 +223,7 @@ END
 	run_sbx 0 run --pids-limit 100 -- true
 }
 
-# Finding 56: RLIMIT_NPROC never binds for real root. The bomb is another one there, with an end of its own.
+# finding 56: RLIMIT_NPROC never binds for real root. The bomb is another one there, with an end of its own.
 skip_as_root() {
 	run_sbx 0 run -e MARK="$tree" --timeout 20 -- sh -c 'for i in $(seq 300); do sleep 600 & done'
 	! grep -qzxF "MARK=$tree" /proc/[0-9]*/environ 2>/dev/null || return 1

@@ -48,7 +48,7 @@ rows() {
 	"$SBX" run "$@" -- sqlite3 app.db 'SELECT group_concat(a) FROM T'
 }
 
-@test "create: files, rows and removals of its command are the start of others; the tree stays as it was" {
+@test "finding 47: create: files, rows and removals of its command are the start of others; the tree stays as it was" {
 	make_seed m
 	run_sbx 0 run --seed m -- sh -c 'cat built src/file "$HOME/.sbx-seeded"; test ! -e package-lock.json; sqlite3 app.db "SELECT group_concat(a) FROM T"; echo more >built; sqlite3 app.db "INSERT INTO T VALUES (3)"'
 	assert_same $'built\nnew\nhome\n1,2' "$output"

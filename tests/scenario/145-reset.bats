@@ -102,7 +102,7 @@ change='set -e
 	mkdir -p new/below; echo new >new/below/file; ln file second; ln -s nowhere dangling; mkfifo new/pipe
 	chmod 700 closed; rm closed/in; echo other >closed/other; chmod 0 closed/other; chmod 500 closed; mkdir new/shut; chmod 500 new/shut'
 
-@test "reset: files of every kind are as they were, and whoever has one open sees it" {
+@test "finding 49: reset: files of every kind are as they were, and whoever has one open sees it" {
 	up_detached
 	before=$("$SBX" exec w0 sh -c "$look")
 	inode=$("$SBX" exec w0 sh -c 'echo >>held; stat -c %i held')

@@ -434,6 +434,7 @@ static void freeze_under_writer(struct place *place, const char *journal_mode)
 	member_end(&member);
 }
 
+/* finding 52 */
 static void test_freeze_takes_one_instant_with_wal(void **state)
 {
 	freeze_under_writer(*state, "WAL");

@@ -500,6 +500,7 @@ static void test_a_registry_that_cannot_be_written_is_replaced_by_the_directorie
 	}
 }
 
+/* finding 19: the WAL of the SQLite that is linked may be one that loses its reset. */
 static void test_the_journal_is_never_a_wal(void **state)
 {
 	struct place *place = *state;

@@ -748,6 +748,7 @@ static void test_copy_skips_sockets_and_counts_them(void **state)
 	assert_false(exists(place->to, "tree/s"));
 }
 
+/* finding 47: a removed name in a layer is the character device 0:0, which an ordinary user may make. */
 static void test_copy_refuses_or_skips_devices_and_keeps_whiteouts_when_asked(void **state)
 {
 	struct place *place = *state;
