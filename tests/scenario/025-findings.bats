@@ -40,7 +40,8 @@ all_have_ended() {
 @test "P5, finding 6: when sbx returns, the last process of its worker has ended, two hundred times" {
 	mkfifo alive
 	for _ in $(seq 200); do
-		exec 9<>alive 8<alive
+		exec 9<>alive
+		exec 8<alive
 		"$SBX" run -v "$tree:/run/out:rw" -- sh -c 'exec 7>/run/out/alive; sleep 600 & sleep 600 & :' 3>&- 8<&- 9>&-
 		exec 9>&-
 		read -r -t 0 -u 8 # end of file: who has it open for writing would still be alive

@@ -98,6 +98,7 @@ static void test_alone_is_first(void **state)
 	queue_leave(&ticket);
 }
 
+/* finding 42 */
 static void test_waits_for_who_came_before(void **state)
 {
 	pid_t first = start_holder();
