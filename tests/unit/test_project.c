@@ -163,6 +163,100 @@ static void test_schema_judges_the_examples_as_sbx_does(void **state)
 		fail_msg("%s", output.bytes ? output.bytes : "no output");
 }
 
+/* What a key may not hold, and what a hand can slip into: a text, a list or a map where another of them belongs. Each is
+ * refused where it stands, and none is followed. */
+static void test_each_key_refuses_what_it_cannot_hold(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *place; /* LINE:COLUMN */
+		const char *words;
+	} cases[] = {
+		{ "services: x", "1:11", "a map of services" },
+		{ "services: { a: x }", "1:16", "a map of keys and values" },
+		{ "seed: x", "1:7", "a map of keys and values" },
+		{ "test: [x]", "1:7", "a map of keys and values" },
+		{ "test: { command: { a: b } }", "1:18", "it must be a command" },
+		{ "test: { command: '' }", "1:18", "it must be a command" },
+		{ "test: { command: [] }", "1:18", "it must be a command" },
+		{ "test: { command: ['', a] }", "1:18", "its first word is empty" },
+		{ "test: { command: [a, [b]] }", "1:22", "a word of a command must be a text" },
+		{ "test: { workers: { a: b } }", "1:18", "a number of workers" },
+		{ "workers: 101%", "1:10", "a number of workers" },
+		{ "artifacts: { a: b }", "1:12", "a text or a list of texts" },
+		{ "artifacts: ''", "1:12", "a text or a list of texts" },
+		{ "artifacts: [a, [b]]", "1:16", "it must be a text" },
+		{ "artifacts: [a, '']", "1:16", "it must be a text" },
+		{ "net: [online]", "1:6", "a text or a number" },
+		{ "net: ''", "1:6", "a text or a number" },
+		{ "verify: 'true'", "1:9", "true or false" },
+		{ "verify: 'false'", "1:9", "true or false" },
+		{ "ulimits: { nofile: [1] }", "1:20", "{ soft: N, hard: N }" },
+		{ "ulimits: { nofile: { hard: 1 } }", "1:20", "{ soft: N, hard: N }" },
+		{ "ulimits: { nofile: { soft: [1], hard: 1 } }", "1:20", "{ soft: N, hard: N }" },
+		{ "environment: { A: [b] }", "1:19", "or nothing for the caller's value" },
+		{ "environment: { '': b }", "1:16", "it is not a name" },
+		{ "environment: { 'A=B': b }", "1:16", "it is not a name" },
+	};
+	static const struct {
+		const char *text; /* in a service */
+		const char *words;
+	} in_service[] = {
+		{ "command: x, working_dir: [a]", "it must be a text" },
+		{ "command: x, working_dir: ''", "it must be a text" },
+		{ "command: x, environment: ['=a']", "a variable has no name" },
+		{ "command: x, shared: [true]", "true or false" },
+		{ "command: x, stop_signal: [TERM]", "there is no such signal" },
+		{ "command: x, stop_grace_period: [1]", "it must be a time" },
+		{ "command: x, stop_grace_period: ''", "it must be a time" },
+		{ "command: x, stop_grace_period: s1", "it must be a time" },
+		{ "command: x, stop_grace_period: 1m2", "it must be a time" },
+		{ "command: x, ports: 80", "it must be a list of ports" },
+		{ "command: x, ports: ['80:']", "it is not a port" },
+		{ "command: x, restart: [always]", "it must be no, always" },
+		{ "command: x, restart: 'on-failure:0'", "it must be no, always" },
+		{ "command: x, depends_on: b", "a list of services, or a map" },
+		{ "command: x, depends_on: [[b]]", "the name of a service" },
+		{ "command: x, depends_on: { b: { condition: [service_ready] } }", "there is no such condition" },
+		{ "command: x, depends_on: { b: { required: false } }", "a dependency that may be missing" },
+		{ "command: x, ready: { port: [80] }", "it must be a port" },
+		{ "command: x, ready: { port: 80, timeout: 0 }", "more than nothing" },
+		{ "command: x, ready: { stdout: [a] }", "it must be a text" },
+		{ "command: x, ready: { cmd: { a: b } }", "" },
+		{ "command: x, healthcheck: { test: [CMD, [a]] }", "" },
+		{ "command: x, healthcheck: { test: [NONE, a] }", "" },
+		{ "command: x, healthcheck: { test: [CMD-SHELL, a, b] }", "" },
+		{ "command: x, healthcheck: { test: [CMD] }", "" },
+		{ "command: x, healthcheck: { test: a, retries: [1] }", "" },
+	};
+	static const struct project_key keys[] = {
+		{ .name = "net", .takes_value = true },
+		{ .name = "verify" },
+		{ .name = "ulimits", .takes_value = true, .repeats = true },
+		{ .name = "environment", .takes_value = true, .repeats = true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases) + ARRAY_SIZE(in_service); i++) {
+		const bool is_inside = i >= ARRAY_SIZE(cases);
+		const size_t row = is_inside ? i - ARRAY_SIZE(cases) : i;
+		owned_text text =
+			is_inside ? text_format("services: { a: { %s }, b: { command: y } }\n", in_service[row].text)
+				  : text_format("%s\n", cases[row].text);
+		owned_text place = text_format("sbx.yaml:%s", is_inside ? "1:" : cases[row].place);
+		owned_project project = { 0 };
+		struct error error = { 0 };
+		char told[4096];
+
+		if (project_read_text("sbx.yaml", "/srv", text, strlen(text), keys, ARRAY_SIZE(keys), &project,
+				      &error) >= 0)
+			fail_msg("taken: %s", text);
+		(void)error_format(&error, told, sizeof(told));
+		if (!strstr(told, place) || !strstr(told, is_inside ? in_service[row].words : cases[row].words))
+			fail_msg("%s%s", text, told);
+	}
+}
+
 /* ---- what becomes of it ---- */
 
 static void read_words(const char *text, struct project *project)
@@ -318,6 +412,37 @@ static void test_substitute_replaces_both_words_only(void **state)
 
 /* ---- the line on top ---- */
 
+static void test_words_that_mean_the_same_and_words_that_mean_nothing(void **state)
+{
+	static const struct project_key keys[] = { { .name = "verify" } };
+	static const char text[] =
+		"verify: false\n"
+		"services:\n"
+		"  a_1.b: { command: x, restart: unless-stopped, ports: [80, ':81', '82:83'] }\n"
+		"  b: { command: x, restart: on-failure, healthcheck: { test: [CMD, probe, two words] } }\n"
+		"  c: { command: x, restart: 'on-failure:7', ready: { stdout: '/a/x/b' } }\n";
+	owned_project project = { 0 };
+	struct error error = { 0 };
+	const struct project_service *items;
+
+	(void)state;
+	if (project_read_text("sbx.yaml", "/srv", text, strlen(text), keys, ARRAY_SIZE(keys), &project, &error) < 0)
+		fail_msg("%s: %s", error.object, error.cause);
+	assert_int_equal(project.settings.count, 0);
+	items = project.services.items;
+	assert_int_equal(items[0].restart, PROJECT_RESTART_ALWAYS);
+	assert_int_equal(items[0].ports.count, 3);
+	assert_int_equal(items[1].restart, PROJECT_RESTART_ON_FAILURE);
+	assert_int_equal(items[1].restart_max, 0);
+	assert_int_equal(items[1].ready.command.count, 2);
+	assert_string_equal(items[1].ready.command.items[1], "two words");
+	assert_int_equal(items[2].restart, PROJECT_RESTART_ON_FAILURE);
+	assert_int_equal(items[2].restart_max, 7);
+	/* What stands behind the last '/' are no flags: the whole is the pattern. */
+	assert_string_equal(items[2].ready.patterns[READINESS_STDOUT].text, "/a/x/b");
+	assert_null(items[2].ready.patterns[READINESS_STDOUT].flags);
+}
+
 static void test_line_is_stronger_than_the_file(void **state)
 {
 	static const char text[] = "net: online\ntimeout: 5m\nenvironment: { A: file, B: file }\ndatabases: [file.db]\n"
@@ -406,6 +531,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_project_takes_each_valid_example),
 		cmocka_unit_test(test_project_refuses_each_other_example_with_its_place),
+		cmocka_unit_test(test_each_key_refuses_what_it_cannot_hold),
 		cmocka_unit_test(test_schema_has_the_keys_of_the_option_table),
 		cmocka_unit_test(test_schema_judges_the_examples_as_sbx_does),
 		cmocka_unit_test(test_services_stand_behind_what_they_depend_on),
@@ -414,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_merged_maps_give_way_to_their_own_keys),
 		cmocka_unit_test(test_aliases_of_a_long_text_are_bounded),
 		cmocka_unit_test(test_substitute_replaces_both_words_only),
+		cmocka_unit_test(test_words_that_mean_the_same_and_words_that_mean_nothing),
 		cmocka_unit_test(test_line_is_stronger_than_the_file),
 		cmocka_unit_test(test_verbs_take_from_the_file_what_they_have_an_option_for),
 		cmocka_unit_test(test_file_that_is_missing_is_an_error_only_where_it_was_named),
