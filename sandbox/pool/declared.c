@@ -149,6 +149,8 @@ static int add_service(const struct declared_options *options, const struct proj
 	substitute_list(options, &declared->command.arguments, &service->command);
 	if (directory)
 		service->directory = path_normal(options->project->directory, directory);
+	else if (options->project->is_above)
+		service->directory = text_duplicate(options->project->directory);
 	service->is_shared = declared->shared;
 	service->restart = restart_of(declared->restart);
 	service->restart_max = declared->restart_max;

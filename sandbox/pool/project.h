@@ -92,6 +92,7 @@ void project_settings_add(struct project_settings *settings, const char *key, co
 struct project {
 	char *file;			  /* as errors call it; NULL: there is none */
 	char *directory;		  /* absolute */
+	bool is_above;			  /* it was found above the current directory */
 	struct project_services services; /* each after those it depends on */
 	struct project_seed {
 		struct project_command command;

@@ -153,6 +153,20 @@ static void set_service_phase(struct up *up, const struct slot *slot, unsigned i
 	set_phase(up, slot, PROGRESS_BUSY, phase);
 }
 
+/* One that nobody expects to stay and that ended well is no failure: it may have put its server behind. */
+static void say_end(struct up *up, const struct slot *slot, const struct services_news *news, const struct error *error)
+{
+	bool is_server = news->index >= slot->list.count || slot->list.items[news->index].has_readiness;
+	owned_text line = NULL;
+
+	if (news->status != 0 || is_server) {
+		say_error(up, slot, error);
+		return;
+	}
+	line = text_format("%s has ended with status 0; what it left behind goes on", service_name(slot, news->index));
+	say(up, slot, line);
+}
+
 static void hear(void *argument, struct member *member, const struct reply *reply)
 {
 	struct slot *slot = argument;
@@ -191,7 +205,7 @@ static void hear(void *argument, struct member *member, const struct reply *repl
 			member_fail(member, &reply->error);
 			break;
 		}
-		say_error(up, slot, &reply->error);
+		say_end(up, slot, &news, &reply->error);
 		if (news.index < slot->list.count)
 			slot->has_ended[news.index] = true;
 		up->worst_status = MAX(up->worst_status, news.status);
@@ -823,7 +837,7 @@ static void say_ready(struct up *up)
 
 	say(up, NULL, line);
 	for (size_t i = 0; i < up->slots[0].list.count; i++)
-		if (!up->slots[0].list.items[i].has_readiness) {
+		if (!up->slots[0].list.items[i].has_readiness && !up->slots[0].has_ended[i]) {
 			owned_text untold = text_format("%s: started, no readiness check; `ready:` in sbx.yaml is one",
 							up->slots[0].list.items[i].name);
 

@@ -299,6 +299,7 @@ int invocation_add_project(struct invocation *invocation, const struct project *
 		result = invocation_parse(&fresh, invocation->arguments, error);
 	if (result < 0)
 		return result;
+	settings_take_place(project, &fresh.spec);
 	invocation_release(invocation);
 	*invocation = fresh;
 	invocation_init(&fresh);

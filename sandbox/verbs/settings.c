@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -33,21 +34,60 @@ static size_t list_keys(struct project_key **ret_keys)
 	return count;
 }
 
+/* How many directories up the nearest sbx.yaml lies, 0: here; -1: there is none. One above that is another user's is
+ * passed over: whoever may write to /tmp would have commands run that way. */
+static int find_above(const char *here)
+{
+	owned_text directory = text_duplicate(here);
+
+	for (int up = 0;; up++) {
+		owned_text file = path_join(directory, PROJECT_FILE_NAME);
+		owned_text parent = path_parent(directory);
+		struct stat status;
+
+		if (stat(file, &status) == 0 && (up == 0 || status.st_uid == geteuid()))
+			return up;
+		if (text_equal(directory, "/"))
+			return -1;
+		text_free(&directory);
+		directory = parent;
+		parent = NULL;
+	}
+}
+
+/* What errors call it, too. @return the caller's */
+static char *name_above(int up)
+{
+	owned_buffer name = { 0 };
+
+	while (up-- > 0)
+		text_buffer_add_text(&name, "../");
+	text_buffer_add_text(&name, PROJECT_FILE_NAME);
+	return text_duplicate(name.bytes);
+}
+
 int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error)
 {
 	owned_text here = getcwd(NULL, 0);
 	owned_text tree = NULL;
+	owned_text above = NULL;
 	struct project_key *keys;
 	size_t count;
+	int up;
 	int result;
 
 	if (!here)
 		return error_set(error, .number = errno, .step = "find the current directory");
 	/* --file is below the current directory, as any other file name of the line; sbx.yaml lies in the tree. */
 	tree = path_normal(here, !invocation->file && invocation->spec.tree ? invocation->spec.tree : ".");
+	up = invocation->file || invocation->spec.tree ? 0 : find_above(here);
+	if (up > 0)
+		above = name_above(up);
 	count = list_keys(&keys);
-	result = project_read(tree, invocation->file, keys, count, ret_project, error);
+	result = project_read(tree, above ? above : invocation->file, keys, count, ret_project, error);
 	free(keys);
+	if (result > 0)
+		ret_project->is_above = up > 0;
 	return result;
 }
 
@@ -85,6 +125,17 @@ static bool is_given(const struct project_settings *given, const char *key)
 static bool is_replaced(const struct option *option, const struct project_settings *given)
 {
 	return (!option->repeats || text_equal(option->key, "databases")) && is_given(given, option->key);
+}
+
+void settings_take_place(const struct project *project, struct spec *spec)
+{
+	if (!project->is_above)
+		return;
+	if (!spec->tree)
+		spec->tree = text_duplicate(project->directory);
+	/* The line's command is the caller's, who stands here; the file's are the tree's. */
+	if (!spec->workdir && spec->payload.count > 0)
+		spec->workdir = getcwd(NULL, 0);
 }
 
 int settings_apply(struct invocation *invocation, const struct project_setting *setting, const struct project *project,

@@ -6,11 +6,14 @@
 #include "sandbox/pool/project.h"
 #include "sandbox/verbs/options.h"
 
-/** Reads the project's file: --file, or sbx.yaml of the tree. @return 1 found, 0 there is none, or -errno */
+/** Reads the project's file: --file, or sbx.yaml of --tree, or of the current directory or the nearest one above it.
+ *  @return 1 found, 0 there is none, or -errno */
 int settings_read(const struct invocation *invocation, struct project *ret_project, struct error *error);
 /** The same for a text that was kept. @name what errors call it  @directory  where its relative paths begin */
 int settings_read_text(const char *name, const char *directory, const char *text, struct project *ret_project,
 		       struct error *error);
+/** Where the file was found above the current directory, its directory is the tree, unless another one was named. */
+void settings_take_place(const struct project *project, struct spec *spec);
 /** Applies one value by its option's setter, unless the line (`given`) says otherwise. */
 int settings_apply(struct invocation *invocation, const struct project_setting *setting, const struct project *project,
 		   const struct project_settings *given, struct error *error);

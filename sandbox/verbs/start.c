@@ -162,6 +162,14 @@ static void list_settings(const struct invocation *invocation, const struct proj
 		}
 }
 
+static bool has_setting(const struct project_settings *settings, const char *key)
+{
+	for (size_t i = 0; i < settings->count; i++)
+		if (text_equal(settings->items[i].key, key))
+			return true;
+	return false;
+}
+
 /* The settings hold for it as for the worlds, but for what is of one run. */
 static void shape_spec(const struct invocation *invocation, const struct project *project, struct spec *ret_spec)
 {
@@ -174,6 +182,9 @@ static void shape_spec(const struct invocation *invocation, const struct project
 	ret_spec->timeout_ms = 0;
 	ret_spec->ways.publish = (struct text_list){ 0 };
 	ret_spec->seed = NULL;
+	if (project->is_above && !has_setting(&project->settings, "working_dir") &&
+	    !has_setting(&invocation->given, "working_dir"))
+		ret_spec->workdir = project->directory;
 }
 
 /* Its command has no input, and its output is no result of up or test: what a script reads from stdout is theirs.

@@ -165,6 +165,8 @@ static int read_again(const struct pool_description *description, struct invocat
 	if (result == 0 && description->settings_text)
 		result = settings_read_text(description->settings_file, description->settings_directory,
 					    description->settings_text, project, error);
+	project->is_above = !invocation->file && !invocation->spec.tree && description->settings_directory &&
+			    !text_equal(description->settings_directory, description->directory);
 	if (result == 0 && description->settings_text)
 		result = invocation_add_project(invocation, project, error);
 	return result;

@@ -138,6 +138,45 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	printf '%s\n' 'services:' '  one: { command: "true" }' '  two: { command: sleep 1000, depends_on: [one] }' >sbx.yaml
 	run_sbx 0 up -d
 	run_sbx 0 exec w0 pgrep -x sleep
+	run_sbx 0 down
+	# Alone it says one thing, whichever comes first on a busy machine.
+	run_sbx 0 up -d -- true
+	[[ $output != *"cannot keep"* && $output == *"1 worker is ready"* ]]
+	assert_same 1 "$(grep -c -e 'main has ended with status 0; what it left behind goes on' -e 'main: started, no readiness check' <<<"$output")"
+}
+
+@test "up: in a subfolder the tree is that of the sbx.yaml above, as every other command there takes it" {
+	mkdir -p below/deep
+	printf '%s\n' 'services: { web: { command: "pwd >where; exec sleep 1000", ready: { cmd: "test -e where" } } }' 'seed: { command: "pwd >seeded" }' >sbx.yaml
+	cd below/deep
+	up_detached -n 1
+	run_sbx 0 lease -- sh -c 'pwd; cat ../../where ../../seeded'
+	assert_same "$tree/below/deep"$'\n'"$tree"$'\n'"$tree" "$output"
+	# The same when it is made anew, and seen from elsewhere.
+	cd ../..
+	run_sbx 0 kill w0
+	run_sbx 0 lease -- cat where seeded
+	assert_same "$tree"$'\n'"$tree" "$output"
+	cd below
+	run_sbx 125 up -d
+	assert_has "$output" "this tree has one that lives"
+	run_sbx 0 config
+	assert_has "$output" "sleep 1000"
+	run_sbx 0 down
+	# Its own is nearer; and a mistake above is named with its way.
+	echo 'services: { own: { command: sleep 1000 } }' >sbx.yaml
+	run_sbx 0 config
+	assert_has "$output" "own:"
+	cd deep
+	echo 'servces: {}' >../sbx.yaml
+	run_sbx 125 up -d
+	assert_has "$output" "../sbx.yaml:1:1"
+	# Another user's would run commands.
+	if [[ $EUID -eq 0 ]]; then
+		chown nobody ../sbx.yaml
+		run_sbx 0 config
+		assert_has "$output" "sleep 1000"
+	fi
 }
 
 @test "up: a second pool of a tree is one that has a name" {

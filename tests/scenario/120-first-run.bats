@@ -321,12 +321,17 @@ services:
 	assert_has "$output" "2 passed"
 	assert_has "$output" "using 2 workers"
 	mkdir below && cd below
-	run_sbx 125 test
-	assert_has "$output" "cannot start a test runner: the line names none, and there is no sbx.yaml here"
+	# The nearest one above; a command of the line begins where it was typed.
+	run_sbx 0 test
+	assert_has "$output" "2 passed"
+	run_sbx 0 test -n 1 -- pwd
+	assert_same "$tree/below" "$output"
 	run_sbx 0 test -C .. -n 1 -- npx playwright test a.spec
 	assert_has "$output" "1 passed"
 	cd ..
 	mv sbx.yaml ci.yaml
+	run_sbx 125 test
+	assert_has "$output" "cannot start a test runner: the line names none, and there is no sbx.yaml here"
 	run_sbx 0 test -f ci.yaml
 	assert_has "$output" "2 passed"
 	# In a shell, where there is something for it to do.
