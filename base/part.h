@@ -32,7 +32,8 @@ int part_make_directory(int parent_fd, struct part *ret_part);
  *  gets the name; else NULL   @return 0 or -errno; -EEXIST there is one of that name, which stays as it is */
 int part_finish(struct part *part, const char *inside, const char *name);
 
-/** Gives a directory its name, in place of one that has it, which is there until then and is removed. @return as above */
+/** Gives a directory its name, in place of one that has it, which is there until then and is removed.
+ *  @return as above */
 int part_replace(struct part *part, const char *name);
 
 /** Removes what has no name yet. Takes PART_NONE and a second call. */

@@ -8,9 +8,9 @@
  * none stands ready it waits until one does: a worker that has been used is made anew for it. Those who want a worker
  * and those who want a spare wait in lines of their own.
  *
- * In a detached pool whoever is first also sees to it that a world that has died is made anew, by a child that it leaves
- * behind (finding 43). That of the shared services (shared.h) comes first; a worker that has lost it refuses a lease as
- * one does whose services have failed. Host side. */
+ * In a detached pool whoever is first also sees to it that a world that has died is made anew, by a child that it
+ * leaves behind (finding 43). That of the shared services (shared.h) comes first; a worker that has lost it refuses a
+ * lease as one does whose services have failed. Host side. */
 #ifndef SBX_POOL_LEASE_H
 #define SBX_POOL_LEASE_H
 

@@ -36,18 +36,6 @@ static int open_state(enum state_missing missing, int *ret_fd, struct error *err
 
 /* ---- create ---- */
 
-/* The line as it is, but for --force, and the settings. */
-static void list_settings(const struct invocation *invocation, const struct project *project, struct text_list *list)
-{
-	for (char *const *argument = invocation->arguments; *argument && !text_equal(*argument, "--"); argument++)
-		if (!text_equal(*argument, "--force") && !text_equal(*argument, "-f"))
-			text_list_add(list, *argument);
-	for (size_t i = 0; i < project->settings.count; i++)
-		text_list_take(list,
-			       text_format("%s=%s", project->settings.items[i].key,
-					   project->settings.items[i].value ? project->settings.items[i].value : ""));
-}
-
 static int create(struct invocation *invocation, struct error *error)
 {
 	owned_project project = { 0 };
@@ -75,7 +63,9 @@ static int create(struct invocation *invocation, struct error *error)
 		result = repository_surround(&invocation->spec, error);
 	if (result < 0)
 		return result;
-	list_settings(invocation, &project, &settings);
+	start_list_content(invocation, &project, &settings);
+	if (invocation->spec.workdir)
+		text_list_take(&settings, text_format("start=%s", invocation->spec.workdir));
 	options.spec = &invocation->spec;
 	options.name = invocation->operands.items[1];
 	options.command = &invocation->spec.payload;

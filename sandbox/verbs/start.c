@@ -147,7 +147,23 @@ static char *project_seed_name(const char *tree)
 			   NAME_HASH_DIGITS, hash);
 }
 
-static void list_settings(const struct invocation *invocation, const struct project *project, struct text_list *list)
+/* What the command sees and may do. Not here: how many worlds there are and what becomes of them, how long they may
+ * take and how much they may have, since what has come to its end is the same. */
+const char *const start_content_keys[] = {
+	"tree",	       "working_dir", "volumes",     "copy",	   "tmpfs",	   "home",    "databases",
+	"fix_ef_lock", "environment", "env_file",    "env_filter", "net",	   "reach",   "dns",
+	"gui",	       "hostname",    "extra_hosts", "seccomp",	   "allow_userns", "as_root", NULL,
+};
+
+static bool is_of_content(const char *key)
+{
+	for (const char *const *known = start_content_keys; *known; known++)
+		if (text_equal(*known, key))
+			return true;
+	return false;
+}
+
+void start_list_content(const struct invocation *invocation, const struct project *project, struct text_list *list)
 {
 	const struct project_settings *lists[] = { &project->settings, &invocation->given };
 
@@ -155,10 +171,9 @@ static void list_settings(const struct invocation *invocation, const struct proj
 		for (size_t j = 0; j < lists[i]->count; j++) {
 			const struct project_setting *setting = &lists[i]->items[j];
 
-			/* How many worlds there are is not the seed's affair. */
-			if (text_equal(setting->key, "workers") || text_equal(setting->key, "keep"))
-				continue;
-			text_list_take(list, text_format("%s=%s", setting->key, setting->value ? setting->value : ""));
+			if (is_of_content(setting->key))
+				text_list_take(
+					list, text_format("%s=%s", setting->key, setting->value ? setting->value : ""));
 		}
 }
 
@@ -230,7 +245,7 @@ static int make_project_seed(const struct invocation *invocation, const struct p
 	int result;
 
 	shape_spec(invocation, project, &spec);
-	list_settings(invocation, project, &settings);
+	start_list_content(invocation, project, &settings);
 	result = turn_standard(saved, error);
 	if (result == 0)
 		result = start_make_seed(&options, false, &is_made, &exit_code, error);

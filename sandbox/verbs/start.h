@@ -21,6 +21,11 @@ int start_choose(struct invocation *invocation, const struct project *project, s
 /** For a pool's world that is made anew: what the others started from. @place  seed_take_place()'s; NULL: none */
 int start_take_again(struct invocation *invocation, const char *place, struct seed_hold *ret_hold, struct error *error);
 
+/* The keys of sbx.yaml on which it depends what a seed holds; the last is NULL. */
+extern const char *const start_content_keys[];
+/** Those of file and line that have such a key, as they are part of a seed's own key. @list  added to */
+void start_list_content(const struct invocation *invocation, const struct project *project, struct text_list *list);
+
 #define owned_hold __attribute__((cleanup(seed_hold_release))) struct seed_hold
 
 /** Makes a seed: runs the spec's payload in a world and freezes that.

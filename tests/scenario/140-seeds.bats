@@ -213,6 +213,15 @@ END
 	up_detached -n 2
 	[[ $stderr != *seeding* ]]
 	"$SBX" down
+	# What it holds does not depend on how many, how long and how much.
+	up_detached -n 1 --spares 1 --stop-timeout 3 --size 300m
+	[[ $stderr != *seeding* ]]
+	"$SBX" down
+	up_detached -e COLOUR=red
+	[[ $stderr == *seeding* ]]
+	"$SBX" down
+	up_detached
+	"$SBX" down
 	echo 2 >Migrations/2.sql
 	run --separate-stderr "$SBX" test -n 2 --items 'echo a; echo b' -- sh -c 'sqlite3 app.db "INSERT INTO T VALUES (5); SELECT group_concat(a) FROM T" {}; true'
 	echo "$output $stderr"

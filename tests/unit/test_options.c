@@ -24,6 +24,8 @@
 #include "sandbox/verbs/manual.h"
 #include "sandbox/verbs/option_values.h"
 #include "sandbox/verbs/options.h"
+#include "sandbox/verbs/settings.h"
+#include "sandbox/verbs/start.h"
 #include "sandbox/verbs/verbs.h"
 
 /* A directory in which the examples of the table hold: the files that they name are there. */
@@ -657,6 +659,33 @@ static void test_manual_has_each_row(void **state)
 	for_each_row(check_manual);
 }
 
+static void test_content_of_a_seed_depends_on_keys_that_exist(void **state)
+{
+	struct invocation invocation = { 0 };
+	struct project project = { 0 };
+	owned_list list = { 0 };
+
+	(void)state;
+	for (const char *const *key = start_content_keys; *key; key++) {
+		if (!settings_option(*key))
+			fail_msg("no option has the key %s", *key);
+		project_settings_add(&project.settings, *key, "x", 1, 1);
+	}
+	/* On which it does not. */
+	project_settings_add(&project.settings, "spares", "2", 1, 1);
+	project_settings_add(&invocation.given, "timeout", "5s", 0, 0);
+	project_settings_add(&invocation.given, "stop_grace_period", "5s", 0, 0);
+	project_settings_add(&invocation.given, "keep", "always", 0, 0);
+	start_list_content(&invocation, &project, &list);
+	for (size_t i = 0; i < list.count; i++)
+		if (!start_content_keys[i] ||
+		    strncmp(list.items[i], start_content_keys[i], strlen(list.items[i]) - 2) != 0)
+			fail_msg("%s", list.items[i]);
+	assert_null(start_content_keys[list.count]);
+	project_settings_release(&project.settings);
+	project_settings_release(&invocation.given);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -676,6 +705,7 @@ int main(void)
 		cmocka_unit_test(test_overview_has_each_command),
 		cmocka_unit_test(test_completions_have_each_row),
 		cmocka_unit_test(test_manual_has_each_row),
+		cmocka_unit_test(test_content_of_a_seed_depends_on_keys_that_exist),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
