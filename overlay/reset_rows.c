@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "base/text.h"
 #include "overlay/database.h"
+#include "overlay/wal.h"
 
 #define STEP_RESTORE "put back the rows of"
 
@@ -22,6 +23,7 @@ enum {
 	WAL_INDEX_BYTES = 32 << 10, /* of its first piece, https://sqlite.org/walformat.html */
 	PAUSE_US = 300,
 	PIECE = 256 << 10, /* as both are read; a multiple of each page size */
+	MEMORY_JOURNAL_MAX = 64 << 20,
 };
 
 /* ---- marks ---- */
@@ -88,6 +90,7 @@ struct restoring {
 	sqlite3 *target;
 	bool is_wal;
 	bool is_source_wal;
+	uint64_t target_bytes;
 	uint64_t deadline_ms;
 };
 
@@ -223,13 +226,26 @@ static int64_t read_version(const struct restoring *restoring)
 	return sqlite_number(restoring->target, "PRAGMA data_version", &version) == SQLITE_ROW ? version : -1;
 }
 
+/* All that is done here may find others at work, and then stays as it is. @version  before anybody else could commit;
+ * < 0: somebody has */
+static void settle(struct restoring *restoring, int64_t version, struct reset_rows_result *result)
+{
+	if (restoring->is_wal)
+		(void)sqlite_run(restoring->target, "PRAGMA wal_checkpoint(TRUNCATE)");
+	if (restoring->is_wal && !restoring->is_source_wal)
+		result->stays_wal = sqlite_run(restoring->target, "PRAGMA journal_mode=DELETE") != SQLITE_OK;
+	result->has_mark =
+		version >= 0 && read_open_mark(restoring, &result->mark) && read_version(restoring) == version;
+}
+
 static int copy_all(struct restoring *restoring, struct reset_rows_result *result, struct error *error)
 {
 	int64_t version = read_version(restoring);
 	int64_t page_size = 0;
 	uint64_t pages = 0;
 	/* In WAL mode the same would leave that mode. */
-	int code = restoring->is_wal ? SQLITE_OK : sqlite_run(restoring->target, "PRAGMA journal_mode=MEMORY");
+	bool in_memory = !restoring->is_wal && restoring->target_bytes <= MEMORY_JOURNAL_MAX;
+	int code = in_memory ? sqlite_run(restoring->target, "PRAGMA journal_mode=MEMORY") : SQLITE_OK;
 	int status = code == SQLITE_OK ? copy_pages(restoring, &pages, error)
 				       : fail(restoring->target, code, restoring->request->path, error);
 
@@ -237,13 +253,7 @@ static int copy_all(struct restoring *restoring, struct reset_rows_result *resul
 		return status;
 	(void)sqlite_number(restoring->target, "PRAGMA page_size", &page_size);
 	result->bytes = pages * (uint64_t)page_size;
-	/* All that follows may find others at work, and then stays as it is. */
-	if (restoring->is_wal)
-		(void)sqlite_run(restoring->target, "PRAGMA wal_checkpoint(TRUNCATE)");
-	if (restoring->is_wal && !restoring->is_source_wal)
-		result->stays_wal = sqlite_run(restoring->target, "PRAGMA journal_mode=DELETE") != SQLITE_OK;
-	result->has_mark =
-		version >= 0 && read_open_mark(restoring, &result->mark) && read_version(restoring) == version;
+	settle(restoring, version, result);
 	return 0;
 }
 
@@ -262,10 +272,13 @@ static int remove_sidecars(const struct reset_rows_request *request, struct erro
 /* ---- the pages that differ ---- */
 
 enum {
-	JOURNAL_SECTOR = 512,	/* its header is padded to that */
-	JOURNAL_MAX = 64 << 20, /* beyond, the backup API is as fast, and needs less memory */
-	CHANGE_COUNTER = 24,	/* offsets in the header of the database, fileformat2.html 1.3 */
+	JOURNAL_SECTOR = 512,	  /* its header is padded to that */
+	LOCK_OFFSET = 0x40000000, /* the page that holds it is never read or written, fileformat2.html 1.4 */
+	FILE_VERSIONS = 18, /* offsets in the header of the database, fileformat2.html 1.3: for writing, for reading */
+	CHANGE_COUNTER = 24,
 	SCHEMA_COOKIE = 40,
+	LARGEST_ROOT = 52,
+	INCREMENTAL = 64,
 	VERSION_VALID_FOR = 92,
 };
 
@@ -290,52 +303,186 @@ struct side {
 };
 
 struct patching {
+	const struct restoring *restoring;
 	struct side live;
 	struct side start;
 	uint32_t page_size;
-	struct text_buffer journal; /* its records */
-	uint32_t records;
+	uint32_t live_pages;
+	uint32_t start_pages;
+	uint32_t changed; /* pages that are put back */
+	struct wal *wal;  /* the live one's, in WAL mode */
+	/* In rollback mode: the journal that SQLite is to roll back. */
+	int journal_fd; /* -1: nothing differs so far */
+	uint32_t nonce;
+	struct text_buffer records; /* not written yet */
+	uint64_t journal_bytes;
+	int journal_number; /* errno of what could not be written; 0: all could */
 };
 
 static void patching_release(struct patching *patching)
 {
 	free(patching->live.piece);
 	free(patching->start.piece);
-	text_buffer_release(&patching->journal);
+	text_buffer_release(&patching->records);
+	fd_close(&patching->journal_fd);
+	wal_close(&patching->wal);
+}
+
+/* ---- as a rollback journal ---- */
+
+static bool write_at(struct patching *patching, const void *bytes, size_t size, uint64_t at)
+{
+	for (size_t done = 0; done < size && patching->journal_number == 0;) {
+		ssize_t written =
+			pwrite(patching->journal_fd, (const uint8_t *)bytes + done, size - done, (off_t)(at + done));
+
+		if (written <= 0)
+			patching->journal_number = written < 0 ? errno : ENOSPC;
+		else
+			done += (size_t)written;
+	}
+	return patching->journal_number == 0;
+}
+
+static void flush_records(struct patching *patching)
+{
+	if (write_at(patching, patching->records.bytes, patching->records.length, patching->journal_bytes))
+		patching->journal_bytes += patching->records.length;
+	patching->records.length = 0;
+}
+
+/* One that is there is another connection's, which it keeps open: without a header it is none. */
+static void open_journal(struct patching *patching)
+{
+	const struct reset_rows_request *request = patching->restoring->request;
+	owned_text name = text_format("%s-journal", request->target_name);
+
+	patching->journal_fd = path_open(request->target_fd, name, O_RDWR | O_CREAT, 0600, PATH_BENEATH);
+	if (patching->journal_fd < 0)
+		patching->journal_number = -patching->journal_fd;
+	patching->journal_bytes = JOURNAL_SECTOR;
+}
+
+static void add_record(struct patching *patching, uint32_t number, const uint8_t *page)
+{
+	uint8_t word[4];
+	uint32_t sum = patching->nonce;
+
+	if (patching->journal_fd < 0 && patching->journal_number == 0)
+		open_journal(patching);
+	for (int64_t at = (int64_t)patching->page_size - 200; at > 0; at -= 200)
+		sum += page[at];
+	put32(word, number);
+	text_buffer_add(&patching->records, word, sizeof(word));
+	text_buffer_add(&patching->records, page, patching->page_size);
+	put32(word, sum);
+	text_buffer_add(&patching->records, word, sizeof(word));
+	if (patching->records.length >= PIECE)
+		flush_records(patching);
+}
+
+static void remove_journal(struct patching *patching)
+{
+	const struct reset_rows_request *request = patching->restoring->request;
+	owned_text name = text_format("%s-journal", request->target_name);
+
+	if (patching->journal_fd >= 0 && ftruncate(patching->journal_fd, 0) == 0)
+		(void)unlinkat(request->target_fd, name, 0);
+}
+
+/* The header last: without it the file is no journal. */
+static bool end_journal(struct patching *patching)
+{
+	uint8_t header[JOURNAL_SECTOR] = { 0 };
+
+	memcpy(header, journal_magic, sizeof(journal_magic));
+	put32(header + 8, patching->changed);
+	put32(header + 12, patching->nonce);
+	put32(header + 16, patching->start_pages);
+	put32(header + 20, JOURNAL_SECTOR);
+	put32(header + 24, patching->page_size);
+	flush_records(patching);
+	return write_at(patching, header, sizeof(header), 0);
+}
+
+/* ---- which pages ---- */
+
+static int read_at(const struct side *side, sqlite3_int64 at, int size)
+{
+	int code = side->file->pMethods->xRead(side->file, side->piece, size, at);
+
+	return code == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : code; /* filled up with zeros */
 }
 
 static bool open_side(sqlite3 *database, struct side *side)
 {
-	return sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &side->file) == SQLITE_OK &&
-	       side->file && side->file->pMethods &&
-	       side->file->pMethods->xFileSize(side->file, &side->bytes) == SQLITE_OK && side->bytes >= 512 &&
-	       side->file->pMethods->xRead(side->file, side->header, sizeof(side->header), 0) == SQLITE_OK;
+	side->piece = malloc(PIECE);
+	if (!side->piece)
+		abort();
+	if (sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &side->file) != SQLITE_OK ||
+	    !side->file || !side->file->pMethods ||
+	    side->file->pMethods->xFileSize(side->file, &side->bytes) != SQLITE_OK || side->bytes < 512 ||
+	    read_at(side, 0, sizeof(side->header)) != SQLITE_OK)
+		return false;
+	memcpy(side->header, side->piece, sizeof(side->header));
+	return true;
 }
 
-/* Whether they can differ in rows only: page size, reserved bytes, rollback mode, text encoding, vacuum mode. */
+/* What the log has of a page, over what the file has. */
+static int read_log(const struct patching *patching, uint32_t number, uint8_t *page)
+{
+	int code = patching->wal ? wal_read_page(patching->wal, number, page) : SQLITE_NOTFOUND;
+
+	return code == SQLITE_NOTFOUND ? SQLITE_OK : code;
+}
+
+/* @return an SQLite result code; SQLITE_NOTFOUND: their pages cannot be compared */
+static int open_sides(struct patching *patching)
+{
+	const struct restoring *restoring = patching->restoring;
+	const uint8_t *size = patching->start.header + 16;
+	int code = SQLITE_OK;
+
+	if (!open_side(restoring->target, &patching->live) || !open_side(restoring->source, &patching->start))
+		return SQLITE_NOTFOUND;
+	patching->page_size = (uint32_t)(size[0] << 8 | size[1]);
+	patching->page_size = patching->page_size == 1 ? 65536 : patching->page_size;
+	if (patching->page_size < 512 || PIECE % patching->page_size != 0 ||
+	    patching->live.bytes % patching->page_size != 0 || patching->start.bytes % patching->page_size != 0)
+		return SQLITE_NOTFOUND;
+	patching->live_pages = (uint32_t)(patching->live.bytes / patching->page_size);
+	patching->start_pages = (uint32_t)(patching->start.bytes / patching->page_size);
+	if (!restoring->is_wal)
+		return SQLITE_OK;
+	code = wal_open(restoring->target, patching->page_size, &patching->wal);
+	if (code == SQLITE_OK && read_at(&patching->live, 0, (int)patching->page_size) == SQLITE_OK)
+		code = read_log(patching, 1, patching->live.piece);
+	if (code != SQLITE_OK)
+		return code;
+	memcpy(patching->live.header, patching->live.piece, sizeof(patching->live.header));
+	if (wal_page_count(patching->wal) > 0)
+		patching->live_pages = wal_page_count(patching->wal);
+	return SQLITE_OK;
+}
+
+static bool is_in_mode(const uint8_t *header, bool is_wal)
+{
+	return header[FILE_VERSIONS] == 1 + is_wal && header[FILE_VERSIONS + 1] == 1 + is_wal;
+}
+
+/* Whether they differ in rows only, and maybe in one being in WAL mode: page size, reserved bytes, text encoding,
+ * vacuum mode. With the full one SQLite may move pages at any commit, also of a transaction that changed nothing. */
 static bool are_alike(const struct patching *patching)
 {
 	const uint8_t *live = patching->live.header;
 	const uint8_t *start = patching->start.header;
+	bool is_full_vacuum = get32(live + LARGEST_ROOT) != 0 && get32(live + INCREMENTAL) == 0;
 
-	return memcmp(live, start, 23) == 0 && live[18] == 1 && live[19] == 1 &&
-	       memcmp(live + 52, start + 52, 8) == 0 && patching->live.bytes % patching->page_size == 0 &&
-	       patching->start.bytes % patching->page_size == 0;
-}
-
-static void add_record(struct patching *patching, uint32_t number, const uint8_t *page, uint32_t nonce)
-{
-	uint8_t word[4];
-	uint32_t sum = nonce;
-
-	for (int64_t at = (int64_t)patching->page_size - 200; at > 0; at -= 200)
-		sum += page[at];
-	put32(word, number);
-	text_buffer_add(&patching->journal, word, sizeof(word));
-	text_buffer_add(&patching->journal, page, patching->page_size);
-	put32(word, sum);
-	text_buffer_add(&patching->journal, word, sizeof(word));
-	patching->records++;
+	return memcmp(live, start, FILE_VERSIONS) == 0 && is_in_mode(live, patching->wal) &&
+	       is_in_mode(start, patching->restoring->is_source_wal) &&
+	       memcmp(live + FILE_VERSIONS + 2, start + FILE_VERSIONS + 2, 3) == 0 &&
+	       memcmp(live + LARGEST_ROOT, start + LARGEST_ROOT, 8) == 0 &&
+	       get32(live + INCREMENTAL) == get32(start + INCREMENTAL) && !(patching->wal && is_full_vacuum);
 }
 
 /* The start's first page, but that nobody's cache of another state may be taken for one of this. A schema that changed
@@ -348,96 +495,74 @@ static void renumber(uint8_t *page, const uint8_t *live)
 	put32(page + VERSION_VALID_FOR, counter);
 	if (get32(page + SCHEMA_COOKIE) != get32(live + SCHEMA_COOKIE))
 		put32(page + SCHEMA_COOKIE, get32(live + SCHEMA_COOKIE) + 1);
+	memcpy(page + FILE_VERSIONS, live + FILE_VERSIONS, 2);
 }
 
 static bool is_first_page_same(const uint8_t *live, const uint8_t *start, uint32_t page_size)
 {
-	return memcmp(live, start, CHANGE_COUNTER) == 0 &&
+	return memcmp(live, start, FILE_VERSIONS) == 0 &&
+	       memcmp(live + FILE_VERSIONS + 2, start + FILE_VERSIONS + 2, CHANGE_COUNTER - FILE_VERSIONS - 2) == 0 &&
 	       memcmp(live + CHANGE_COUNTER + 4, start + CHANGE_COUNTER + 4, SCHEMA_COOKIE - CHANGE_COUNTER - 4) == 0 &&
 	       memcmp(live + SCHEMA_COOKIE + 4, start + SCHEMA_COOKIE + 4, VERSION_VALID_FOR - SCHEMA_COOKIE - 4) ==
 		       0 &&
 	       memcmp(live + 100, start + 100, page_size - 100) == 0;
 }
 
-static int read_piece(const struct side *side, sqlite3_int64 at, int size)
+/* @page_count  0: more are to come */
+static int put_page(struct patching *patching, uint32_t number, const uint8_t *page, uint32_t page_count)
 {
-	int code = side->file->pMethods->xRead(side->file, side->piece, size, at);
-
-	return code == SQLITE_IOERR_SHORT_READ ? SQLITE_OK : code; /* filled up with zeros */
+	patching->changed++;
+	if (patching->wal)
+		return wal_add(patching->wal, number, page, page_count);
+	add_record(patching, number, page);
+	return patching->journal_number == 0 ? SQLITE_OK : SQLITE_IOERR_WRITE;
 }
 
-/* @return SQLITE_OK, SQLITE_TOOBIG or another code */
-static int compare_pages(struct patching *patching, uint32_t nonce)
+static int compare_page(struct patching *patching, uint32_t number, uint8_t *live, const uint8_t *start)
+{
+	const uint32_t size = patching->page_size;
+	int code = read_log(patching, number, live);
+
+	if (code != SQLITE_OK || number == LOCK_OFFSET / size + 1)
+		return code;
+	return number <= patching->live_pages && memcmp(start, live, size) == 0 ? SQLITE_OK
+										: put_page(patching, number, start, 0);
+}
+
+/* Puts back what differs, the first page last. @return an SQLite result code */
+static int compare_pages(struct patching *patching)
 {
 	const uint32_t size = patching->page_size;
 	bool is_first_same = true;
+	int code = SQLITE_OK;
 
-	for (sqlite3_int64 at = 0; at < patching->start.bytes; at += PIECE) {
+	for (sqlite3_int64 at = 0; at < patching->start.bytes && code == SQLITE_OK; at += PIECE) {
 		int bytes = (int)MIN((sqlite3_int64)PIECE, patching->start.bytes - at);
-		int code = read_piece(&patching->start, at, bytes);
+		int first = 0;
 
+		code = read_at(&patching->start, at, bytes);
 		if (code == SQLITE_OK)
-			code = read_piece(&patching->live, at, bytes);
-		if (code != SQLITE_OK)
-			return code;
-		for (int i = 0; i < bytes; i += (int)size) {
-			const uint8_t *page = patching->start.piece + i;
-			bool is_new = at + i >= patching->live.bytes;
-
-			if (at + i == 0)
-				is_first_same = is_first_page_same(patching->live.piece, page, size);
-			else if (is_new || memcmp(page, patching->live.piece + i, size) != 0)
-				add_record(patching, (uint32_t)((at + i) / size) + 1, page, nonce);
+			code = read_at(&patching->live, at, bytes);
+		if (code == SQLITE_OK && at == 0) {
+			code = read_log(patching, 1, patching->live.piece);
+			is_first_same = is_first_page_same(patching->live.piece, patching->start.piece, size);
+			first = (int)size;
 		}
-		if (patching->journal.length > JOURNAL_MAX)
-			return SQLITE_TOOBIG;
+		for (int i = first; i < bytes && code == SQLITE_OK; i += (int)size)
+			code = compare_page(patching, (uint32_t)((at + i) / size) + 1, patching->live.piece + i,
+					    patching->start.piece + i);
 	}
-	if (patching->records > 0 || !is_first_same || patching->live.bytes != patching->start.bytes) {
-		int code = read_piece(&patching->start, 0, (int)size);
-
-		if (code != SQLITE_OK)
-			return code;
-		renumber(patching->start.piece, patching->live.header);
-		add_record(patching, 1, patching->start.piece, nonce);
-	}
-	return SQLITE_OK;
+	if (code != SQLITE_OK ||
+	    (patching->changed == 0 && is_first_same && patching->live_pages == patching->start_pages))
+		return code;
+	code = read_at(&patching->start, 0, (int)size);
+	if (code != SQLITE_OK)
+		return code;
+	renumber(patching->start.piece, patching->live.header);
+	return put_page(patching, 1, patching->start.piece, patching->start_pages);
 }
 
-/* The header last: without it the file is no journal. One that is there is another connection's, which it keeps
- * open. */
-static int write_journal(const struct restoring *restoring, const struct patching *patching, uint32_t nonce)
-{
-	const struct reset_rows_request *request = restoring->request;
-	owned_text name = text_format("%s-journal", request->target_name);
-	uint8_t header[JOURNAL_SECTOR] = { 0 };
-	owned_fd fd = path_open(request->target_fd, name, O_RDWR | O_CREAT, 0600, PATH_BENEATH);
-	size_t done = 0;
-
-	if (fd < 0)
-		return fd;
-	while (done < patching->journal.length) {
-		ssize_t written = pwrite(fd, patching->journal.bytes + done, patching->journal.length - done,
-					 (off_t)(JOURNAL_SECTOR + done));
-
-		if (written <= 0) {
-			int result = written < 0 ? -errno : -ENOSPC;
-
-			if (ftruncate(fd, 0) == 0)
-				(void)unlinkat(request->target_fd, name, 0);
-			return result;
-		}
-		done += (size_t)written;
-	}
-	memcpy(header, journal_magic, sizeof(journal_magic));
-	put32(header + 8, patching->records);
-	put32(header + 12, nonce);
-	put32(header + 16, (uint32_t)(patching->start.bytes / patching->page_size));
-	put32(header + 20, JOURNAL_SECTOR);
-	put32(header + 24, patching->page_size);
-	if (pwrite(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header))
-		return 0;
-	return ftruncate(fd, 0) < 0 ? -errno : -ENOSPC;
-}
+/* ---- putting them back ---- */
 
 static int run_patiently(const struct restoring *restoring, const char *sql)
 {
@@ -449,52 +574,74 @@ static int run_patiently(const struct restoring *restoring, const char *sql)
 	return code;
 }
 
-/* @return 1 they are put back, 0 that is not the way for these two, or -errno */
-static int patch_pages(struct restoring *restoring, struct reset_rows_result *result, struct error *error)
+/* SQLite does it, this connection or whoever reads first: should it be busy, whoever has it reads the start's rows. */
+static int roll_back(struct restoring *restoring, const struct patching *patching, struct reset_rows_result *result)
 {
-	__attribute__((cleanup(patching_release))) struct patching patching = { 0 };
-	const char *path = restoring->request->path;
-	struct timespec now;
-	uint32_t nonce;
 	int64_t ignored;
-	int written;
 	int code;
 
-	if (restoring->is_wal || restoring->is_source_wal || restoring->request->source_rule != SQLITE_RULE_AT_REST)
-		return 0;
-	code = run_patiently(restoring, "BEGIN EXCLUSIVE");
-	if (code != SQLITE_OK)
-		return is_busy(code) ? fail(restoring->target, code, path, error) : 0;
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	nonce = (uint32_t)now.tv_nsec;
-	patching.live.piece = malloc(PIECE);
-	patching.start.piece = malloc(PIECE);
-	if (!patching.live.piece || !patching.start.piece)
-		abort();
-	code = SQLITE_TOOBIG;
-	if (open_side(restoring->target, &patching.live) && open_side(restoring->source, &patching.start)) {
-		patching.page_size = (uint32_t)(patching.start.header[16] << 8 | patching.start.header[17]);
-		patching.page_size = patching.page_size == 1 ? 65536 : patching.page_size;
-		if (patching.page_size >= 512 && are_alike(&patching))
-			code = compare_pages(&patching, nonce);
-	}
-	written = code == SQLITE_OK && patching.records > 0 ? write_journal(restoring, &patching, nonce) : 0;
 	(void)sqlite_run(restoring->target, "ROLLBACK");
-	if (code != SQLITE_OK)
-		return 0;
-	if (written < 0)
-		return error_set(error, .number = -written, .step = STEP_RESTORE, .object = path,
-				 .cause = written == -ENOSPC ? "no space is left" : NULL);
-	/* From here on they are the start's: should it be busy, whoever has it reads them. */
 	do
 		code = sqlite_number(restoring->target, "PRAGMA schema_version", &ignored);
 	while (is_busy(code) && may_wait(restoring));
 	if (code != SQLITE_ROW)
-		return fail(restoring->target, code, path, error);
-	result->bytes = (uint64_t)patching.records * patching.page_size;
+		return code;
 	result->has_mark = read_open_mark(restoring, &result->mark) &&
 			   get32(result->mark.header + CHANGE_COUNTER) ==
-				   get32(patching.live.header + CHANGE_COUNTER) + (patching.records > 0);
+				   get32(patching->live.header + CHANGE_COUNTER) + (patching->changed > 0);
+	return SQLITE_OK;
+}
+
+static int commit(struct restoring *restoring, struct patching *patching, struct reset_rows_result *result)
+{
+	int64_t version = read_version(restoring); /* while nobody else can write */
+	uint8_t state[WAL_STATE_BYTES];
+	int code = wal_commit(patching->wal);
+
+	if (code == SQLITE_OK)
+		code = sqlite_run(restoring->target, "COMMIT");
+	if (code != SQLITE_OK)
+		return code;
+	/* To this connection the pages are somebody else's. */
+	if (patching->changed > 0) {
+		wal_read_state(patching->wal, state);
+		version = read_version(restoring);
+		if (!read_open_mark(restoring, &result->mark) ||
+		    memcmp(result->mark.wal_index + WAL_STATE_OFFSET, state, sizeof(state)) != 0)
+			version = -1;
+	}
+	settle(restoring, version, result);
+	return SQLITE_OK;
+}
+
+/* @return 1 they are put back, 0 that is not the way for these two, or -errno */
+static int patch(struct restoring *restoring, struct reset_rows_result *result, struct error *error)
+{
+	__attribute__((cleanup(patching_release))) struct patching patching = { .restoring = restoring,
+										.journal_fd = -1 };
+	const char *path = restoring->request->path;
+	int code;
+
+	if (restoring->request->source_rule != SQLITE_RULE_AT_REST || (restoring->is_source_wal && !restoring->is_wal))
+		return 0;
+	code = run_patiently(restoring, "BEGIN EXCLUSIVE");
+	if (code != SQLITE_OK)
+		return is_busy(code) ? fail(restoring->target, code, path, error) : 0;
+	sqlite3_randomness((int)sizeof(patching.nonce), &patching.nonce);
+	code = open_sides(&patching);
+	if (code == SQLITE_OK)
+		code = are_alike(&patching) ? compare_pages(&patching) : SQLITE_NOTFOUND;
+	if (code == SQLITE_OK && !patching.wal && patching.changed > 0 && !end_journal(&patching))
+		code = SQLITE_IOERR_WRITE;
+	if (code != SQLITE_OK) {
+		remove_journal(&patching);
+		(void)sqlite_run(restoring->target, "ROLLBACK");
+		return 0;
+	}
+	code = patching.wal ? commit(restoring, &patching, result) : roll_back(restoring, &patching, result);
+	if (code != SQLITE_OK)
+		return fail(restoring->target, code, path, error);
+	result->bytes = (uint64_t)patching.changed * patching.page_size;
 	return 1;
 }
 
@@ -509,12 +656,13 @@ int reset_rows(const struct reset_rows_request *request, struct reset_rows_resul
 
 	restoring.deadline_ms = clock_ms() + (request->busy_timeout_ms ? request->busy_timeout_ms : RESET_ROWS_BUSY_MS);
 	restored.was_made = fstatat(request->target_fd, request->target_name, &status, AT_SYMLINK_NOFOLLOW) < 0;
+	restoring.target_bytes = restored.was_made ? 0 : (uint64_t)status.st_size;
 	result = restored.was_made ? remove_sidecars(request, error) : 0;
 	if (result == 0)
 		result = open_both(&restoring, restored.was_made, error);
 	if (result < 0)
 		return result;
-	result = restored.was_made ? 0 : patch_pages(&restoring, &restored, error);
+	result = restored.was_made ? 0 : patch(&restoring, &restored, error);
 	if (result == 0)
 		result = copy_all(&restoring, &restored, error);
 	if (result < 0)

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Brings the rows of a live database back to those of another one, while programs have it open.
  *
- * Everything is written by SQLite, under its locks: so each connection sees the old rows or the new ones, and none a
- * mixture. Two ways:
+ * Everything is written under SQLite's own locks: so each connection sees the old rows or the new ones, and none a
+ * mixture. Three ways:
  *   In rollback mode the pages that differ are written into a rollback journal, as those that a transaction had before,
  *   while the database is locked; then SQLite rolls them back, this connection or whoever reads first, as it does after
  *   a crash. It costs what reading both files does, and a kill at any moment leaves the old rows or the new ones. The
  *   numbers by which other connections see that their caches are old go up, never back.
- *   In WAL mode, and where the two differ in more than rows, the backup API copies all pages. A process that is killed
- *   in the middle of that may leave a damaged database in rollback mode (its journal is in memory), and its world has
- *   to be replaced.
+ *   In WAL mode they are committed to the log, as another process would do it that has the database open: wal.h. A kill
+ *   leaves the old rows or the new ones as well, and readers do not wait.
+ *   Where the two differ in more than rows (page size, vacuum mode), and from a file that programs of the host may be
+ *   at work with, the backup API copies all pages. A process that is killed in the middle of that may leave a damaged
+ *   database in rollback mode (the journal of a small one is in memory), and its world has to be replaced.
  * Waits for readers and writers up to a bound, and on failure nothing has changed.
  *
  * Whether anybody wrote since is told by a mark: what the file system and SQLite's own counters say of the file and of
@@ -61,7 +63,7 @@ struct reset_rows_request {
 };
 
 struct reset_rows_result {
-	uint64_t bytes; /* of all its pages */
+	uint64_t bytes; /* of the pages that were put back */
 	bool was_made;	/* there was none */
 	bool stays_wal; /* the programs that have it open keep it in WAL mode, in which the source is not */
 	bool has_mark;	/* nobody has written since */

@@ -3,11 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,14 +173,13 @@ static void rows_come_back_in_wal_mode(void **state)
 	check_mode(*state, "WAL");
 }
 
-static void only_pages_that_differ_are_written(void **state)
+static void check_pages(struct place *place, const char *mode)
 {
-	struct place *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	sqlite3 *other;
 
-	make(place, "start", "DELETE");
+	make(place, "start", mode);
 	copy(place);
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_int_equal(result.bytes, 0);
@@ -187,6 +188,95 @@ static void only_pages_that_differ_are_written(void **state)
 	(void)sqlite3_close(other);
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_in_range(result.bytes, 1, 4 * 4096);
+}
+
+static void only_pages_that_differ_are_written(void **state)
+{
+	check_pages(*state, "DELETE");
+}
+
+static void only_pages_that_differ_are_logged(void **state)
+{
+	check_pages(*state, "WAL");
+}
+
+/* The start is not: what switched the live one may still be at work. */
+static void one_that_was_switched_to_wal_is_logged_and_switched_back(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	sqlite3 *other;
+
+	make(place, "start", "DELETE");
+	copy(place);
+	other = open_live(place, "live");
+	run(other, "PRAGMA journal_mode=WAL");
+	run(other, changes);
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	assert_true(result.stays_wal && result.has_mark);
+	assert_int_equal(number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
+	assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), 1);
+	(void)sqlite3_close(other);
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	assert_false(result.stays_wal);
+	assert_int_equal(result.bytes, 0);
+	other = open_live(place, "live");
+	assert_int_equal(number(other, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'delete'"), 1);
+	assert_int_equal(number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	(void)sqlite3_close(other);
+}
+
+/* Killed when a file would grow beyond so many bytes: in the middle of a journal, or of a log. */
+static void check_kill(struct place *place, const char *mode)
+{
+	enum { STEP = 40000, MOST = 2000000 };
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	unsigned killed = 0;
+	bool is_done = false;
+
+	make(place, "start", mode);
+	for (rlim_t limit = STEP; !is_done && limit < MOST; limit += STEP) {
+		sqlite3 *other;
+		int status;
+		pid_t pid;
+		int64_t rows;
+
+		copy(place);
+		other = open_live(place, "live");
+		run(other, changes);
+		run(other, "PRAGMA wal_checkpoint(TRUNCATE)");
+		pid = fork();
+		if (pid == 0) {
+			(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
+			(void)setrlimit(RLIMIT_FSIZE, &(struct rlimit){ limit, limit });
+			_exit(reset(place, 0, &result, &error) != 0);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		is_done = WIFEXITED(status);
+		killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ;
+		rows = number(other, "SELECT count(*) FROM item");
+		assert_true(rows == 2000 || (!is_done && rows == 2000 - 2000 / 7));
+		assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), rows == 2000 ? 1 : 3);
+		assert_int_equal(
+			number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+		assert_int_equal(reset(place, 0, &result, &error), 0);
+		assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000);
+		(void)sqlite3_close(other);
+		assert_int_equal(unlinkat(place->fd, "live", 0), 0);
+	}
+	assert_true(is_done && killed > 3);
+}
+
+static void a_kill_leaves_the_old_rows_or_the_new_ones(void **state)
+{
+	check_kill(*state, "DELETE");
+}
+
+static void a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode(void **state)
+{
+	check_kill(*state, "WAL");
 }
 
 /* fact R1, R3: a connection that cached another state with the same numbers would go on with that. */
@@ -268,6 +358,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rows_come_back_in_rollback_mode, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(rows_come_back_in_wal_mode, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_written, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_logged, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_that_was_switched_to_wal_is_logged_and_switched_back, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_kill_leaves_the_old_rows_or_the_new_ones, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(numbers_never_go_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_page_size_comes_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_that_is_gone_is_made, set_up, tear_down),

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages committed to a write-ahead log by hand: what SQLite makes of them, through its index and by recovery. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/sqlite.h"
+#include "base/text.h"
+#include "overlay/wal.h"
+
+enum { PAGE = 1024 };
+
+struct place {
+	char *directory;
+	int fd;
+};
+
+static void run(sqlite3 *database, const char *sql)
+{
+	char *message = NULL;
+
+	if (sqlite3_exec(database, sql, NULL, NULL, &message) != SQLITE_OK)
+		fail_msg("%s: %s", sql, message);
+}
+
+static int64_t number(sqlite3 *database, const char *sql)
+{
+	int64_t result = -1;
+
+	assert_int_equal(sqlite_number(database, sql, &result), SQLITE_ROW);
+	return result;
+}
+
+static void shell(const struct place *place, const char *command)
+{
+	owned_text line = text_format("cd '%s' && %s", place->directory, command);
+
+	assert_int_equal(system(line), 0);
+}
+
+static sqlite3 *open_rows(const struct place *place, const char *name)
+{
+	sqlite3 *database = NULL;
+
+	assert_int_equal(sqlite_open(place->fd, name, SQLITE_RULE_CREATE, &database), SQLITE_OK);
+	run(database, "PRAGMA synchronous=OFF");
+	return database;
+}
+
+/* In WAL mode, of pages of 1 KiB, about `rows` of them; whatever is committed stays in the log. */
+static sqlite3 *make(const struct place *place, const char *name, int rows, int seed)
+{
+	owned_text sql = text_format("PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
+				     "CREATE TABLE item(id INTEGER PRIMARY KEY, value);"
+				     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+				     " INSERT INTO item SELECT i, printf('%%0900d', i * %d) FROM n;"
+				     "PRAGMA wal_checkpoint(TRUNCATE)",
+				     rows, seed);
+	sqlite3 *database = open_rows(place, name);
+
+	run(database, sql);
+	return database;
+}
+
+/* All pages of the file `start`, in place of those of the database. */
+static void commit_file(const struct place *place, sqlite3 *database, const char *start)
+{
+	owned_fd fd = openat(place->fd, start, O_RDONLY | O_CLOEXEC);
+	off_t size = lseek(fd, 0, SEEK_END);
+	uint8_t page[PAGE];
+	owned_wal wal = NULL;
+
+	assert_true(fd >= 0 && size > 0 && size % PAGE == 0);
+	while (sqlite_run(database, "BEGIN IMMEDIATE") != SQLITE_OK)
+		(void)sched_yield();
+	assert_int_equal(wal_open(database, PAGE, &wal), SQLITE_OK);
+	for (off_t at = 0; at < size; at += PAGE) {
+		assert_int_equal(pread(fd, page, PAGE, at), PAGE);
+		assert_int_equal(
+			wal_add(wal, (uint32_t)(at / PAGE) + 1, page, at + PAGE == size ? (uint32_t)(size / PAGE) : 0),
+			SQLITE_OK);
+	}
+	assert_int_equal(wal_commit(wal), SQLITE_OK);
+	run(database, "COMMIT");
+}
+
+static void assert_whole(sqlite3 *database, int rows, int seed)
+{
+	assert_int_equal(number(database, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			 1);
+	assert_int_equal(number(database, "SELECT count(*) FROM item"), rows);
+	assert_int_equal(number(database, "SELECT sum(value) FROM item"), (int64_t)rows * (rows + 1) / 2 * seed);
+}
+
+/* What somebody finds who has database and log, and no index. */
+static void assert_recovered(const struct place *place, int rows, int seed)
+{
+	sqlite3 *database;
+
+	shell(place, "cp live copied && cp live-wal copied-wal");
+	database = open_rows(place, "copied");
+	assert_whole(database, rows, seed);
+	sqlite_close(&database);
+	shell(place, "rm -f copied*");
+}
+
+static int set_up(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+	const char *base = getenv("TMPDIR");
+
+	place->directory = text_format("%s/sbx-wal.XXXXXX", base && base[0] == '/' ? base : "/tmp");
+	if (!mkdtemp(place->directory))
+		return -1;
+	place->fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*state = place;
+	return place->fd < 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+	owned_text command = text_format("rm -rf '%s'", place->directory);
+	int result = system(command);
+
+	(void)close(place->fd);
+	text_free(&place->directory);
+	free(place);
+	return result;
+}
+
+/* fact W1, W2 */
+static void what_is_committed_is_seen_and_recovered(void **state)
+{
+	/* Into an empty log, behind frames of SQLite's, and over the ends of the index's pieces, of 4062 and 4096. */
+	static const int counts[] = { 10, 700, 4058, 4100, 9000 };
+	struct place *place = *state;
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		int rows = counts[i];
+		sqlite3 *start = make(place, "start", rows, 3);
+		sqlite3 *live = make(place, "live", 50, 5);
+		sqlite3 *other = open_rows(place, "live");
+
+		assert_whole(other, 50, 5); /* it has pages in its cache */
+		sqlite_close(&start);
+		commit_file(place, live, "start");
+		assert_whole(other, rows, 3);
+		assert_whole(live, rows, 3);
+		assert_recovered(place, rows, 3);
+		run(other, "UPDATE item SET value = 2 * value; DELETE FROM item WHERE id > 9");
+		assert_whole(live, 9, 6);
+		assert_recovered(place, 9, 6);
+		commit_file(place, live, "start");
+		assert_whole(other, rows, 3);
+		assert_recovered(place, rows, 3);
+		run(live, "PRAGMA wal_checkpoint(TRUNCATE)");
+		assert_whole(live, rows, 3);
+		assert_whole(other, rows, 3);
+		sqlite_close(&other);
+		sqlite_close(&live);
+		shell(place, "rm -f start* live*");
+	}
+}
+
+static void a_page_is_read_as_it_was_committed_last(void **state)
+{
+	struct place *place = *state;
+	sqlite3 *live = make(place, "live", 5000, 7);
+	owned_wal wal = NULL;
+	owned_fd fd = -1;
+	uint8_t page[PAGE];
+	uint8_t wanted[PAGE];
+	unsigned in_log = 0;
+
+	run(live, "UPDATE item SET value = 1 WHERE id % 3 = 0; UPDATE item SET value = 2 WHERE id % 5 = 0");
+	run(live, "DELETE FROM item WHERE id > 4000");
+	/* As SQLite puts it together. */
+	shell(place, "cp live whole && cp live-wal whole-wal && sqlite3 whole 'PRAGMA wal_checkpoint(TRUNCATE)'");
+	fd = openat(place->fd, "whole", O_RDONLY | O_CLOEXEC);
+	run(live, "BEGIN IMMEDIATE");
+	assert_int_equal(wal_open(live, PAGE, &wal), SQLITE_OK);
+	assert_int_equal((off_t)wal_page_count(wal) * PAGE, lseek(fd, 0, SEEK_END));
+	for (uint32_t i = 1; i <= wal_page_count(wal); i++) {
+		if (wal_read_page(wal, i, page) == SQLITE_NOTFOUND)
+			continue;
+		in_log++;
+		assert_int_equal(pread(fd, wanted, PAGE, (off_t)(i - 1) * PAGE), PAGE);
+		assert_memory_equal(page, wanted, PAGE);
+	}
+	assert_true(in_log > 1000);
+	run(live, "ROLLBACK");
+	sqlite_close(&live);
+}
+
+static void a_reader_keeps_what_it_began_with(void **state)
+{
+	struct place *place = *state;
+	sqlite3 *start = make(place, "start", 600, 3);
+	sqlite3 *live = make(place, "live", 50, 5);
+	sqlite3 *reader = open_rows(place, "live");
+	sqlite3 *writer = open_rows(place, "live");
+
+	sqlite_close(&start);
+	run(reader, "BEGIN");
+	assert_whole(reader, 50, 5);
+	commit_file(place, live, "start");
+	assert_whole(reader, 50, 5);
+	run(writer, "UPDATE item SET value = 2 * value");
+	assert_whole(reader, 50, 5);
+	/* One that read before others wrote may not write on that. */
+	assert_int_equal(sqlite3_exec(reader, "DELETE FROM item", NULL, NULL, NULL), SQLITE_BUSY_SNAPSHOT);
+	run(reader, "ROLLBACK");
+	assert_whole(reader, 600, 6);
+	sqlite_close(&writer);
+	sqlite_close(&reader);
+	sqlite_close(&live);
+}
+
+/* A transaction too large for its cache has frames in the log and in the index before it is committed. */
+static void what_a_killed_writer_left_does_not_count(void **state)
+{
+	struct place *place = *state;
+	sqlite3 *start = make(place, "start", 40, 3);
+	sqlite3 *live = make(place, "live", 5000, 5);
+	pid_t pid;
+
+	run(live, "UPDATE item SET value = 5 WHERE id = 1");
+	pid = fork();
+	if (pid == 0) {
+		sqlite3 *writer = open_rows(place, "live");
+
+		run(writer, "PRAGMA cache_size=10; BEGIN; UPDATE item SET value = 1");
+		(void)kill(getpid(), SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	sqlite_close(&start);
+	commit_file(place, live, "start");
+	assert_whole(live, 40, 3);
+	assert_recovered(place, 40, 3);
+	sqlite_close(&live);
+}
+
+/* Frames that were added and never committed, as of one that was killed. */
+static void what_was_not_committed_does_not_count(void **state)
+{
+	struct place *place = *state;
+	sqlite3 *live = make(place, "live", 300, 5);
+	uint8_t page[PAGE];
+	owned_wal wal = NULL;
+
+	memset(page, 0xff, sizeof(page));
+	run(live, "UPDATE item SET value = 4 * value");
+	run(live, "BEGIN IMMEDIATE");
+	assert_int_equal(wal_open(live, PAGE, &wal), SQLITE_OK);
+	for (uint32_t i = 1; i < 200; i++)
+		assert_int_equal(wal_add(wal, i, page, 0), SQLITE_OK);
+	run(live, "ROLLBACK");
+	assert_whole(live, 300, 20);
+	assert_recovered(place, 300, 20);
+	run(live, "UPDATE item SET value = 2 * value");
+	assert_whole(live, 300, 40);
+	assert_recovered(place, 300, 40);
+	sqlite_close(&live);
+}
+
+/* Readers and writers of other processes at work meanwhile: each update changes all rows by the same. */
+static void nobody_sees_a_mixture(void **state)
+{
+	enum { READERS = 2, ROUNDS = 100 };
+	struct place *place = *state;
+	sqlite3 *start = make(place, "start", 300, 3);
+	sqlite3 *live = make(place, "live", 300, 3);
+	pid_t pids[READERS + 1];
+	int status;
+
+	sqlite_close(&start);
+	for (int i = 0; i <= READERS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			sqlite3 *own = open_rows(place, "live");
+			int64_t sum = -1;
+
+			(void)sqlite3_busy_timeout(own, 60000);
+			while (i == READERS && sqlite_run(own, "UPDATE item SET value = value + 1") == SQLITE_OK)
+				;
+			while (i < READERS &&
+			       sqlite_number(own,
+					     "SELECT CASE WHEN max(value - 3 * id) = min(value - 3 * id)"
+					     " AND count(*) = 300 THEN 1 ELSE 0 END FROM item",
+					     &sum) == SQLITE_ROW &&
+			       sum == 1)
+				;
+			_exit(1);
+		}
+	}
+	for (int i = 0; i < ROUNDS; i++) {
+		commit_file(place, live, "start");
+		if (i % 10 == 0)
+			(void)sqlite_run(live, "PRAGMA wal_checkpoint(TRUNCATE)");
+	}
+	for (int i = 0; i <= READERS; i++) {
+		assert_int_equal(waitpid(pids[i], &status, WNOHANG), 0); /* it found nothing wrong */
+		assert_int_equal(kill(pids[i], SIGKILL), 0);
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+	}
+	assert_int_equal(number(live, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	sqlite_close(&live);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_is_committed_is_seen_and_recovered, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_page_is_read_as_it_was_committed_last, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_keeps_what_it_began_with, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_a_killed_writer_left_does_not_count, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_not_committed_does_not_count, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nobody_sees_a_mixture, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
