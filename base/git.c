@@ -3,16 +3,19 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "base/text.h"
 
 enum {
 	LINK_SIZE_MAX = 8192,
 	PACKED_SIZE_MAX = 64 << 20,
+	LOG_SIZE_MAX = 16 << 20,
 	REFERENCES_MAX = 5, /* that lead to one another; git's own limit */
 };
 
@@ -104,4 +107,53 @@ char *git_find_commit(const char *directory)
 	if (!value || !is_commit(value))
 		return NULL;
 	return text_duplicate(value);
+}
+
+/* "OLD NEW Name <address> SECONDS ZONE\tmessage". @return the caller's; NULL: no such line */
+static char *read_log_line(char *line, uint64_t *ret_seconds)
+{
+	char *message = strchr(line, '\t');
+	char *address;
+	char *zone;
+	char *commit = strchr(line, ' ');
+	char *end = commit ? strchr(commit + 1, ' ') : NULL;
+
+	if (message)
+		*message = '\0';
+	address = strrchr(line, '>');
+	zone = strrchr(line, ' ');
+	if (!address || address[1] != ' ' || !end || address < end || zone < address + 2)
+		return NULL;
+	*zone = '\0';
+	*end = '\0';
+	if (number_parse(address + 2, 0, INT64_MAX, ret_seconds) < 0)
+		return NULL;
+	return is_commit(commit + 1) ? text_duplicate(commit + 1) : NULL;
+}
+
+char *git_find_commit_at(const char *directory, int64_t seconds)
+{
+	owned_text repository = find_repository(directory);
+	owned_text path = repository ? path_join(repository, "logs/HEAD") : NULL;
+	owned_text text = NULL;
+	char *found = NULL;
+	char *rest;
+
+	if (!path || fd_read_file(AT_FDCWD, path, LOG_SIZE_MAX, &text, NULL) < 0)
+		return NULL;
+	rest = text;
+	for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
+		uint64_t at = 0;
+		char *commit = read_log_line(line, &at);
+
+		if (!commit)
+			continue;
+		if ((int64_t)at > seconds) {
+			free(commit);
+			break;
+		}
+		free(found);
+		found = commit;
+	}
+	return found;
 }

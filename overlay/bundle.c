@@ -30,6 +30,8 @@
 #define PART_PREFIX ".sbx-"
 #define PART_SUFFIX ".part"
 
+enum { APPLICATION_AT = 68 }; /* in the header: https://sqlite.org/fileformat.html, 1.3.18 */
+
 static const char *const kind_words[] = BUNDLE_KINDS;
 static const char *const tables[] = BUNDLE_TABLES;
 
@@ -46,6 +48,7 @@ static const char *const statement_texts[STATEMENT_COUNT] = {
 struct bundle_writer {
 	int directory_fd;
 	char *name;
+	enum bundle_existing existing;
 	char *temporary; /* NULL: it is not there any more */
 	int fd;		 /* of it, locked as long as somebody writes it */
 	sqlite3 *database;
@@ -518,9 +521,28 @@ static int prepare(struct bundle_writer *writer, struct error *error)
 	return code == SQLITE_OK ? 0 : fail_database(writer, code, error);
 }
 
+static bool is_part_name(const char *name)
+{
+	return text_starts_with(name, PART_PREFIX) && text_ends_with(name, PART_SUFFIX);
+}
+
 static int is_part(const struct dirent *entry)
 {
-	return text_starts_with(entry->d_name, PART_PREFIX) && text_ends_with(entry->d_name, PART_SUFFIX);
+	return is_part_name(entry->d_name);
+}
+
+bool bundle_is_one(int directory_fd, const char *path)
+{
+	static const char magic[] = "SQLite format 3"; /* with its NUL */
+	unsigned char head[APPLICATION_AT + 4];
+	owned_fd fd = path_open(directory_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, PATH_BENEATH);
+
+	if (is_part_name(path_name(path)))
+		return true;
+	if (fd < 0 || read_at(fd, head, sizeof(head), 0) < 0 || memcmp(head, magic, sizeof(magic)) != 0)
+		return false;
+	return ((uint32_t)head[APPLICATION_AT] << 24 | (uint32_t)head[APPLICATION_AT + 1] << 16 |
+		(uint32_t)head[APPLICATION_AT + 2] << 8 | (uint32_t)head[APPLICATION_AT + 3]) == BUNDLE_APPLICATION;
 }
 
 /* What killed ones left: those that nobody has locked. */
@@ -550,16 +572,28 @@ static int make_temporary(struct bundle_writer *writer, struct error *error)
 	return error_set(error, .number = errno, .step = STEP_WRITE, .object = writer->name);
 }
 
-int bundle_begin(int directory_fd, const char *name, struct bundle_writer **ret_writer, struct error *error)
+static int fail_existing(const char *name, struct error *error)
 {
-	struct bundle_writer *writer = calloc(1, sizeof(*writer));
+	return error_set(error, .number = EEXIST, .step = STEP_WRITE, .object = name,
+			 .cause = "there is a file of that name", .remedy = "name another one, or replace it: --force");
+}
+
+int bundle_begin(int directory_fd, const char *name, enum bundle_existing existing, struct bundle_writer **ret_writer,
+		 struct error *error)
+{
+	struct bundle_writer *writer;
 	int result;
 
 	assert(tree_is_entry_name(name));
+	/* Before all the work; bundle_finish() makes sure. */
+	if (existing == BUNDLE_REFUSE && faccessat(directory_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return fail_existing(name, error);
+	writer = calloc(1, sizeof(*writer));
 	if (!writer)
 		abort();
 	writer->directory_fd = directory_fd;
 	writer->name = text_duplicate(name);
+	writer->existing = existing;
 	writer->fd = -1;
 	/* Pages that are not needed are not there. */
 	writer->data = malloc(BUNDLE_WHOLE_MAX);
@@ -584,17 +618,36 @@ static void close_database(struct bundle_writer *writer)
 	sqlite_close(&writer->database);
 }
 
+/* @return 0 or -errno */
+static int give_name(const struct bundle_writer *writer)
+{
+	int fd = writer->directory_fd;
+
+	if (writer->existing == BUNDLE_REPLACE)
+		return renameat(fd, writer->temporary, fd, writer->name) < 0 ? -errno : 0;
+	if (renameat2(fd, writer->temporary, fd, writer->name, RENAME_NOREPLACE) == 0)
+		return 0;
+	/* Not every file system knows that flag. */
+	if (errno != EINVAL || linkat(fd, writer->temporary, fd, writer->name, 0) < 0)
+		return -errno;
+	(void)unlinkat(fd, writer->temporary, 0);
+	return 0;
+}
+
 int bundle_finish(struct bundle_writer *writer, uint64_t *ret_bytes, struct error *error)
 {
 	int code = sqlite_run(writer->database, "COMMIT");
 	struct stat status;
+	int result;
 
 	if (code != SQLITE_OK)
 		return fail_database(writer, code, error);
 	close_database(writer);
-	if (fstat(writer->fd, &status) < 0 || fsync(writer->fd) < 0 ||
-	    renameat(writer->directory_fd, writer->temporary, writer->directory_fd, writer->name) < 0)
-		return error_set(error, .number = errno, .step = STEP_WRITE, .object = writer->name);
+	result = fstat(writer->fd, &status) < 0 || fsync(writer->fd) < 0 ? -errno : give_name(writer);
+	if (result == -EEXIST)
+		return fail_existing(writer->name, error);
+	if (result < 0)
+		return error_set(error, .number = -result, .step = STEP_WRITE, .object = writer->name);
 	text_free(&writer->temporary);
 	if (ret_bytes)
 		*ret_bytes = (uint64_t)status.st_size;

@@ -18,6 +18,7 @@
 #ifndef SBX_OVERLAY_BUNDLE_H
 #define SBX_OVERLAY_BUNDLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,10 +44,18 @@ enum {
 
 struct bundle_writer;
 
+/* What has its name already. */
+enum bundle_existing {
+	BUNDLE_REFUSE, /* stays: EEXIST */
+	BUNDLE_REPLACE,
+};
+
 /** Begins one, under a temporary name beside its own. What killed ones left there under such names is removed.
  *  @directory_fd  borrowed until bundle_discard()   @name  one path component
- *  @ret_writer    the caller's, bundle_discard() in any case */
-int bundle_begin(int directory_fd, const char *name, struct bundle_writer **ret_writer, struct error *error);
+ *  @ret_writer    the caller's, bundle_discard() in any case
+ *  Errors: EEXIST, here or from bundle_finish() */
+int bundle_begin(int directory_fd, const char *name, enum bundle_existing existing, struct bundle_writer **ret_writer,
+		 struct error *error);
 
 /** Adds a file with this text, mode 0644, of no time. @name  relative, as above */
 int bundle_add_text(struct bundle_writer *writer, const char *name, const char *text, size_t size, struct error *error);
@@ -62,7 +71,7 @@ typedef bool bundle_skip(void *data, const char *path);
 int bundle_add_tree(struct bundle_writer *writer, const char *name, int fd, bundle_skip *skip, void *data,
 		    struct error *error);
 
-/** Brings it to disk and gives it its name, in place of what has that name. @ret_bytes  of the file; may be NULL */
+/** Brings it to disk and gives it its name. @ret_bytes  of the file; may be NULL */
 int bundle_finish(struct bundle_writer *writer, uint64_t *ret_bytes, struct error *error);
 /** Lets go; removes what was not finished. Takes NULL. */
 void bundle_discard(struct bundle_writer *writer);
@@ -75,6 +84,10 @@ static inline void bundle_discardp(struct bundle_writer **writer)
 /* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 struct bundle;
+
+/** Whether a file is a bundle, or one in the making, by its first bytes and its name: what it holds may still be
+ *  damaged. @path  relative to the directory */
+bool bundle_is_one(int directory_fd, const char *path);
 
 /** Opens one, which is not changed.
  *  @directory_fd  borrowed until bundle_close()   @name  one path component

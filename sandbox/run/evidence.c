@@ -334,7 +334,7 @@ static void bundle_item(struct evidence *evidence, size_t number, const char *di
 	struct packed packed = { 0 };
 	struct error error = { 0 };
 
-	if (pack_worker(item->name, path, &packed, &error) < 0) {
+	if (pack_worker(item->name, path, BUNDLE_REPLACE, &packed, &error) < 0) {
 		char text[2 * sizeof(error)];
 		owned_text line = NULL;
 

@@ -2,10 +2,7 @@
 #include "sandbox/run/origin.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,15 +12,13 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
-#include "base/process.h"
 #include "base/sha256.h"
+#include "sandbox/run/checkout.h"
+#include "sandbox/run/program.h"
 
 enum {
-	OUTPUT_MAX = 4 << 20,
-	CHANGED_MAX = 1000,
-	HASHED_MAX = 64 << 20,
-	ANSWER_MS = 10000,
-	TOLD_MAX = 8, /* names in one line */
+	NOTED_MAX = 1000, /* files of a bundle */
+	TOLD_MAX = 8,	  /* names in one line */
 };
 
 /* Without one of these the same test is another one. */
@@ -48,75 +43,11 @@ static const struct {
 	{ "python3", "--version", "requirements.txt" },
 };
 
-/* ---- asking programs ---- */
-
-/* In the new process. */
-static _Noreturn void run_program(const char *const *arguments, const char *directory, int output_fd)
-{
-	owned_fd null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (null_fd >= 0 && chdir(directory) == 0 && dup2(null_fd, STDIN_FILENO) >= 0 &&
-	    dup2(null_fd, STDERR_FILENO) >= 0 && dup2(output_fd, STDOUT_FILENO) >= 0)
-		(void)execvp(arguments[0], (char *const *)arguments);
-	_exit(EXIT_NOT_FOUND);
-}
-
-/* What a program of this host prints, asked in a directory. @return its bytes, or -errno: it failed, or took too
- * long */
-static int ask_program(const char *const *arguments, const char *directory, struct text_buffer *output)
-{
-	char bytes[16 << 10];
-	owned_fd read_fd = -1;
-	int status = 0;
-	bool is_late = false;
-	int ends[2];
-	pid_t pid;
-	int result = fd_pipe(ends, 0);
-
-	if (result < 0)
-		return result;
-	read_fd = ends[0];
-	pid = process_fork();
-	if (pid == 0)
-		run_program(arguments, directory, ends[1]);
-	(void)close(ends[1]);
-	if (pid < 0)
-		return pid;
-	for (;;) {
-		struct pollfd polled = { .fd = read_fd, .events = POLLIN };
-		ssize_t got;
-		int ready = RETRY_EINTR(poll(&polled, 1, ANSWER_MS));
-
-		is_late = ready == 0 || output->length > OUTPUT_MAX;
-		got = is_late ? 0 : RETRY_EINTR(read(read_fd, bytes, sizeof(bytes)));
-		if (got <= 0)
-			break;
-		text_buffer_add(output, bytes, (size_t)got);
-	}
-	if (is_late)
-		(void)kill(pid, SIGKILL);
-	result = process_wait(pid, &status);
-	return result < 0 ? result : status == 0 && !is_late ? 0 : -EIO;
-}
-
-static char *ask_line(const char *program, const char *argument, const char *more, const char *directory)
-{
-	const char *const arguments[] = { program, argument, more, NULL };
-	owned_buffer output = { 0 };
-
-	if (ask_program(arguments, directory, &output) < 0 || output.length == 0)
-		return NULL;
-	output.bytes[strcspn(output.bytes, "\r\n")] = '\0';
-	return output.bytes[0] ? text_duplicate(output.bytes) : NULL;
-}
-
 /* ---- what is here ---- */
 
 struct origin {
 	struct utsname system;
-	char *commit; /* NULL: no git */
-	char *dirty;  /* NULL: nothing is changed */
-	struct text_list changed;
+	struct checkout checkout;
 	struct text_list files;	   /* path, hash, path, hash … */
 	struct text_list runtimes; /* name, version … */
 	struct text_list browsers;
@@ -124,75 +55,10 @@ struct origin {
 
 static void origin_release(struct origin *origin)
 {
-	text_free(&origin->commit);
-	text_free(&origin->dirty);
-	text_list_release(&origin->changed);
+	checkout_release(&origin->checkout);
 	text_list_release(&origin->files);
 	text_list_release(&origin->runtimes);
 	text_list_release(&origin->browsers);
-}
-
-/* @return whether there is such a file; a large one is told by its size */
-static bool hash_file(int tree_fd, const char *path, char hash[static SHA256_TEXT_SIZE])
-{
-	owned_fd fd = path_open(tree_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, PATH_BENEATH);
-	struct stat status;
-
-	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-		return false;
-	if (status.st_size > HASHED_MAX) {
-		struct sha256 sum;
-
-		sha256_init(&sum);
-		sha256_add(&sum, &status.st_size, sizeof(status.st_size));
-		(void)sha256_finish(&sum, hash);
-		return true;
-	}
-	return sha256_of_fd(fd, hash) == 0;
-}
-
-static void look_at_git(const char *tree, int tree_fd, struct origin *origin)
-{
-	/* Nothing that the tree brings along shall run here: a monitor that its configuration names, a hook for an
-	 * index that was refreshed, what a submodule has of both. */
-	const char *const arguments[] = { "git",
-					  "--no-optional-locks",
-					  "-c",
-					  "core.fsmonitor=false",
-					  "status",
-					  "--porcelain=v1",
-					  "-z",
-					  "--no-renames",
-					  "--ignore-submodules=dirty",
-					  "--",
-					  ".",
-					  NULL };
-	owned_text prefix = NULL;
-	owned_buffer output = { 0 };
-	struct sha256 sum;
-	char text[SHA256_TEXT_SIZE];
-
-	origin->commit = ask_line("git", "rev-parse", "HEAD", tree);
-	if (!origin->commit || ask_program(arguments, tree, &output) < 0)
-		return;
-	/* Its paths begin at the top of the repository. */
-	prefix = ask_line("git", "rev-parse", "--show-prefix", tree);
-	sha256_init(&sum);
-	for (const char *at = output.bytes; output.bytes && at < output.bytes + output.length; at += strlen(at) + 1) {
-		const char *path = strlen(at) > 3 ? at + 3 : "";
-		char hash[SHA256_TEXT_SIZE] = "";
-
-		if (prefix && text_starts_with(path, prefix))
-			path += strlen(prefix);
-		if (origin->changed.count == CHANGED_MAX)
-			break;
-		text_list_add(&origin->changed, path);
-		(void)hash_file(tree_fd, path, hash);
-		sha256_add(&sum, at, strlen(at) + 1);
-		sha256_add(&sum, hash, sizeof(hash));
-	}
-	if (origin->changed.count > 0)
-		origin->dirty = text_duplicate(sha256_finish(&sum, text));
 }
 
 static const char *value_of(const struct text_list *pairs, const char *name)
@@ -207,7 +73,7 @@ static void look_at_file(int tree_fd, const char *path, struct origin *origin)
 {
 	char hash[SHA256_TEXT_SIZE];
 
-	if (value_of(&origin->files, path) || !hash_file(tree_fd, path, hash))
+	if (value_of(&origin->files, path) || !checkout_hash_file(tree_fd, path, hash))
 		return;
 	text_list_add(&origin->files, path);
 	text_list_add(&origin->files, hash);
@@ -250,7 +116,8 @@ static void look_at_runtimes(const char *tree, int tree_fd, struct origin *origi
 						: list_names(tree_fd, ".", is_project, NULL);
 		/* A project of .NET may name an SDK of its own in global.json, which would run: that file is hashed. */
 		const char *directory = runtimes[i].sign ? tree : "/";
-		owned_text version = is_used ? ask_line(runtimes[i].name, runtimes[i].argument, NULL, directory) : NULL;
+		owned_text version =
+			is_used ? program_ask_line(runtimes[i].name, runtimes[i].argument, NULL, directory) : NULL;
 
 		if (!version)
 			continue;
@@ -259,7 +126,8 @@ static void look_at_runtimes(const char *tree, int tree_fd, struct origin *origi
 	}
 }
 
-static void look(const char *tree, const char *home, const struct text_list *files, struct origin *ret_origin)
+static void look(const char *tree, const char *home, const struct text_list *files, int64_t since_ns,
+		 struct origin *ret_origin)
 {
 	owned_fd tree_fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	const char *named = getenv("PLAYWRIGHT_BROWSERS_PATH");
@@ -273,7 +141,7 @@ static void look(const char *tree, const char *home, const struct text_list *fil
 		(void)list_names(AT_FDCWD, browsers, is_browser, &ret_origin->browsers);
 	if (tree_fd < 0)
 		return;
-	look_at_git(tree, tree_fd, ret_origin);
+	checkout_look(tree, tree_fd, since_ns, &ret_origin->checkout);
 	for (size_t i = 0; i < ARRAY_SIZE(matters); i++)
 		look_at_file(tree_fd, matters[i], ret_origin);
 	for (size_t i = 0; i < files->count; i++)
@@ -295,17 +163,20 @@ static void add_pairs(struct text_buffer *out, const char *name, const char *fir
 	json_end_array(out);
 }
 
-void origin_write(const char *tree, const char *home, const struct text_list *files, struct text_buffer *out)
+void origin_write(const char *tree, const char *home, const struct text_list *files, int64_t since_ns,
+		  struct text_buffer *out)
 {
 	struct origin origin;
 
-	look(tree, home, files, &origin);
+	look(tree, home, files, since_ns, &origin);
 	json_begin_object(out, "origin");
 	json_add_text(out, "kernel", origin.system.release);
 	json_add_text(out, "architecture", origin.system.machine);
-	json_add_text(out, "commit", origin.commit);
-	json_add_text(out, "dirty", origin.dirty);
-	json_add_list(out, "changed", &origin.changed);
+	json_add_text(out, "commit", origin.checkout.began ? origin.checkout.began : origin.checkout.commit);
+	json_add_text(out, "commit_bundled", origin.checkout.began ? origin.checkout.commit : NULL);
+	json_add_text(out, "dirty", origin.checkout.dirty);
+	json_add_list(out, "changed", &origin.checkout.changed);
+	json_add_list(out, "changed_later", &origin.checkout.later);
 	add_pairs(out, "files", "path", "sha256", &origin.files);
 	add_pairs(out, "runtimes", "name", "version", &origin.runtimes);
 	json_add_list(out, "browsers", &origin.browsers);
@@ -335,14 +206,28 @@ static void compare_tree(struct json_value there, const struct origin *here, str
 {
 	owned_text commit = text_of(there, "commit");
 	owned_text dirty = text_of(there, "dirty");
+	owned_text bundled = text_of(there, "commit_bundled");
 	owned_list changed = { 0 };
+	owned_list later = { 0 };
 
-	if (commit && !here->commit)
+	if (commit && !here->checkout.commit)
 		text_list_take(differences, text_format("tree: it was commit %.12s; here is no git checkout", commit));
-	else if (commit && !text_equal(commit, here->commit))
+	else if (commit && !text_equal(commit, here->checkout.commit))
 		text_list_take(differences, text_format("tree: it was commit %.12s, here is %.12s: git checkout %s",
-							commit, here->commit, commit));
-	if (text_equal(dirty, here->dirty))
+							commit, here->checkout.commit, commit));
+	if (bundled)
+		text_list_take(differences, text_format("tree: it went from commit %.12s to %.12s there before it was "
+							"bundled: what had not been copied by then may be of either",
+							commit, bundled));
+	(void)json_list(json_member(there, "changed_later"), &later);
+	if (later.count > 0) {
+		owned_buffer line = { 0 };
+
+		text_buffer_add_text(&line, "tree: written there after the worker began, so it may have seen others: ");
+		add_names(&line, &later);
+		text_list_add(differences, line.bytes);
+	}
+	if (text_equal(dirty, here->checkout.dirty))
 		return;
 	(void)json_list(json_member(there, "changed"), &changed);
 	if (changed.count > 0) {
@@ -352,11 +237,11 @@ static void compare_tree(struct json_value there, const struct origin *here, str
 		add_names(&line, &changed);
 		text_list_add(differences, line.bytes);
 	}
-	if (here->changed.count > 0) {
+	if (here->checkout.changed.count > 0) {
 		owned_buffer line = { 0 };
 
 		text_buffer_add_text(&line, "tree: here are changes that are not committed: ");
-		add_names(&line, &here->changed);
+		add_names(&line, &here->checkout.changed);
 		text_list_add(differences, line.bytes);
 	}
 }
@@ -425,14 +310,14 @@ void origin_compare(struct json_value there, const char *version, const char *tr
 	owned_list files = { 0 };
 	struct origin here;
 
-	for (struct json_value item = json_first(noted); json_type(item) && files.count < CHANGED_MAX;
+	for (struct json_value item = json_first(noted); json_type(item) && files.count < NOTED_MAX;
 	     item = json_next(item)) {
 		owned_text path = text_of(item, "path");
 
 		if (path && path[0] != '/')
 			text_list_take(&files, path_join(tree, path));
 	}
-	look(tree, home, &files, &here);
+	look(tree, home, &files, 0, &here);
 	compare_tree(there, &here, ret_differences);
 	compare_files(there, &here, ret_differences);
 	compare_runtimes(there, &here, ret_differences);

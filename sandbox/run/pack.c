@@ -37,6 +37,7 @@ struct packing {
 	const char *current;	 /* that is being added */
 	char *home;
 	char *tree;
+	int64_t started_ns;
 	int64_t ended_ns; /* of a kept one; 0: it lives */
 	struct recipe recipe;
 };
@@ -250,7 +251,7 @@ static void add_origin(const struct packing *packing, struct text_buffer *out)
 	if (packing->recipe.file)
 		text_list_add(&files, packing->recipe.file);
 	if (packing->tree)
-		origin_write(packing->tree, packing->home, &files, out);
+		origin_write(packing->tree, packing->home, &files, packing->started_ns, out);
 }
 
 /* @text  a description, without what may be a credential in the end */
@@ -277,6 +278,7 @@ static int add_description(struct packing *packing, const struct resolved_worker
 		tidy(filtered);
 		(void)json_text(json_member(json_member(json_root(&json), "paths"), "home"), &packing->home);
 		(void)json_text(json_member(json_member(json_root(&json), "paths"), "tree"), &packing->tree);
+		packing->started_ns = resolved->worker.row.started_ns;
 		packing->ended_ns = resolved->is_live ? 0 : resolved->worker.ended_ns;
 		choose_attachments(packing);
 		json_begin_object(&out, NULL);
@@ -421,8 +423,8 @@ static int freeze(struct visit *visit, const struct interim *interim, struct err
 	return visit_run_task(visit, &task, error);
 }
 
-static int pack(const char *word, struct visit *visit, const char *path, const struct interim *interim,
-		struct packed *packed, struct error *error)
+static int pack(const char *word, struct visit *visit, const char *path, enum bundle_existing existing,
+		const struct interim *interim, struct packed *packed, struct error *error)
 {
 	const struct resolved_worker *resolved = visit_worker(visit);
 	struct packing packing = { 0 };
@@ -433,6 +435,8 @@ static int pack(const char *word, struct visit *visit, const char *path, const s
 	int result = open_target(path, &target_fd, &name, error);
 
 	if (result == 0)
+		result = bundle_begin(target_fd, name, existing, &writer, error);
+	if (result == 0)
 		result = resolved->is_live ? describe_live(word, interim, &description, error)
 					   : describe_kept(resolved, &description, error);
 	if (result == 0 && !description)
@@ -442,8 +446,6 @@ static int pack(const char *word, struct visit *visit, const char *path, const s
 		result = freeze(visit, interim, error);
 	if (result == 0)
 		result = read_layers(interim->fd, &packing.layers, error);
-	if (result == 0)
-		result = bundle_begin(target_fd, name, &writer, error);
 	packing.writer = writer;
 	if (result == 0)
 		result = add_description(&packing, resolved, description, &packed->filtered, error);
@@ -462,7 +464,8 @@ static int pack(const char *word, struct visit *visit, const char *path, const s
 	return result;
 }
 
-int pack_worker(const char *word, const char *path, struct packed *ret_packed, struct error *error)
+int pack_worker(const char *word, const char *path, enum bundle_existing existing, struct packed *ret_packed,
+		struct error *error)
 {
 	struct state_paths places = { 0 };
 	owned_interim interim = INTERIM_NONE;
@@ -475,7 +478,7 @@ int pack_worker(const char *word, const char *path, struct packed *ret_packed, s
 	if (result == 0)
 		result = visit_open(word, RESOLVE_LIVE | RESOLVE_KEPT, &visit, error);
 	if (result == 0)
-		result = pack(word, visit, path, &interim, &packed, error);
+		result = pack(word, visit, path, existing, &interim, &packed, error);
 	state_paths_release(&places);
 	if (result < 0) {
 		text_list_release(&packed.filtered);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "overlay/bundle.h"
 
 enum { PACK_VERSION = 1 };
 #define PACK_DESCRIPTION "bundle.json"
@@ -22,8 +23,10 @@ struct packed {
 };
 
 /** Writes the bundle of a worker.
- *  @word  as the user typed it   @path  of the file, relative to the current directory; replaced when it is whole
+ *  @word  as the user typed it   @path  of the file, relative to the current directory
+ *  @existing  what becomes of one that is there, once the bundle is whole
  *  @ret_packed  the caller's   Errors: of visit_open(), of TASK_FREEZE, of writing */
-int pack_worker(const char *word, const char *path, struct packed *ret_packed, struct error *error);
+int pack_worker(const char *word, const char *path, enum bundle_existing existing, struct packed *ret_packed,
+		struct error *error);
 
 #endif

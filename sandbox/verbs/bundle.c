@@ -24,7 +24,8 @@ int verb_bundle(struct invocation *invocation, struct error *error)
 	char *const *operands = invocation->operands.items;
 	struct packed packed = { 0 };
 	char size[32];
-	int result = pack_worker(operands[0], operands[1], &packed, error);
+	int result = pack_worker(operands[0], operands[1], invocation->force ? BUNDLE_REPLACE : BUNDLE_REFUSE, &packed,
+				 error);
 
 	if (result < 0)
 		return result;

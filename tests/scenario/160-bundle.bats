@@ -232,6 +232,43 @@ PYTHON
 	assert_same "" "$(find "$base" -name 'evil*')"
 }
 
+@test "bundle, replay --check: no filter, helper or transport that the tree's git names runs on the host" {
+	unset SSH_AUTH_SOCK
+	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
+	git init -q
+	local name
+	for name in one two three four; do echo "$name" >"$name.txt"; done
+	echo lost >lost.txt
+	git add -A; git commit -qm one
+	evil() { printf 'sh -c "touch %s; exit 1"' "$base/evil-$1"; }
+	printf '%s\n' 'one.txt filter=a' 'two.txt filter=b' 'three.txt filter=c=d' 'four.txt diff=e' 'lost.txt text=auto' >.git/info/attributes
+	git config filter.a.clean "$(evil clean)"; git config filter.a.smudge "$(evil smudge)"; git config filter.a.required true
+	git config filter.b.process "$(evil process)"; git config filter.b.required true
+	printf '[filter "c=d"]\n\tclean = touch %s\n' "$base/evil-equals" >>.git/config
+	git config diff.e.textconv "$(evil textconv)"; git config diff.e.command "$(evil command)"; git config diff.external "$(evil external)"
+	git config core.pager "$(evil pager)"; git config core.editor "$(evil editor)"; git config core.askPass "$base/bin/ask"
+	git config core.sshCommand "$(evil ssh)"; git config remote.origin.url ssh://localhost/none; git config remote.origin.promisor true
+	git config remote.origin.uploadpack "$(evil upload)"; git config extensions.partialClone origin; git config core.repositoryFormatVersion 1
+	git config status.submoduleSummary true; git config core.autocrlf input
+	mkdir "$base/hooks"; git config core.hooksPath "$base/hooks"
+	printf '#!/bin/sh\ntouch "%s"\n' "$base/evil-hook" >"$base/hooks/post-index-change"; chmod 755 "$base/hooks/post-index-change"
+	# Same size, other time, one of them without its object: git has to look into each.
+	for name in one two three four lost; do touch -d 2001-01-01 "$name.txt"; done
+	name=$(git rev-parse HEAD:lost.txt)
+	rm -f ".git/objects/${name:0:2}/${name:2}"
+	printf 'tsol\n' >lost.txt
+	keep red true
+	run_sbx 0 bundle red "$base/red.sbx"
+	run_sbx 0 replay "$base/red.sbx" --check
+	assert_same "" "$(find "$base" -name 'evil*')"
+	# What is asked for is there all the same.
+	run sqlite3 "$base/red.sbx" "SELECT sqlar_uncompress(data, sz) FROM sqlar WHERE name = 'bundle.json'"
+	assert_has "$output" '"changed":["lost.txt"]'
+	# And it is these filters that git would run.
+	git status >/dev/null 2>&1 </dev/null || true
+	[[ -n $(find "$base" -name 'evil*') ]]
+}
+
 @test "replay --check: what differs here, the most important first" {
 	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
 	git init -q; echo '{}' >package-lock.json; git add -A; git commit -qm one
@@ -246,6 +283,58 @@ PYTHON
 	git commit -qam two
 	run_sbx 1 replay "$base/red.sbx" --check
 	[[ ${lines[0]:-$output} == "tree: it was commit"* ]]
+}
+
+@test "replay --check: bundles that lie in the checkout are no change of it" {
+	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
+	git init -q; echo one >one; git add -A; git commit -qm one
+	keep red true
+	run_sbx 0 bundle red red.sbx
+	mkdir sbx-bundles
+	run_sbx 0 bundle red sbx-bundles/again.sbx
+	run_sbx 0 replay red.sbx --check
+	assert_same "nothing differs that is known to matter" "$output"
+	echo two >sbx-bundles/two
+	run_sbx 1 replay red.sbx --check
+	assert_same "tree: here are changes that are not committed: sbx-bundles/" "$output"
+	sqlite3 -A -c -f other.sbx one # an archive of somebody else
+	run_sbx 1 replay red.sbx --check
+	assert_has "$output" "other.sbx"
+}
+
+@test "bundle: the commit is that of the worker's beginning, and what was written later is told" {
+	export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=test GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=test@localhost
+	git init -q; echo one >one; echo two >two; git add -A
+	GIT_COMMITTER_DATE='2020-01-01T00:00:00Z' git commit -qm one
+	local first
+	first=$(git rev-parse HEAD)
+	keep red true
+	echo later >two
+	GIT_COMMITTER_DATE='2090-01-01T00:00:00Z' git commit -qam two
+	run_sbx 0 bundle red "$base/red.sbx"
+	run sqlite3 "$base/red.sbx" "SELECT sqlar_uncompress(data, sz) FROM sqlar WHERE name = 'bundle.json'"
+	assert_has "$output" "\"commit\":\"$first\""
+	assert_has "$output" "\"commit_bundled\":\"$(git rev-parse HEAD)\""
+	assert_has "$output" '"changed_later":["two"]'
+	run_sbx 1 replay "$base/red.sbx" --check
+	assert_has "$output" "tree: it was commit ${first:0:12}, here is"
+	assert_has "$output" "it went from commit ${first:0:12} to"
+	assert_has "$output" "written there after the worker began, so it may have seen others: two"
+}
+
+@test "bundle: a file that is there is not written over without --force" {
+	keep red 'echo x >x'
+	echo mine >red.sbx
+	run_sbx 125 bundle red red.sbx
+	assert_has "$output" "cannot write the bundle 'red.sbx': there is a file of that name"
+	assert_has "$output" "--force"
+	assert_same mine "$(<red.sbx)"
+	ln -s nowhere link.sbx
+	run_sbx 125 bundle red link.sbx
+	assert_same nowhere "$(readlink link.sbx)"
+	assert_same "" "$(find . -name '.sbx-*')"
+	run_sbx 0 bundle red red.sbx --force
+	assert_same "SQLite format 3" "$(head -c 15 red.sbx)"
 }
 
 # refused NAME SQL CAUSE: a bundle changed in this way is refused, by name, and nothing is written anywhere else.
