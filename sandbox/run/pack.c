@@ -19,6 +19,7 @@
 #include "overlay/layers.h"
 #include "sandbox/policy/secrets.h"
 #include "sandbox/pool/services_json.h"
+#include "sandbox/run/excerpt.h"
 #include "sandbox/run/interim.h"
 #include "sandbox/run/origin.h"
 #include "sandbox/run/recipe.h"
@@ -202,8 +203,11 @@ static void add_worker(struct text_buffer *out, const struct resolved_worker *re
 	json_add_text(out, "run", row->run);
 	json_add_list(out, "command", &row->command);
 	json_add_list(out, "labels", &row->labels);
-	if (!resolved->is_live)
+	json_add_number(out, "started_ns", row->started_ns);
+	if (!resolved->is_live) {
+		json_add_number(out, "ended_ns", resolved->worker.ended_ns);
 		json_add_number(out, "exit_status", resolved->worker.exit_status);
+	}
 	json_end_object(out);
 }
 
@@ -395,6 +399,17 @@ static int add_logs(struct packing *packing, const struct worker_row *row, struc
 	return fd < 0 ? 0 : bundle_add_tree(packing->writer, PACK_LOGS, fd, NULL, NULL, error);
 }
 
+static int add_events(struct packing *packing, int state_fd, const struct resolved_worker *resolved,
+		      struct error *error)
+{
+	owned_buffer events = { 0 };
+	int result = excerpt_make(state_fd, resolved, &events, error);
+
+	if (result == 0 && events.length > 0)
+		result = bundle_add_text(packing->writer, PACK_EVENTS, events.bytes, events.length, error);
+	return result;
+}
+
 /* ---- all of it ---- */
 
 static int open_target(const char *path, int *ret_fd, const char **ret_name, struct error *error)
@@ -449,6 +464,8 @@ static int pack(const char *word, struct visit *visit, const char *path, enum bu
 	packing.writer = writer;
 	if (result == 0)
 		result = add_description(&packing, resolved, description, &packed->filtered, error);
+	if (result == 0)
+		result = add_events(&packing, interim->state_fd, resolved, error);
 	if (result == 0)
 		result = add_layers(&packing, interim->fd, error);
 	if (result == 0)

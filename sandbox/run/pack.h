@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `sbx bundle`: a live or kept worker into one file (overlay/bundle.h), to be built again elsewhere (replay.h).
  *
- * Its bundle.json holds "version"; "sbx"; "worker" (name, command, labels, exit_status); "spec", "databases", "paths",
+ * Its bundle.json holds "version"; "sbx"; "worker" (name, command, labels, when it
+ * began and ended, exit_status); "spec", "databases", "paths",
  * "environment", "environment_filtered" as worker/describe.h has them, less what may be a credential; "recipe" as
  * pool/recipe.h has it; "machine" and "tree" as origin.h. */
 #ifndef SBX_RUN_PACK_H
@@ -16,6 +17,7 @@
 enum { PACK_VERSION = 1 };
 #define PACK_DESCRIPTION "bundle.json"
 #define PACK_LOGS	 "logs"
+#define PACK_EVENTS	 "events.jsonl" /* excerpt.h */
 
 struct packed {
 	uint64_t bytes;		   /* of the file */

@@ -322,6 +322,40 @@ PYTHON
 	assert_has "$output" "written there after the worker began, so it may have seen others: two"
 }
 
+# text_of BUNDLE NAME: of a file in it.
+text_of() {
+	sqlite3 "$1" "SELECT CAST(sqlar_uncompress(data, sz) AS TEXT) FROM sqlar WHERE name = '$2'"
+}
+
+@test "bundle: the events of a world and its tests are in it, and nothing of other worlds" {
+	printf '%s\n' one two three four >list
+	run_sbx 1 test -n 2 --items 'cat list' -- sh -c 'echo x >left-$0; [ $0 != two ]' {}
+	local name events
+	name=$(sed -n 's/^  sbx shell //p' <<<"$output")
+	run_sbx 0 bundle "$name" "$base/a.sbx"
+	run_sbx 0 bundle "$name" "$base/b.sbx"
+	cmp "$base/a.sbx" "$base/b.sbx" # though the run went on after it was kept
+	text_of "$base/a.sbx" events.jsonl >"$base/events"
+	python3 - "$base/events" <<'PYTHON'
+import json, sys
+lines = [json.loads(line) for line in open(sys.argv[1]) if line.strip()]
+kinds = [(line["type"], line.get("event", line.get("line", {}).get("event"))) for line in lines]
+assert kinds[0] == ("run", "begin"), kinds
+for wanted in ("world", "freeze"), ("world", "ready"), ("world", "lease"), ("runner", "end"), ("changes", None):
+    assert wanted in kinds, (wanted, kinds)
+red = [line["line"] for line in lines if line["type"] == "runner" and line["line"]["title"] == "two"]
+assert len(red) == 1 and not red[0]["ok"], red
+world = red[0]["slot"]
+assert {line.get("worker", line.get("line", {}).get("slot", world)) for line in lines} <= {-1, world}, lines
+assert all("left-two" in json.dumps(line) or line["test"] != red[0]["id"] for line in lines if line["type"] == "changes")
+PYTHON
+	# A worker that is of no run has none, and is a bundle all the same.
+	keep alone true
+	run_sbx 0 bundle alone "$base/alone.sbx"
+	assert_same "" "$(sqlite3 "$base/alone.sbx" "SELECT name FROM sqlar WHERE name LIKE 'events%'")"
+	elsewhere 0 replay "$base/a.sbx" -- cat left-two
+}
+
 @test "bundle: a file that is there is not written over without --force" {
 	keep red 'echo x >x'
 	echo mine >red.sbx
