@@ -327,7 +327,7 @@ static void write_test(const struct again_test *test, struct text_buffer *out)
 
 void again_write(const struct again_case *item, struct text_buffer *out)
 {
-	json_add_text(out, "id", item->id);
+	json_add_text(out, "test", item->id);
 	json_add_text(out, "title", item->title);
 	json_add_text(out, "file", item->file);
 	json_add_number(out, "line", item->line);

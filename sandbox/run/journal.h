@@ -13,7 +13,7 @@
  *		what TASK_DB_DIFF tells (scripts/schema/db-diff.json), or why it could not
  *	left	{worker, world, sequence, test, title, file, line, lines[], left{}}	what a test left behind, with --blame, in
  *		words and as TASK_BLAME's answer
- *	fresh	{id, title, file, line, verdict:"passes only when fresh"|"fails when fresh", suspects[{test, title, file,
+ *	fresh	{test, title, file, line, verdict:"passes only when fresh"|"fails when fresh", suspects[{test, title, file,
  *		line, left[]}], silent[{test, title, file, line}], silent_missed}	a red test was tried once more in a fresh
  *		world: who left something in the one where it failed, and who was there and left nothing
  *	kept	{worker, test, name, databases[], logs}	the world of a red test was kept under that name

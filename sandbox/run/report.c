@@ -99,6 +99,7 @@ void report_run_release(struct report_run *run)
 	for (size_t i = 0; i < run->test_count; i++)
 		test_release(&run->tests[i]);
 	free(run->tests);
+	report_blame_release(run);
 	*run = (struct report_run){ 0 };
 }
 
@@ -623,6 +624,14 @@ static void take_bundle(struct report_reader *reader, struct json_value root)
 		take_text(root, "path", &try->bundle);
 }
 
+static void take_left(struct report_reader *reader, struct json_value root)
+{
+	int64_t worker = report_take_number(root, "worker", JOURNAL_RUNNER);
+
+	report_take_left(reader->run, root,
+			 worker < JOURNAL_RUNNER || worker >= REPORT_WORKERS_MAX - 1 ? JOURNAL_RUNNER : (int)worker);
+}
+
 bool report_reader_take(struct report_reader *reader, const char *line, size_t size)
 {
 	owned_json json = { 0 };
@@ -654,6 +663,10 @@ bool report_reader_take(struct report_reader *reader, const char *line, size_t s
 		take_kept(reader, root);
 	else if (json_text_is(type, "bundle"))
 		take_bundle(reader, root);
+	else if (json_text_is(type, "left"))
+		take_left(reader, root);
+	else if (json_text_is(type, "fresh"))
+		report_take_fresh(reader->run, root);
 	return true;
 }
 
@@ -669,6 +682,7 @@ void report_reader_finish(struct report_reader *reader)
 		test->title = test->title ? test->title : text_duplicate("");
 		test->file = test->file ? test->file : text_duplicate("");
 	}
+	report_blame_finish(run);
 	report_run_finish(run);
 	free(reader->slots);
 	free(reader);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/text.h"
 
 enum {
@@ -22,7 +23,10 @@ enum {
 	REPORT_SPANS_MAX = 100000,	/* of one run */
 	REPORT_LOG_LINES_MAX = 500,	/* of one try, the last of them */
 	REPORT_LOG_BYTES_MAX = 8 << 20, /* of one run */
-	REPORT_LIST_MAX = 2000,		/* files, rows or attachments of one try */
+	REPORT_LIST_MAX = 2000,		/* files, rows or attachments of one try; what one test left */
+	REPORT_LEFT_MAX = 10000,	/* tests of one run that left something */
+	REPORT_FRESH_MAX = 1000,	/* tests of one run that were tried once more */
+	REPORT_SUSPECTS_MAX = 64,	/* of one of these */
 };
 
 enum report_outcome {
@@ -116,6 +120,33 @@ struct report_worker {
 	size_t span_count;
 };
 
+/* A test, as others name it. */
+struct report_place {
+	char *test; /* its id; "" : not known */
+	char *title;
+	char *file; /* below the tree where it lies there */
+	int64_t line;
+};
+
+/* What a test left behind in its world, with --blame; or in the one where another failed, with --retry-fresh. */
+struct report_left {
+	struct report_place by;
+	int worker;
+	int64_t sequence;	/* in the order of their ends */
+	struct text_list lines; /* for people: "shop.db Orders: 1 inserted (Id=1)", "A uploads/1.png" */
+};
+
+/* A red test that was tried once more, in a fresh world. */
+struct report_fresh {
+	struct report_place test;
+	bool passes;		      /* there, and only there */
+	struct report_left *suspects; /* the latest first; their worker and sequence are not known */
+	size_t suspect_count;
+	struct report_place *silent; /* who was there before it, and left nothing to be seen */
+	size_t silent_count;
+	int64_t silent_missed;
+};
+
 struct report_run {
 	char *id;
 	char *host;
@@ -133,6 +164,11 @@ struct report_run {
 	struct report_test *tests; /* by file and line */
 	size_t test_count;
 	unsigned outcomes[REPORT_OUTCOMES];
+	int64_t looked_at;	  /* how often a world was looked at for what was left there; 0: not asked for */
+	struct report_left *left; /* those that left something, by file and time */
+	size_t left_count;
+	struct report_fresh *fresh;
+	size_t fresh_count;
 };
 
 struct report {
@@ -183,6 +219,19 @@ int64_t report_test_ms(const struct report_test *test);
 /** "w2", "R". Returns `text`. */
 #define REPORT_WORKER_SIZE 16
 char *report_worker_word(int number, char text[static REPORT_WORKER_SIZE]);
+
+/* Blame (report_blame.c): as the journal's lines and the JSON of a report have it, member by member alike. */
+void report_take_left(struct report_run *run, struct json_value object, int worker);
+void report_take_fresh(struct report_run *run, struct json_value object);
+void report_blame_release(struct report_run *run);
+/** Sorts, after all was taken. */
+void report_blame_finish(struct report_run *run);
+void report_blame_write_json(const struct report_run *run, struct text_buffer *out);
+void report_blame_read_json(struct report_run *run, struct json_value object);
+/** The sections of the page: what passes only when fresh, what was left behind. Nothing where neither was asked for. */
+void report_blame_write_html(const struct report *report, struct text_buffer *out);
+/** What the fresh try of a red test came to, in its own place; nothing where there was none. */
+void report_blame_write_verdict(const struct report_run *run, const struct report_test *test, struct text_buffer *out);
 
 /** Adds text as HTML, in elements and quoted attributes alike: markup escaped, sequences of a terminal left out, other
  *  controls and what is not UTF-8 made visible. */

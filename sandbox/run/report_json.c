@@ -158,6 +158,7 @@ static void write_run(const struct report_run *run, struct text_buffer *out)
 	for (size_t i = 0; i < run->test_count; i++)
 		write_test(&run->tests[i], out);
 	json_end_array(out);
+	report_blame_write_json(run, out);
 	json_end_object(out);
 }
 
@@ -175,7 +176,7 @@ void report_write_json(const struct report *report, struct text_buffer *out)
 
 /* ---- reading ---- */
 
-static int read_worker_word(struct json_value value)
+int report_read_worker_word(struct json_value value)
 {
 	owned_text word = NULL;
 	int number = 0;
@@ -216,7 +217,7 @@ static void read_log(struct report_try *try, struct json_value list)
 
 static void read_try(struct report_try *try, struct json_value object)
 {
-	try->worker = read_worker_word(json_member(object, "worker"));
+	try->worker = report_read_worker_word(json_member(object, "worker"));
 	try->retry = report_take_count(object, "retry", INT32_MAX);
 	try->start_ms = report_take_count(object, "start_ms", REPORT_TIME_MAX);
 	try->end_ms = report_take_count(object, "end_ms", REPORT_TIME_MAX);
@@ -260,7 +261,7 @@ static void read_worker(struct report_run *run, struct json_value object)
 	if (run->worker_count >= REPORT_WORKERS_MAX)
 		return;
 	worker = REPORT_ADD(&run->workers, &run->worker_count);
-	worker->number = read_worker_word(json_member(object, "worker"));
+	worker->number = report_read_worker_word(json_member(object, "worker"));
 	worker->name = report_take_text(object, "name", NULL);
 	FOR_EACH(item, json_member(object, "spans"))
 	{
@@ -298,6 +299,7 @@ static void read_run(struct report_run *run, struct json_value object)
 	read_worker(run, item);
 	FOR_EACH(item, json_member(object, "tests"))
 	read_test(run, item);
+	report_blame_read_json(run, object);
 	report_run_finish(run);
 }
 

@@ -25,6 +25,9 @@ int64_t report_take_count(struct json_value object, const char *name, int64_t ma
 /** -1: none, the run never ended. */
 int64_t report_take_exit_code(struct json_value object);
 
+/** "w2", "R": a worker's number, within bounds. */
+int report_read_worker_word(struct json_value value);
+
 /* Each takes what is well formed, up to REPORT_LIST_MAX. */
 void report_take_attachments(struct report_try *try, struct json_value list);
 /** @at  the member with the time */

@@ -3,7 +3,8 @@
  * filter, copying and the way back from a hidden row. Nothing is fetched, which its Content-Security-Policy holds it
  * to: style and script are those with the nonce, made after all that others wrote.
  *
- * Order: what the runs come to, the filter, the timelines, the red tests with all that is known of them, all tests. */
+ * Order: what the runs come to, the filter, the timelines, the red tests with all that is known of them, what tests left
+ * behind (report_blame.c), all tests. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -360,6 +361,7 @@ static void add_red(struct writer *writer, size_t index, size_t number)
 	text_buffer_add_text(writer->out, "</span></summary>\n<div class=\"inside\">\n");
 	for (size_t i = 0; i < test->try_count; i++)
 		add_try(writer, run, test, &test->tries[i]);
+	report_blame_write_verdict(run, test, writer->out);
 	text_buffer_add_text(writer->out, "</div></details>\n");
 }
 
@@ -634,6 +636,7 @@ void report_write_html(const struct report *report, const struct report_page *pa
 	add_timelines(&writer);
 	add_filter(&writer);
 	add_all_red(&writer);
+	report_blame_write_html(report, out);
 	add_tests(&writer);
 	text_buffer_add_text(out, "</main>\n<footer>Made by <code>sbx report</code>, ");
 	add_time(&writer, page->now_ms);

@@ -59,6 +59,26 @@ for line in map(json.loads, sys.stdin):
 	assert_has "$output" "suspected: tests/leaks.spec.js:28 changes the row and the file of others, which left shop.db Orders: 1 updated (Id=1), C uploads/1.png"
 	assert_has "$output" "or: tests/leaks.spec.js:9 leaves a row, which left shop.db Orders: 1 inserted (Id=1)"
 	assert_has "$output" "or the memory of a server, changed by one that left nothing to be seen: tests/leaks.spec.js:24 leaves a mode in memory, tests/leaks.spec.js:13 tidies up; sbx test --why tells more"
+	# The same on the page, and in the JSON of another machine's shard.
+	run_sbx 0 report --format json -o report.json
+	"$BATS_TEST_DIRNAME/check-schema" "$BATS_TEST_DIRNAME/schema/report.json" <report.json
+	run_sbx 0 report report.json -o page.html
+	python3 - page.html <<-'EOF'
+		import html.parser, sys
+		class Page(html.parser.HTMLParser):
+		    sections, at = {}, None
+		    def handle_starttag(self, tag, attributes):
+		        if tag == 'section':
+		            self.at = dict(attributes).get('id', self.at)
+		    def handle_data(self, data):
+		        self.sections[self.at] = self.sections.get(self.at, '') + ' ' + data.strip()
+		page = Page()
+		page.feed(open(sys.argv[1]).read())
+		for section, part in (('left', 'shop.db Orders: 1 inserted (Id=1)'), ('left', 'A uploads/1.png'), ('left', 'leaves a file'),
+		                      ('fresh', 'meets the mode'), ('fresh', 'changes the row and the file of others'), ('fresh', 'leaves a mode in memory')):
+		    assert part in page.sections[section], (section, part, page.sections[section])
+		assert 'leaves a mode in memory' not in page.sections['left']
+	EOF
 }
 
 @test "test --blame: of items each command, under the name of its item; what nobody left is said" {

@@ -219,6 +219,99 @@ static void test_report_gives_a_red_try_what_belongs_to_it(void **state)
 	report_run_release(&run);
 }
 
+static void add_left(struct text_buffer *journal, int64_t ms, unsigned sequence, const char *id, const char *file,
+		     const char *lines)
+{
+	owned_text line = text_format("\"type\":\"left\",\"worker\":1,\"world\":\"x\",\"sequence\":%u,\"test\":\"%s\","
+				      "\"title\":\"title %s\",\"file\":\"%s\",\"line\":3,\"lines\":[%s],\"left\":{}",
+				      sequence, id, id, file, lines);
+
+	add_line(journal, ms, line);
+}
+
+static const char *place_of(const char *page, const char *part)
+{
+	const char *at = strstr(page, part);
+
+	if (!at)
+		fail_msg("the page lacks %s", part);
+	return at;
+}
+
+static void test_report_tells_what_tests_left_by_file_and_time(void **state)
+{
+	owned_buffer journal = { 0 };
+	owned_report report = { .run_count = 1 };
+	owned_text page = NULL;
+	const char *section;
+
+	(void)state;
+	report.runs = calloc(1, sizeof(*report.runs));
+	add_begin(&journal);
+	add_test(&journal, 10, "end", "a", 1, PASSED);
+	add_test(&journal, 20, "end", "b", 1, PASSED);
+	add_left(&journal, 30, 3, "b", "b.js", "\"A <file>\"");
+	add_left(&journal, 30, 2, "a", "a.js", "\"shop.db Orders: 1 inserted (Id=1)\",\"A uploads\"");
+	add_left(&journal, 30, 1, "gone", "b.js", "\"D old\"");
+	add_left(&journal, 30, 4, "a", "a.js", "");
+	read_text(journal.bytes, report.runs);
+	assert_int_equal(report.runs[0].looked_at, 4);
+	assert_int_equal(report.runs[0].left_count, 3);
+	page = write_page(&report);
+	section = place_of(page, "What tests left behind");
+	assert_non_null(strstr(section, "3 of 4 left files or rows in their world"));
+	/* By file, within one by time; linked where there is something to link to. */
+	assert_true(place_of(section, "<summary>a.js") < place_of(section, "<summary>b.js"));
+	assert_true(place_of(section, "<code>D old</code>") < place_of(section, "<code>A &lt;file&gt;</code>"));
+	assert_non_null(strstr(section, "<a href=\"#t0-0\">title a</a> <span class=\"dim\">line 3, w1</span>"));
+	assert_non_null(strstr(section, "<a href=\"#t0-1\">title b</a>"));
+	assert_non_null(strstr(section, "<span>title gone</span>"));
+	assert_non_null(strstr(section, "<code>shop.db Orders: 1 inserted (Id=1)</code>"));
+	assert_non_null(strstr(section, "2 tests left something"));
+}
+
+static void test_report_tells_what_passes_only_when_fresh(void **state)
+{
+	owned_buffer journal = { 0 };
+	owned_report report = { .run_count = 1 };
+	owned_report nothing = { .run_count = 1 };
+	owned_text page = NULL;
+	owned_text other = NULL;
+	const char *section;
+
+	(void)state;
+	report.runs = calloc(1, sizeof(*report.runs));
+	nothing.runs = calloc(1, sizeof(*nothing.runs));
+	add_begin(&journal);
+	read_text(journal.bytes, nothing.runs);
+	add_test(&journal, 10, "end", "leaks", 0, PASSED);
+	add_test(&journal, 20, "end", "victim", 0, FAILED);
+	add_test(&journal, 30, "end", "victim", 0, ",\"retry\":1,\"status\":\"passed\",\"ok\":true");
+	add_test(&journal, 40, "end", "real", 0, FAILED);
+	add_line(&journal, 50,
+		 "\"type\":\"fresh\",\"test\":\"victim\",\"title\":\"title victim\",\"file\":\"a.js\",\"line\":3,"
+		 "\"verdict\":\"passes only when fresh\",\"suspects\":[{\"test\":\"leaks\",\"title\":\"title leaks\","
+		 "\"file\":\"a.js\",\"line\":9,\"left\":[\"A uploads\"]}],\"silent\":[{\"test\":\"quiet\",\"title\":"
+		 "\"title quiet\",\"file\":\"a.js\",\"line\":12}],\"silent_missed\":2");
+	add_line(&journal, 50,
+		 "\"type\":\"fresh\",\"test\":\"real\",\"title\":\"title real\",\"file\":\"a.js\",\"line\":3,"
+		 "\"verdict\":\"fails when fresh\",\"suspects\":[],\"silent\":[],\"silent_missed\":0");
+	read_text(journal.bytes, report.runs);
+	page = write_page(&report);
+	assert_int_equal(count(page, "It passes only when fresh"), 1);
+	assert_int_equal(count(page, "It fails in a fresh world as well"), 1);
+	section = place_of(page, "<h2>Passes only when fresh</h2>");
+	assert_int_equal(count(section, "class=\"fresh\""), 1);
+	assert_non_null(strstr(section, "Suspected: <a href=\"#t0-0\">title leaks</a>"));
+	assert_non_null(strstr(section, "<code>A uploads</code>"));
+	assert_non_null(strstr(section, "<span>title quiet</span> <span class=\"dim\">a.js:12</span>"));
+	assert_non_null(strstr(section, "and 2 more"));
+	/* Nobody asked for it. */
+	other = write_page(&nothing);
+	assert_null(strstr(other, "only when fresh"));
+	assert_null(strstr(other, "left behind"));
+}
+
 static void test_report_reads_damaged_journals(void **state)
 {
 	static const char *const lines[] = {
@@ -240,6 +333,10 @@ static void test_report_reads_damaged_journals(void **state)
 		"{\"at_ns\":1795650000000000000,\"type\":\"rows\",\"test\":\"x\",\"worker\":-1,\"databases\":[1,{"
 		"\"tables\":[2,"
 		"{\"rows\":[3,{\"change\":4,\"before\":5}]}]}]}",
+		"{\"at_ns\":1795650000000000000,\"type\":\"left\",\"worker\":-9223372036854775808,\"lines\":[1,\"x\"]}",
+		"{\"at_ns\":1795650000000000000,\"type\":\"left\",\"lines\":7}",
+		"{\"at_ns\":1795650000000000000,\"type\":\"fresh\",\"suspects\":[1,{}],\"silent\":{\"a\":1},"
+		"\"silent_missed\":-1}",
 		"{\"at_ns\":1795650000000000000,\"type\":\"run\",\"event\":\"end\",\"exit_code\":99999",
 	};
 	owned_report report = { 0 };
@@ -425,6 +522,19 @@ static struct report make_hostile_report(void)
 		title, title, title, title, title);
 	add_line(&journal, 12, end);
 	text_free(&end);
+	end = text_format(
+		"\"type\":\"left\",\"worker\":0,\"sequence\":1,\"test\":\"%s\",\"title\":\"%s\",\"file\":\"%s\","
+		"\"lines\":[\"%s\"]",
+		title, title, title, title);
+	add_line(&journal, 12, end);
+	text_free(&end);
+	end = text_format(
+		"\"type\":\"fresh\",\"test\":\"%s\",\"title\":\"%s\",\"file\":\"%s\",\"verdict\":\"passes only "
+		"when fresh\",\"suspects\":[{\"title\":\"%s\",\"file\":\"%s\",\"left\":[\"%s\"]}],\"silent\":"
+		"[{\"title\":\"%s\",\"file\":\"%s\"}]",
+		title, title, title, title, title, title, title, title);
+	add_line(&journal, 12, end);
+	text_free(&end);
 	end = text_format("\"type\":\"world\",\"worker\":0,\"event\":\"crash\",\"detail\":\"%s\"", title);
 	add_line(&journal, 13, end);
 	report.runs = calloc(1, sizeof(*report.runs));
@@ -440,6 +550,8 @@ static void test_report_page_holds_no_markup_of_others(void **state)
 	(void)state;
 	assert_int_equal(report.runs[0].test_count, 1);
 	assert_non_null(report.runs[0].tests[0].tries[0].kept);
+	assert_int_equal(report.runs[0].left_count, 1);
+	assert_int_equal(report.runs[0].fresh_count, 1);
 	assert_int_equal(count(page, "<script"), 1);
 	assert_int_equal(count(page, "</script"), 1);
 	assert_int_equal(count(page, "<style"), 1);
@@ -552,6 +664,8 @@ int main(void)
 		cmocka_unit_test(test_report_tells_what_worlds_did),
 		cmocka_unit_test(test_report_takes_no_runners_line_for_the_supervisors),
 		cmocka_unit_test(test_report_gives_a_red_try_what_belongs_to_it),
+		cmocka_unit_test(test_report_tells_what_tests_left_by_file_and_time),
+		cmocka_unit_test(test_report_tells_what_passes_only_when_fresh),
 		cmocka_unit_test(test_report_reads_damaged_journals),
 		cmocka_unit_test(test_report_shows_the_log_of_the_own_world_meanwhile),
 		cmocka_unit_test(test_report_shows_the_last_lines_of_many),
