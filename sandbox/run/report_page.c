@@ -544,7 +544,8 @@ static void add_run(struct writer *writer, size_t index)
 static void add_timelines(struct writer *writer)
 {
 	static const char *const legend[] = {
-		"start", "idle", "passed", "failed", "lease", "freeze", "reset", "crash"
+		"start",      "ready", "idle",	 "passed", "failed", "skipped",
+		"unfinished", "lease", "freeze", "reset",  "crash",
 	};
 
 	text_buffer_add_text(writer->out, "<section id=\"worlds\"><h2>Worlds over time</h2>\n<ul class=\"legend\" "

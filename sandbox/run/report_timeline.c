@@ -55,6 +55,23 @@ static void add_span(struct text_buffer *out, const struct scale *scale, const s
 		 span->detail ? span->detail : "");
 }
 
+/* The moment at which a world was ready: its start has come to an end, and not to a bad one. */
+static void add_ready(struct text_buffer *out, const struct scale *scale, const struct report_worker *worker)
+{
+	for (size_t i = 0; i + 1 < worker->span_count; i++) {
+		const struct report_span *start = &worker->spans[i];
+		const struct report_span *next = start + 1;
+		char duration[HTML_DURATION_SIZE];
+
+		if (start->kind != REPORT_STARTING || (next->kind != REPORT_IDLE && next->kind != REPORT_LEASED) ||
+		    next->start_ms != start->end_ms)
+			continue;
+		begin_box(out, scale, "ready", start->end_ms, start->end_ms, 1, LANE_HEIGHT - 2);
+		html_add(out, "<title>ready, after %s</title></rect>",
+			 html_duration(start->end_ms - start->start_ms, duration));
+	}
+}
+
 static bool is_bad(const struct report_try *try)
 {
 	return !try->ok;
@@ -147,6 +164,7 @@ static void add_lane(struct text_buffer *out, const struct scale *scale, const s
 			add_span(out, scale, &worker->spans[i]);
 	add_tests(out, scale, run, index, worker->number, false);
 	add_tests(out, scale, run, index, worker->number, true);
+	add_ready(out, scale, worker);
 	for (size_t i = 0; i < worker->span_count; i++)
 		if (worker->spans[i].kind == REPORT_CRASHED)
 			add_span(out, scale, &worker->spans[i]);

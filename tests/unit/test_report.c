@@ -108,6 +108,15 @@ static unsigned count(const char *text, const char *part)
 	return found;
 }
 
+static const char *place_of(const char *page, const char *part)
+{
+	const char *at = strstr(page, part);
+
+	if (!at)
+		fail_msg("the page lacks %s", part);
+	return at;
+}
+
 /* ---- reading ---- */
 
 static void test_report_tells_outcomes_by_their_tries(void **state)
@@ -171,6 +180,56 @@ static void test_report_tells_what_worlds_did(void **state)
 	report_run_release(&run);
 }
 
+/* Each of what a world does has its place in the lane, in the order of time, and its colour in the legend. */
+static void test_report_draws_all_that_worlds_do(void **state)
+{
+	static const struct {
+		int64_t ms;
+		const char *event;
+	} events[] = { { 10, "start" },	 { 200, "ready" }, { 300, "lease" }, { 500, "free" },  { 550, "reset" },
+		       { 600, "ready" }, { 650, "lease" }, { 700, "crash" }, { 710, "start" }, { 900, "crash" } };
+	static const struct {
+		const char *class;
+		const char *x;
+		const char *width;
+	} boxes[] = { { "start", "1.000%", "19.000%" },	  { "ready", "20.000%", "0.000%" },
+		      { "idle", "20.000%", "10.000%" },	  { "lease", "30.000%", "20.000%" },
+		      { "passed", "35.000%", "10.000%" }, { "idle", "50.000%", "5.000%" },
+		      { "reset", "55.000%", "5.000%" },	  { "crash", "70.000%", "1.000%" },
+		      { "start", "71.000%", "19.000%" } };
+	static const char *const legend[] = { "start", "ready", "idle", "passed", "failed", "reset", "crash" };
+	owned_buffer journal = { 0 };
+	owned_report report = { .run_count = 1 };
+	owned_text page = NULL;
+
+	(void)state;
+	report.runs = calloc(1, sizeof(*report.runs));
+	add_begin(&journal);
+	for (size_t i = 0; i < ARRAY_SIZE(events); i++) {
+		owned_text line = text_format("\"type\":\"world\",\"worker\":0,\"event\":\"%s\"", events[i].event);
+
+		add_line(&journal, events[i].ms, line);
+	}
+	add_test(&journal, 350, "begin", "a", 0, ",\"retry\":0");
+	add_test(&journal, 450, "end", "a", 0, PASSED);
+	add_line(&journal, 1000, "\"type\":\"run\",\"event\":\"end\",\"exit_code\":0");
+	read_text(journal.bytes, report.runs);
+	page = write_page(&report);
+	for (size_t i = 0; i < ARRAY_SIZE(boxes); i++) {
+		owned_text box = text_format("<rect class=\"%s\" x=\"%s\" width=\"%s\"", boxes[i].class, boxes[i].x,
+					     boxes[i].width);
+
+		(void)place_of(page, box);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(legend); i++) {
+		owned_text entry = text_format("height=\"14\"/></svg> %s</li>", legend[i]);
+
+		(void)place_of(page, entry);
+	}
+	/* Nor is it ready after a start that ended in a crash, or after a reset. */
+	assert_int_equal(count(page, "class=\"ready\" x="), 1);
+}
+
 static void test_report_takes_no_runners_line_for_the_supervisors(void **state)
 {
 	owned_buffer journal = { 0 };
@@ -227,15 +286,6 @@ static void add_left(struct text_buffer *journal, int64_t ms, unsigned sequence,
 				      sequence, id, id, file, lines);
 
 	add_line(journal, ms, line);
-}
-
-static const char *place_of(const char *page, const char *part)
-{
-	const char *at = strstr(page, part);
-
-	if (!at)
-		fail_msg("the page lacks %s", part);
-	return at;
 }
 
 static void test_report_tells_what_tests_left_by_file_and_time(void **state)
@@ -662,6 +712,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_report_tells_outcomes_by_their_tries),
 		cmocka_unit_test(test_report_tells_what_worlds_did),
+		cmocka_unit_test(test_report_draws_all_that_worlds_do),
 		cmocka_unit_test(test_report_takes_no_runners_line_for_the_supervisors),
 		cmocka_unit_test(test_report_gives_a_red_try_what_belongs_to_it),
 		cmocka_unit_test(test_report_tells_what_tests_left_by_file_and_time),
