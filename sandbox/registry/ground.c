@@ -30,7 +30,7 @@ enum {
 };
 
 static const char *const kind_names[] = {
-	[GROUND_INPUT] = "input", [GROUND_DATABASE] = "database", [GROUND_COVERED] = "covered"
+	[GROUND_INPUT] = "input", [GROUND_DATABASE] = "database", [GROUND_COVERED] = "covered", [GROUND_MADE] = "made"
 };
 
 const char *ground_kind_name(enum ground_kind kind)
@@ -345,17 +345,27 @@ static bool is_database_file(const char *path, const struct text_list *databases
 	return false;
 }
 
+/* @return 1: there may be more of the tree's in it, 0, or -errno */
 static int look_at_entry(struct ground *ground, const char *layer, const struct descent *way, const char *name,
-			 const char *tree, const struct text_list *databases, struct error *error)
+			 mode_t mode, const char *tree, const struct text_list *databases, struct error *error)
 {
 	owned_text directory = path_join(layer, descent_path(way));
 	owned_text path = path_join(directory, name);
 	struct stat status;
+	int result;
 
-	if (!path_is_below(path, tree) || is_database_file(path, databases) || lstat(path, &status) < 0 ||
-	    !S_ISREG(status.st_mode))
+	if (!path_is_below(path, tree))
+		return 1;
+	if (lstat(path, &status) < 0) {
+		/* A removed one (a whiteout, S_ISCHR) that is not there. Past the limit there is a seed all the same. */
+		if (errno == ENOENT && !S_ISCHR(mode) && ground->count < GROUND_FILES_MAX)
+			take_file(ground, &(struct ground_file){ .kind = GROUND_MADE, .path = text_duplicate(path) });
 		return 0;
-	return add_file(ground, GROUND_COVERED, path, NULL, error);
+	}
+	if (S_ISDIR(mode) || !S_ISREG(status.st_mode) || is_database_file(path, databases))
+		return 1;
+	result = add_file(ground, GROUND_COVERED, path, NULL, error);
+	return MIN(result, 0);
 }
 
 static int walk_layer(struct ground *ground, int upper_fd, const char *layer, const char *tree,
@@ -379,17 +389,12 @@ static int walk_layer(struct ground *ground, int upper_fd, const char *layer, co
 		}
 		if (fstatat(descent_fd(&way), name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (S_ISDIR(status.st_mode)) {
-			/* One that its owner closed cannot be looked into; nor could a program of the world. */
+		more = look_at_entry(ground, layer, &way, name, status.st_mode, tree, databases, error);
+		if (more < 0)
+			return more;
+		/* One that its owner closed cannot be looked into; nor could a program of the world. */
+		if (more > 0 && S_ISDIR(status.st_mode))
 			(void)descent_enter(&way, name, NULL);
-			continue;
-		}
-		if (S_ISREG(status.st_mode) || S_ISLNK(status.st_mode)) {
-			int added = look_at_entry(ground, layer, &way, name, tree, databases, error);
-
-			if (added < 0)
-				return added;
-		}
 	}
 	return error_set(error, .number = -result, .step = "look through the seed", .object = layer);
 }
@@ -423,25 +428,35 @@ static void tell(struct text_list *list, const char *path, const char *what)
 		text_list_take(list, text_format("%s %s", path, what));
 }
 
+/* @return what has become of it; NULL: it is as it was */
+static const char *look_again(const struct ground_file *file)
+{
+	struct ground_file now = { 0 };
+	struct stat status;
+	bool is_same;
+	int result;
+
+	if (file->kind == GROUND_MADE)
+		return lstat(file->path, &status) < 0 ? NULL : "is new, and the seed has its own";
+	result = note_file(file->kind, file->path, file, &now);
+	is_same = result == 1 && now.bytes == file->bytes && text_equal(now.hash, file->hash);
+	text_free(&now.path);
+	if (is_same)
+		return NULL;
+	return result == 1 ? "has changed" : result == 0 ? "is not there any more" : "cannot be read";
+}
+
 static int compare_noted(const struct ground *then, struct text_list *ret_changed)
 {
 	int changed = 0;
 
 	for (size_t i = 0; i < then->count; i++) {
-		const struct ground_file *file = &then->items[i];
-		struct ground_file now = { 0 };
-		int result = note_file(file->kind, file->path, file, &now);
+		const char *what = look_again(&then->items[i]);
 
-		if (result == 1 && now.bytes == file->bytes && text_equal(now.hash, file->hash)) {
-			text_free(&now.path);
+		if (!what)
 			continue;
-		}
 		changed++;
-		tell(ret_changed, file->path,
-		     result == 1   ? "has changed"
-		     : result == 0 ? "is not there any more"
-				   : "cannot be read");
-		text_free(&now.path);
+		tell(ret_changed, then->items[i].path, what);
 	}
 	return changed;
 }
@@ -481,7 +496,7 @@ void ground_write(const struct ground *ground, const char *name, struct text_buf
 		json_add_number(out, "changed_ns", file->changed_ns);
 		json_add_number(out, "inode", file->inode);
 		json_add_number(out, "noted_ns", file->noted_ns);
-		json_add_text(out, "sha256", file->hash);
+		json_add_text(out, "sha256", file->kind == GROUND_MADE ? NULL : file->hash);
 		json_end_object(out);
 	}
 	json_end_array(out);
@@ -502,14 +517,17 @@ static int read_file(struct json_value object, struct ground_file *file)
 
 	while (kind < ARRAY_SIZE(kind_names) && !json_text_is(json_member(object, "kind"), kind_names[kind]))
 		kind++;
-	if (kind == ARRAY_SIZE(kind_names) || json_text(json_member(object, "sha256"), &hash) < 0 ||
-	    strlen(hash) != SHA256_TEXT_SIZE - 1 || json_text(json_member(object, "path"), &file->path) < 0)
+	if (kind == ARRAY_SIZE(kind_names) || json_text(json_member(object, "path"), &file->path) < 0)
+		return -EBADMSG;
+	if (kind != GROUND_MADE &&
+	    (json_text(json_member(object, "sha256"), &hash) < 0 || strlen(hash) != SHA256_TEXT_SIZE - 1))
 		return -EBADMSG;
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
 		if (json_number(json_member(object, numbers[i].name), numbers[i].number) < 0)
 			return -EBADMSG;
 	file->kind = (enum ground_kind)kind;
-	memcpy(file->hash, hash, sizeof(file->hash));
+	if (hash)
+		memcpy(file->hash, hash, sizeof(file->hash));
 	return 0;
 }
 

@@ -3,7 +3,10 @@
  *
  *   inputs     what the seed's globs match in the tree: lock files, migrations
  *   databases  the source databases, and a write-ahead log beside one that holds anything
- *   covered    files of the tree that the seed holds in a changed form: a newer one on the host would be hidden by it
+ *   covered    files of the tree that the seed holds in a changed form, or removed: a newer one on the host would be
+ *              hidden by it
+ *   made       what the seed has and the tree has not, of a new directory that alone: one that comes up on the host
+ *              would be hidden by it, or mixed with it
  *
  * Each is noted by size, times and inode, and by its SHA-256. As git's index does it, a file whose size, times and
  * inode are what they were is taken as unchanged without being read, unless it was so young when it was noted that a
@@ -35,6 +38,7 @@ enum ground_kind {
 	GROUND_INPUT,
 	GROUND_DATABASE,
 	GROUND_COVERED,
+	GROUND_MADE, /* of a file that is not there: its path alone */
 };
 
 struct ground_file {
@@ -64,7 +68,7 @@ int ground_add_inputs(struct ground *ground, const char *tree, const struct text
 /** Adds the databases. @databases  absolute paths */
 int ground_add_databases(struct ground *ground, const struct text_list *databases, const struct ground *then,
 			 struct error *error);
-/** Adds the files of the tree that the seed in `seed_fd` covers, but for its databases.
+/** Adds the files of the tree that the seed in `seed_fd` covers, but for its databases, and what it has made there.
  *  Errors: E2BIG, as opening and reading */
 int ground_add_covered(struct ground *ground, int seed_fd, const char *tree, const struct text_list *databases,
 		       struct error *error);

@@ -31,7 +31,7 @@
 #define DAY_NS	     (INT64_C(86400) * 1000000000)
 
 enum {
-	RECORD_VERSION = 1,
+	RECORD_VERSION = 2, /* 1: without what it has made */
 	/* Programs that clean /var/tmp take what is 30 days old, as a rule: from then on files may be missing. */
 	COUNTED_AFTER_DAYS = 5,
 	ATTEMPTS = 50, /* to meet one between two steps of its replacement */

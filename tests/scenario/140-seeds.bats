@@ -141,6 +141,16 @@ rows() {
 	assert_has "$output" "$tree/src/file has changed"
 	run_sbx 0 run --seed m --force -- cat src/file
 	assert_same new "$output"
+	echo old >src/file
+	echo newer >package-lock.json
+	run_sbx 125 run --seed m -- true
+	assert_has "$output" "$tree/package-lock.json has changed"
+	echo lock >package-lock.json
+	echo of the host >built
+	run_sbx 125 run --seed m -- true
+	assert_has "$output" "$tree/built is new, and the seed has its own"
+	rm built
+	echo newer >src/file
 	run_sbx 0 seed inspect m
 	assert_same "False ['$tree/src/file has changed']" "$(json 'd[0]["fits"], d[0]["changed"]' | sed "s/^(//; s/)$//; s/,//")"
 	echo old >src/file
@@ -321,7 +331,7 @@ END
 	make_seed m
 	record=$XDG_STATE_HOME/sbx/seeds/m/record.json
 	cp "$record" kept.json
-	sed -i 's/"version":1/"version":2/' "$record"
+	sed -i 's/"version":2/"version":3/' "$record"
 	run_sbx 125 run --seed m -- true
 	assert_has "$output" "cannot use the seed 'm': it was made by a newer sbx"
 	echo '{' >"$record"

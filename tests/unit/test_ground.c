@@ -171,6 +171,55 @@ static void test_what_counts_as_a_change(void **state)
 	assert_int_equal(compare(&ground, place, &globs, "three is new"), 1);
 }
 
+/* What a seed of one layer would hide of the tree: that it changed, removed, made. */
+static void test_what_a_seed_hides(void **state)
+{
+	struct place *place = *state;
+	owned_text seed = path_join(place->tree, ".seed");
+	owned_buffer layers = { 0 };
+	owned_list databases = { 0 };
+	owned_list globs = { 0 };
+	owned_ground ground = { 0 };
+	owned_fd seed_fd = -1;
+
+	write_text(place, "changed", "1");
+	write_text(place, "removed", "1");
+	write_text(place, "data.db", "1");
+	write_text(place, "there/old", "1");
+	write_text(place, ".seed/upper-0/changed", "2");
+	write_text(place, ".seed/upper-0/data.db", "2");
+	write_text(place, ".seed/upper-0/made.db", "2");
+	write_text(place, ".seed/upper-0/there/made", "2");
+	write_text(place, ".seed/upper-0/new/deep/one", "2");
+	write_text(place, ".seed/upper-0/new/two", "2");
+	seed_fd = open(seed, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(mknodat(seed_fd, "upper-0/removed", S_IFCHR, 0), 0);
+	assert_int_equal(mknodat(seed_fd, "upper-0/removed-gone", S_IFCHR, 0), 0);
+	text_buffer_format(&layers, "c%c%s%c", 0, place->tree, 0);
+	assert_int_equal(fd_write_durable(seed_fd, "layers", layers.bytes, layers.length), 0);
+	text_list_take(&databases, path_join(place->tree, "data.db"));
+	text_list_take(&databases, path_join(place->tree, "made.db"));
+
+	assert_int_equal(ground_add_covered(&ground, seed_fd, place->tree, &databases, &place->error), 0);
+	assert_int_equal(ground.count, 5);
+	assert_string_equal(path_name(ground.items[0].path), "changed");
+	assert_string_equal(path_name(ground.items[1].path), "removed");
+	assert_int_equal(ground.items[1].kind, GROUND_COVERED);
+	assert_string_equal(path_name(ground.items[2].path), "made.db");
+	assert_string_equal(path_name(ground.items[3].path), "new"); /* and nothing in it */
+	assert_string_equal(path_name(ground.items[4].path), "made");
+	assert_int_equal(ground.items[4].kind, GROUND_MADE);
+	assert_int_equal(compare(&ground, place, &globs, NULL), 0);
+
+	write_text(place, "removed", "other");
+	assert_int_equal(compare(&ground, place, &globs, "removed has changed"), 1);
+	write_text(place, "removed", "1");
+	write_text(place, "there/made", "");
+	assert_int_equal(compare(&ground, place, &globs, "there/made is new, and the seed has its own"), 1);
+	write_text(place, "new/three", "");
+	assert_int_equal(compare(&ground, place, &globs, "new is new, and the seed has its own"), 2);
+}
+
 /* Made to look as if it had been noted a day ago, and had another content then. */
 static void test_unchanged_is_not_read_again(void **state)
 {
@@ -249,6 +298,8 @@ static void test_survives_json(void **state)
 	write_text(place, "two", "2");
 	text_list_add(&globs, "*");
 	add(&ground, place, &globs, NULL);
+	ground.items[1].kind = GROUND_MADE; /* has no hash */
+	memset(ground.items[1].hash, 0, SHA256_TEXT_SIZE);
 	json_begin_object(&text, NULL);
 	ground_write(&ground, "ground", &text);
 	json_end_object(&text);
@@ -259,8 +310,8 @@ static void test_survives_json(void **state)
 		assert_string_equal(read.items[i].path, ground.items[i].path);
 		assert_string_equal(read.items[i].hash, ground.items[i].hash);
 		assert_int_equal(read.items[i].changed_ns, ground.items[i].changed_ns);
+		assert_int_equal(read.items[i].kind, ground.items[i].kind);
 	}
-	assert_int_equal(compare(&read, place, &globs, NULL), 0);
 }
 
 static void test_damaged_json_is_refused(void **state)
@@ -331,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_globs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_globs_that_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_what_counts_as_a_change, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_what_a_seed_hides, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unchanged_is_not_read_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_write_ahead_log_counts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_large_file_by_its_ends_and_time, set_up, tear_down),
