@@ -97,17 +97,25 @@ static int open_place(int claim_fd, char target[static PATH_MAX], int *ret_paren
 	return fd_take(&fd);
 }
 
+int place_hold(int fd)
+{
+	struct flock range = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	return fcntl(fd, F_OFD_SETLK, &range) < 0 ? -errno : 0;
+}
+
 int place_share(int claim_fd, int *ret_fd, char **ret_path)
 {
 	char target[PATH_MAX];
 	owned_fd parent_fd = -1;
 	const char *name;
 	owned_fd fd = open_place(claim_fd, target, &parent_fd, &name);
+	int result = fd < 0 ? fd : place_hold(fd);
 
-	if (fd < 0)
-		return fd;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	if (result < 0)
+		return result;
 	/* Removed between the two. */
 	if (!claim_is_at(parent_fd, name, fd))
 		return -ENOENT;
@@ -122,8 +130,11 @@ bool place_is_shared(int claim_fd)
 	owned_fd parent_fd = -1;
 	const char *name;
 	owned_fd fd = open_place(claim_fd, target, &parent_fd, &name);
+	struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	/* Asked for only. A flock(2) would have to be taken, and whoever looked or removed at that moment would take us
+	 * for a world. */
+	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &range) == 0 && range.l_type != F_UNLCK;
 }
 
 int place_remove(int claim_fd, struct error *error)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -436,7 +435,7 @@ int seed_take_place(const char *place, struct seed_hold *ret_hold, struct error 
 
 	hold.fd = open(place, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* Removal has it alone, or it is gone. */
-	if (hold.fd < 0 || flock(hold.fd, LOCK_SH | LOCK_NB) < 0 || !claim_is_at(AT_FDCWD, place, hold.fd))
+	if (hold.fd < 0 || place_hold(hold.fd) < 0 || !claim_is_at(AT_FDCWD, place, hold.fd))
 		result = error_set(error, .number = ENOENT, .step = STEP_TAKE, .object = place,
 				   .cause = "it was removed, or another took its name",
 				   .remedy = "begin the pool anew: sbx down, sbx up");
