@@ -20,6 +20,7 @@
 #include "sandbox/verbs/command.h"
 #include "sandbox/verbs/db_rows.h"
 #include "sandbox/verbs/output.h"
+#include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
 #include "sandbox/verbs/workers.h"
 
@@ -36,6 +37,11 @@ struct question {
 	bool is_json;
 	bool has_many;		/* several workers are asked: each answer says whose it is */
 	struct text_buffer out; /* of many: the JSON array */
+
+	/* Of many: those that have no database, and what the first of them said. Another project's are no failure. */
+	struct text_buffer without;
+	struct error without_error;
+	bool has_answers;
 };
 
 static void add_arguments(const struct question *question, struct task *task)
@@ -97,6 +103,14 @@ static int ask_many(struct question *question, struct visit *visit, const struct
 	owned_buffer text = { 0 };
 	int status = answer_task(visit, *task, &answer, error);
 
+	if (status == -ENOENT && question->kind == TASK_DB_QUERY) {
+		if (question->without.length == 0)
+			question->without_error = *error;
+		text_buffer_format(&question->without, "%s%s", question->without.length > 0 ? ", " : "", name);
+		*error = (struct error){ 0 };
+		return 0;
+	}
+	question->has_answers = true;
 	if (question->is_json)
 		return add_answer(question, name, &answer, status, error);
 	text_buffer_format(&text, "== %s ==\n", name);
@@ -139,12 +153,22 @@ static int ask_workers(struct invocation *invocation, struct question *question,
 	if (question->has_many && question->is_json)
 		json_begin_array(&question->out, NULL);
 	worst = workers_each(invocation, 0, RESOLVE_LIVE | RESOLVE_KEPT, ask, question, error);
-	if (question->out.length > 0 && worst >= 0) {
+	if (question->without.length > 0 && question->has_answers) {
+		owned_text line =
+			text_format("passed over, since they have no such database: %s", question->without.bytes);
+
+		say_line(line);
+	} else if (question->without.length > 0) {
+		*error = question->without_error;
+		result = -ENOENT;
+	}
+	if (question->out.length > 0 && worst >= 0 && result == 0) {
 		json_end_array(&question->out);
 		text_buffer_add_text(&question->out, "\n");
 		result = output_write(&question->out, "the answers", error);
 	}
 	text_buffer_release(&question->out);
+	text_buffer_release(&question->without);
 	return result < 0 ? result : worst;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 # What stays after a test run: the worlds of red tests, artifacts, snapshots; and that nothing else does.
+bats_require_minimum_version 1.5.0
 load workers
 
 setup() {
@@ -170,10 +171,19 @@ C $tree/shop.db" "$(grep -v transform-cache <<<"$output")"
 				}
 			});
 	EOF
+	# One of another project has no database, which is no failure of the others.
+	mkdir elsewhere
+	run_sbx 0 run --keep --name other -C elsewhere -- true
+	run_sbx 125 db query --all 'SELECT 1'
+	assert_has "$output" "cannot choose a database: the worker has none in its tree"
 	run_sbx 1 test -n 2 -- npx playwright test
 	start_suite -n 2
 	wait_for grep -q "waiting one" "$XDG_STATE_HOME/out"
-	run_sbx 0 db query --all --format json 'SELECT Item, count(*) AS n FROM Orders GROUP BY Item'
+	run_sbx 0 db query --all 'SELECT Item FROM Orders LIMIT 1'
+	assert_has "$output" "passed over, since they have no such database: other"
+	[[ $output != *"== other =="* ]]
+	run --separate-stderr "$SBX" db query --all --format json 'SELECT Item, count(*) AS n FROM Orders GROUP BY Item'
+	assert_same 0 "$status"
 	# The runner's own world has no rows, the live world has those of its test, the kept one its red row.
 	assert_same "['one', 'red']" "$(json 'sorted(r["Item"] for w in d for a in w["answers"] for r in a)')"
 	kill -INT "$suite"
