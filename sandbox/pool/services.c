@@ -17,6 +17,7 @@
 #include "base/macro.h"
 #include "base/process.h"
 #include "sandbox/policy/environment.h"
+#include "sandbox/pool/open_ports.h"
 #include "sandbox/pool/services_json.h"
 #include "sandbox/worker/log.h"
 #include "sandbox/worker/session.h"
@@ -574,6 +575,16 @@ static void start_probe(struct services *services, struct running *running)
 		readiness_command_ended(running->readiness, EXIT_SBX_FAILED << 8, clock_ms());
 }
 
+/* A port that nobody opened is often another one that was. */
+static void fail_readiness(struct services *services, struct running *running, const struct error *error)
+{
+	const struct readiness_options *ready = &running->service->ready;
+	owned_text ports = ready->url || ready->port ? open_ports_list() : NULL;
+	owned_text cause = ports ? text_format("%s; ports that are open: %s", error->cause, ports) : NULL;
+
+	fail(services, running, error->number, cause ? cause : error->cause);
+}
+
 static void step_readiness(struct services *services, struct running *running)
 {
 	struct error error = { 0 };
@@ -591,7 +602,7 @@ static void step_readiness(struct services *services, struct running *running)
 		set_state(services, running, SERVICE_READY, NULL);
 		return;
 	case READINESS_FAILED:
-		fail(services, running, error.number, error.cause);
+		fail_readiness(services, running, &error);
 		return;
 	}
 }

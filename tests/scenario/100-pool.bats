@@ -117,6 +117,13 @@ import urllib.request; print(urllib.request.urlopen(\"http://localhost:5555/sbx.
 	run_sbx 125 up -d
 	assert_has "$output" "web"
 	assert_has "$output" "5555"
+	cat >sbx.yaml <<-'END'
+		services:
+		  four: { command: python3 -u -m http.server 5556, ready: { port: 5556 } }
+		  web: { command: sleep 1000, ready: { port: 5555, timeout: 300ms }, depends_on: [four] }
+	END
+	run_sbx 125 up -d
+	assert_has "$output" "nothing listens there; ports that are open: 5556"
 	run_sbx 125 up -d --wait-timeout 1ms -- sleep 1000
 	assert_has "$output" "--wait-timeout"
 	assert_nothing_left
