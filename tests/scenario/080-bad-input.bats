@@ -167,6 +167,41 @@ is_root() {
 	rm "$XDG_STATE_HOME/sbx"
 }
 
+# A network file system as its server may leave it: without locks, without user attributes. Neither can be had here, so
+# the calls say what they say there.
+@test "the state directory on NFS, as it answers: no lock is to be had, no attribute: unlisted and told, or refused with words" {
+	on_nfs() { run strace -f -qq -o trace -e trace=flock,fsetxattr -e inject=flock:error=ENOLCK -e inject=fsetxattr:error=EOPNOTSUPP "$@"; }
+	if [[ $places == tmpfs* ]]; then
+		export SBX_UPPER=tmpfs
+		run strace -f -qq -o trace -e trace=flock -e inject=flock:error=ENOLCK "$SBX" run -- echo works
+		printf '%s\n-> %s\n' "$output" "$status"
+		assert_same 0 "$status"
+		assert_has "$output" works
+		assert_has "$output" "degraded: not listed"
+		assert_has "$output" "the file system there has no locks"
+		nothing_left
+	fi
+	# What has to lie there is not begun.
+	export SBX_UPPER=disk
+	on_nfs "$SBX" run -- touch ran
+	printf '%s\n-> %s\n' "$output" "$status"
+	assert_same 125 "$status"
+	assert_has "$output" "sbx: cannot"
+	nothing_left
+	unset SBX_UPPER
+	on_nfs "$SBX" run --keep -- touch ran
+	printf '%s\n-> %s\n' "$output" "$status"
+	assert_same 125 "$status"
+	assert_has "$output" "sbx: cannot"
+	assert_has "$output" "set XDG_STATE_HOME"
+	nothing_left
+	assert_same "" "$(ls -A "$XDG_STATE_HOME/sbx/kept" 2>/dev/null)"
+	# A listing looks, and does not hang.
+	on_nfs timeout 20 "$SBX" ps --all
+	echo "$output"
+	[[ $status -eq 0 || $status -eq 125 && $output == *"sbx: "* ]]
+}
+
 @test "HOME: unset, empty, relative, missing, a file, somebody else's, the root" {
 	unset XDG_STATE_HOME
 	run env -u HOME "$SBX" run -- sh -c 'echo home=$HOME'

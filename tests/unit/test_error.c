@@ -80,6 +80,7 @@ static void test_numbers_that_mean_the_same_at_any_step(void **state)
 	assert_explained("do what no table knows", ENOSYS, "too old", "5.12");
 	assert_explained("do what no table knows", EMFILE, "RLIMIT_NOFILE", "ulimit -n");
 	assert_explained("do what no table knows", ENFILE, "fs.file-max", "sysctl");
+	assert_explained("do what no table knows", ENOLCK, "NFS", "XDG_STATE_HOME");
 	assert_explained("do what no table knows", ENOENT, "", "");
 }
 
