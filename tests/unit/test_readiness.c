@@ -207,6 +207,36 @@ static const char *answer_redirect_outward(const char *request)
 	return "HTTP/1.1 307 Away\r\nLocation: https://login.example.com/\r\n\r\n";
 }
 
+static const char *answer_redirect_to_a_host_without_scheme(const char *request)
+{
+	(void)request;
+	return "HTTP/1.1 302 Found\r\nLocation: //login.example.com/\r\n\r\n";
+}
+
+static const char *answer_redirect_to_another_request(const char *request)
+{
+	(void)request;
+	return "HTTP/1.1 302 Found\r\nLocation: /a HTTP/1.1\r\n\r\n";
+}
+
+static const char *answer_redirect_to_https(const char *request)
+{
+	(void)request;
+	return "HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\n\r\n";
+}
+
+static const char *answer_redirect_to_the_other_family(const char *request)
+{
+	(void)request;
+	return "HTTP/1.1 302 Found\r\nLocation: http://[::1]:1/\r\n\r\n";
+}
+
+static const char *answer_redirect_by_another_header(const char *request)
+{
+	(void)request;
+	return "HTTP/1.1 302 Found\r\nContent-Location: /gone\r\nLocation-X: /gone\r\n\r\n";
+}
+
 static const char *answer_redirect_for_ever(const char *request)
 {
 	(void)request;
@@ -239,20 +269,26 @@ static const struct {
 	const char *path;
 	enum readiness_state state;
 	const char *cause; /* FAILED */
+	unsigned requests; /* 0: as many as it takes */
 } answers[] = {
-	{ "200", answer_200, "/health", READINESS_READY, NULL },
-	{ "403 counts", answer_403, "/", READINESS_READY, NULL },
-	{ "404 does not", answer_404, "/api", READINESS_FAILED, "HTTP status 404" },
-	{ "404 for / asks for /index.html", answer_index_only, "/", READINESS_READY, NULL },
-	{ "404 for /index.html too", answer_404, "/", READINESS_FAILED, "/index.html with HTTP status 404" },
-	{ "500 twice", answer_500_then_200, "/", READINESS_READY, NULL },
-	{ "redirect on the server", answer_redirect_to_login, "/", READINESS_READY, NULL },
+	{ "200", answer_200, "/health", READINESS_READY, NULL, 0 },
+	{ "403 counts", answer_403, "/", READINESS_READY, NULL, 0 },
+	{ "404 does not", answer_404, "/api", READINESS_FAILED, "HTTP status 404", 0 },
+	{ "404 for / asks for /index.html", answer_index_only, "/", READINESS_READY, NULL, 0 },
+	{ "404 for /index.html too", answer_404, "/", READINESS_FAILED, "/index.html with HTTP status 404", 0 },
+	{ "500 twice", answer_500_then_200, "/", READINESS_READY, NULL, 0 },
+	{ "redirect on the server", answer_redirect_to_login, "/", READINESS_READY, NULL, 0 },
 	{ "redirect to what is missing", answer_redirect_to_missing, "/", READINESS_FAILED,
-	  "/gone with HTTP status 404" },
-	{ "redirect away from loopback", answer_redirect_outward, "/", READINESS_READY, NULL },
-	{ "redirect without end", answer_redirect_for_ever, "/", READINESS_READY, NULL },
-	{ "no HTTP", answer_garbage, "/", READINESS_FAILED, "does not answer in HTTP" },
-	{ "closes", answer_nothing, "/", READINESS_FAILED, "closes the connection" },
+	  "/gone with HTTP status 404", 0 },
+	{ "redirect away from loopback", answer_redirect_outward, "/", READINESS_READY, NULL, 1 },
+	{ "redirect to a host", answer_redirect_to_a_host_without_scheme, "/", READINESS_READY, NULL, 1 },
+	{ "redirect with a space", answer_redirect_to_another_request, "/", READINESS_READY, NULL, 1 },
+	{ "redirect to TLS", answer_redirect_to_https, "/", READINESS_READY, NULL, 1 },
+	{ "redirect to ::1", answer_redirect_to_the_other_family, "/", READINESS_READY, NULL, 1 },
+	{ "redirect by no Location", answer_redirect_by_another_header, "/", READINESS_READY, NULL, 1 },
+	{ "redirect without end", answer_redirect_for_ever, "/", READINESS_READY, NULL, 0 },
+	{ "no HTTP", answer_garbage, "/", READINESS_FAILED, "does not answer in HTTP", 0 },
+	{ "closes", answer_nothing, "/", READINESS_FAILED, "closes the connection", 0 },
 };
 
 static void test_url_is_judged_by_playwrights_rule(void **state)
@@ -275,6 +311,8 @@ static void test_url_is_judged_by_playwrights_rule(void **state)
 		if (answers[i].cause && !strstr(error.cause, answers[i].cause))
 			fail_msg("%s: %s", answers[i].title, error.cause);
 		assert_true(server.requests > 0);
+		if (answers[i].requests != 0 && server.requests != answers[i].requests)
+			fail_msg("%s: asked %u times", answers[i].title, server.requests);
 		readiness_options_release(&options);
 		server_close(&server);
 	}
