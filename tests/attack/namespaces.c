@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* New namespaces, other namespaces, mounts: finding 1, finding 2, finding 4. */
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -11,6 +10,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* After <sys/mount.h>: before glibc 2.37 (Ubuntu 22.04) it cannot be read behind this one, which glibc 2.36 and newer
+ * include by themselves. */
+#include <linux/mount.h>
 
 #include "tests/attack/attack.h"
 

@@ -7,7 +7,6 @@
  * check of anything. What it costs is the kernel's price; sbx is measured as a multiple of it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <linux/sched.h>
 #include <net/if.h>
 #include <sched.h>
@@ -23,6 +22,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* After <sys/mount.h>: before glibc 2.37 (Ubuntu 22.04) it cannot be read behind this one, which glibc 2.36 and newer
+ * include by themselves. */
+#include <linux/mount.h>
 
 /* <sys/mount.h> and <linux/mount.h> define these differently from one release to the next; the numbers never change. */
 enum {
