@@ -10,7 +10,7 @@ as_root=()
 if [ ! -x "$built" ]; then
 	echo "::group::build sbx"
 	./scripts/install-dependencies
-	make --jobs="$(nproc)" BUILD="$RUNNER_TEMP/sbx-build" "$RUNNER_TEMP/sbx-build/sbx"
+	make --jobs="$(nproc)" WERROR= BUILD="$RUNNER_TEMP/sbx-build" "$RUNNER_TEMP/sbx-build/sbx"
 	echo "::endgroup::"
 	install -D -m 755 "$RUNNER_TEMP/sbx-build/sbx" "$built"
 fi

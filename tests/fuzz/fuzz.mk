@@ -7,7 +7,7 @@ FUZZ           ?= $(FUZZERS)
 SECONDS        ?= 60
 SANITIZERS     := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # The fortified calls would hide the functions that the sanitizers watch. Both need the shared C library.
-SANITIZED       = DYNAMIC=1 HARDENING= OPTIMIZE='-O1 -g'
+SANITIZED       = DYNAMIC=1 HARDENING=-U_FORTIFY_SOURCE OPTIMIZE='-O1 -g'
 
 FUZZ_REPLAYERS := $(FUZZERS:%=$(BUILD)/tests/fuzz/replay_%)
 FUZZ_PROGRAMS  := $(FUZZERS:%=$(BUILD)/tests/fuzz/fuzz_%)
