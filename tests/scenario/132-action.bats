@@ -43,7 +43,7 @@ run_action() {
 	assert_has "$output" "no matrix, so no shard"
 	assert_has "$output" "== output version: $("$SBX" version)"
 	assert_has "$(<temp/github_step_summary)" "each step of a sandbox works on this runner"
-	grep -qE '== uses actions/cache@v4: .*"key": "sbx-[a-z0-9_]+-linux-[0-9a-f]{16}"' <<<"$output"
+	grep -qE '== uses actions/cache@v5: .*"key": "sbx-[a-z0-9_]+-linux-[0-9a-f]{16}"' <<<"$output"
 	if [[ -z $(PATH=/usr/bin:/bin command -v pasta) ]]; then
 		assert_has "$(<log)" "apt-get install -y -qq --no-install-recommends passt"
 	else
@@ -83,7 +83,10 @@ run_action() {
 	assert_has "$(<temp/github_step_summary)" "user namespace: refused"
 }
 
-@test "action: it and the workflows are valid, says a validator of their schemas" {
+@test "action: it and the workflows are valid, says a validator of their schemas, and so does GitHub's own parser" {
+	parser() {
+		"$BATS_TEST_DIRNAME/check-workflow" "$RUNNERS/node_modules" "$@"
+	}
 	for file in "$ACTION"/action.yml "$ACTION"/scripts/examples/github-*.yml "$ACTION"/.github/workflows/*.yml; do
 		run "$RUNNERS/node_modules/.bin/action-validator" "$file"
 		echo "$file: $output"
@@ -94,4 +97,14 @@ run_action() {
 	sed 's/using: composite/uses: composite/' "$ACTION/action.yml" >broken/action.yml
 	run "$RUNNERS/node_modules/.bin/action-validator" broken/action.yml
 	[[ $status -ne 0 ]]
+	run parser "$ACTION"/action.yml "$ACTION"/scripts/examples/github-*.yml "$ACTION"/.github/workflows/*.yml
+	echo "$output"
+	[[ $status -eq 0 ]]
+	# A context that this place lacks, a job that is none.
+	sed 's/strategy.job-total/secrets.job-total/' "$ACTION/action.yml" >broken/action.yml
+	sed 's/needs: e2e/needs: e2f/' "$ACTION/scripts/examples/github-shards.yml" >broken/shards.yml
+	run parser broken/action.yml broken/shards.yml
+	assert_has "$output" "Unrecognized named-value: 'secrets'"
+	assert_has "$output" "Job 'report' depends on unknown job 'e2f'"
+	[[ $status -eq 1 ]]
 }
