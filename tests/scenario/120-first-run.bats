@@ -290,6 +290,70 @@ services:
 	assert_has "$output" "teardown: shop"
 }
 
+# unit_suite: one for Jest and Vitest, whose set-up makes a file and starts the server, unless one is there.
+unit_suite() {
+	rm -r tests
+	cat >global.js <<-END
+		module.exports = async () => {
+			const ask = () => fetch('http://localhost:$port').catch(() => null);
+			require('node:fs').writeFileSync('prepared', '');
+			if (!await ask())
+				require('node:child_process').spawn('node', ['server.js', '$port'], { stdio: 'ignore' }).unref();
+			while (!await ask())
+				await new Promise(done => setTimeout(done, 20));
+		};
+	END
+	for name in a b; do
+		echo "test('$name', async () => { expect(require('node:fs').existsSync('prepared')).toBe(true); expect(await (await fetch('http://localhost:$port')).text()).toBe('shop'); });" >"$name.spec.js"
+	done
+	echo '{ "jest": { "globalSetup": "./global.js", "testMatch": ["**/*.spec.js"] } }' >package.json
+	echo 'export default { test: { globals: true, globalSetup: "./global.js", include: ["*.spec.js"] } };' >vitest.config.mjs
+	export NO_COLOR=1
+}
+
+@test "first run: what the set-up of Jest or Vitest starts ends the run before the first test, with what sbx.yaml needs; what it makes is in each world" {
+	unit_suite
+	local runner
+	for runner in "npx jest" "npx vitest run --pool=forks"; do
+		rm -f sbx.yaml
+		# shellcheck disable=SC2086 # words
+		run_sbx 125 test -n 2 -- $runner
+		assert_has "$output" "'node server.js $port' listens on port $port beside the runner, and the config does not start it: no world would have it"
+		assert_same 1 "$(grep -c 'cannot spread the tests over worlds' <<<"$output")"
+		[[ $output != *passed* ]]
+		sed -n '/^services:/,/^$/p' <<<"$output" >sbx.yaml
+		# shellcheck disable=SC2086
+		run_sbx 0 test -n 2 -- $runner
+		grep -Eq 'Tests:? +2 passed' <<<"$output"
+	done
+}
+
+@test "first run: with Jest, too, the services in the runner's world end once the worlds have theirs, but for a teardown" {
+	unit_suite
+	cat >ticks.js <<-END
+		const tick = what => { try { require('node:fs').appendFileSync('ticks/ticks', what + '\n'); } catch {} };
+		const who = process.env.SBX_WORKER ?? 'R';
+		process.on('SIGTERM', () => { tick(who + ' terminated'); process.exit(0); });
+		process.argv[2] = '$port';
+		require('./server.js');
+	END
+	printf '%s\n' 'services:' '  shop:' '    command: [node, ticks.js]' "    ready: { port: $port }" 'artifacts: [ticks/]' >sbx.yaml
+	cat >a.spec.js <<-'END'
+		const fs = require('node:fs');
+		test('a', async () => {
+			while (!fs.existsSync('ticks/ticks') || !fs.readFileSync('ticks/ticks', 'utf8').includes('R terminated'))
+				await new Promise(done => setTimeout(done, 20));
+		}, 60000);
+	END
+	mkdir ticks
+	run_sbx 0 test -n 2 -- npx jest
+	echo "module.exports = async () => { console.log('teardown: ' + await (await fetch('http://localhost:$port')).text()); };" >teardown.js
+	echo '{ "jest": { "globalSetup": "./global.js", "globalTeardown": "./teardown.js", "testMatch": ["**/*.spec.js"] } }' >package.json
+	rm a.spec.js
+	run_sbx 0 test -n 2 -- npx jest
+	assert_has "$output" "teardown: shop"
+}
+
 @test "first run: what sbx.yaml needs, put there, makes the suite run: in the runner's world and in each other" {
 	config 'globalSetup: "./global.js"'
 	echo "module.exports = async () => { if (await (await fetch('http://localhost:$port')).text() !== 'shop') throw new Error('no shop'); };" >global.js

@@ -433,14 +433,47 @@ function hearAnswers(chunk) {
 
 // ---- Jest and Vitest: their own numbers are known when they fork -----------------------------------------------------
 
+// Jest's own work: the map of the project's files, before globalSetup, and coverage, after the tests. Both belong to R.
+const jestOwn = /[\\/](jest-haste-map[\\/]build[\\/]worker|@jest[\\/]reporters[\\/]build[\\/]CoverageWorker)\.js$/;
+const [jestInitialize, jestCall] = [0, 1]; // first in a message of jest-worker's
+
 function startJest(call) {
 	const number = Number(call.options.env?.JEST_WORKER_ID);
 	const wanted = Number.isInteger(number) && number > 0 ? number : 0;
+	let isOwn = false;
+	const child = new Deferred(call, {
+		// Which of jest-worker's processes it is comes with the first message, right after the fork.
+		decide(message) {
+			if (!Array.isArray(message) || message[0] !== jestInitialize)
+				return null;
+			isOwn = jestOwn.test(message[2]);
+			if (isOwn)
+				return { local: true };
+			// They live as long as the run: one that waits for the world of another would wait for ever.
+			if (worldCount() > 0 && wanted > worldCount())
+				refuse(`Jest wants a world for worker ${wanted}, and there are ${worldCount()}`, `add -w ${worldCount()} to the command`);
+			return wanted ? { slot: wanted - 1 } : {};
+		},
+		hear(message) {
+			if (!isOwn && Array.isArray(message) && message[0] === jestCall)
+				hearJestConfig(message[3]?.[0]);
+		},
+	});
 
-	// Its processes live as long as the run: one that waits for the world of another would wait for ever.
-	if (worldCount() > 0 && wanted > worldCount())
-		refuse(`Jest wants a world for worker ${wanted}, and there are ${worldCount()}`, `add -w ${worldCount()} to the command`);
-	return spawnLeased(call, wanted ? { slot: wanted - 1 } : {});
+	child.once('message', () => isOwn || restServers());
+	return child;
+}
+
+/* Each file of tests comes with all of the config. A teardown may ask R's servers, and so may globalSetup when it is called
+ * again (--watch); of several projects only this one's is known. */
+function hearJestConfig(test) {
+	const global = test?.globalConfig;
+
+	if (!global)
+		return;
+	shared.hosted ??= new Set();
+	shared.mayRest = !global.globalTeardown && !test.config?.globalTeardown && !global.watch && !global.watchAll &&
+		(global.projects?.length ?? 0) <= 1;
 }
 
 function startVitest(call) {
@@ -621,6 +654,7 @@ class Deferred extends require('node:events') {
 			error.code = 'ERR_IPC_CHANNEL_CLOSED';
 			return fail(error);
 		}
+		this._protocol.hear?.(message);
 		if (this._protocol.isInitial?.(message))
 			this._initial = message;
 		if (this._protocol.isStop?.(message) && !this._isReady)
