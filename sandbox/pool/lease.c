@@ -56,7 +56,7 @@ struct leasing {
 /* Only what the pool was made with, and what leads to its place. */
 static void fill_refill_environment(const struct pool *pool, struct text_list *environment)
 {
-	static const char *const own[] = { "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "SBX_UPPER" };
+	static const char *const own[] = { "XDG_STATE_HOME", "XDG_RUNTIME_DIR" };
 
 	for (size_t i = 0; i < pool->description.environment.count; i++)
 		text_list_add(environment, pool->description.environment.items[i]);

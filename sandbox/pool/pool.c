@@ -137,6 +137,9 @@ void pool_describe(struct pool *pool, const struct pool_description *given, cons
 	for (size_t i = 0; i < environment->count; i++)
 		if (!text_starts_with(environment->items[i], "SBX"))
 			text_list_add(&description->environment, environment->items[i]);
+	/* Where layers lie is the pool's, whoever has a world made anew. */
+	if (getenv("SBX_UPPER"))
+		text_list_take(&description->environment, text_format("SBX_UPPER=%s", getenv("SBX_UPPER")));
 	description->settings_file = text_duplicate(given->settings_file);
 	description->settings_directory = text_duplicate(given->settings_directory);
 	description->settings_text = text_duplicate(given->settings_text);

@@ -150,6 +150,21 @@ spares_ready() {
 	wait_for spares_ready 1
 }
 
+@test "lease --fresh: spares whose layers lie on the disk, of which none is left there" {
+	shop
+	SBX_UPPER=disk up_detached -n 1 --spares 1
+	for _ in 1 2 3; do
+		wait_for spares_ready 1
+		run_sbx 0 lease --fresh --wait-timeout 20s -- sh -c "curl -s http://localhost:$port/visit"
+		assert_same "1 1" "$output"
+	done
+	wait_for spares_ready 1
+	# One for the worker, one for the spare.
+	assert_same 2 "$(find "$XDG_STATE_HOME/sbx/uppers" -mindepth 1 -maxdepth 1 | wc -l)"
+	"$SBX" down
+	assert_nothing_left
+}
+
 @test "lease --fresh: SIGKILL of its holder ends command and world, and the next one gets another" {
 	shop
 	up_detached -n 1 --spares 1
@@ -240,6 +255,20 @@ test("goes on with the row", async ({ request }) => { expect(await visit(request
 	assert_has "$output" "1 test passes only when fresh, which --retry-fresh=green lets pass"
 }
 
+@test "retry-fresh: -x stops at what is red in an untouched world too, and not at what is green there" {
+	leaky
+	run_sbx 1 test -n 1 --retry-fresh -- npx playwright test -x
+	assert_has "$output" "1 flaky"
+	assert_has "$output" "3 passed"
+	assert_has "$output" "passes only when fresh: tests/1.spec.js:5 needs a clean tree"
+	sed -i 's/"needs a clean tree", async () => {/& expect(1).toBe(2);/' tests/1.spec.js
+	run_sbx 1 test -n 1 --retry-fresh -- npx playwright test -x
+	assert_has "$output" "1 failed"
+	assert_has "$output" "2 passed"
+	assert_has "$output" "1 did not run"
+	[[ $output != *"passes only when fresh"* ]]
+}
+
 @test "retry-fresh: after the suite's own retries, which meet the old world; a test that is red there too stays red" {
 	leaky
 	echo 'require("@playwright/test").test("real", () => { require("@playwright/test").expect(1).toBe(2); });' >tests/2.spec.js
@@ -309,6 +338,16 @@ test("pays", async ({ request }, info) => {
 	run_sbx 0 bundle "$kept" "$XDG_STATE_HOME/race.sbx"
 	run_sbx 0 test -n 2 --fresh file -- npx playwright test --repeat-each 3 -x
 	assert_has "$output" "3 passed"
+	# The recipe of README.md.
+	mkdir "$XDG_STATE_HOME/bundles"
+	run_sbx 1 test -n 1 --fresh worker --bundle=failed --bundle-dir "$XDG_STATE_HOME/bundles" -- npx playwright test --repeat-each 6 -x
+	assert_has "$output" "3 passed"
+	assert_has "$output" "2 did not run"
+	bundles=("$XDG_STATE_HOME"/bundles/*.sbx)
+	assert_same 1 "${#bundles[@]}"
+	run_sbx 0 replay "${bundles[0]}" -- cat orders
+	assert_has "$output" begun
+	[[ $output != *stored* ]]
 }
 
 @test "fresh: a spare that dies is said, and a world is made when it is needed" {
