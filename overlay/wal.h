@@ -2,11 +2,12 @@
 /* The write-ahead log of an open database: which page lies where in it, and pages committed to it.
  *
  * SQLite has no call that writes one page: its backup API writes all of them, which for 10 MiB of which one page
- * differs costs several times what reading them does. So the frames are written here, through SQLite's own files and locks, as
- * any other process that has the database open would commit them: their format and that of the index in shared memory
- * are fixed between versions and documented (fileformat2.html 4, walformat.html), since programs with different
- * versions of SQLite share them. Nobody needs to wait or to recover anything: readers go on with their snapshot, and
- * whoever begins after wal_commit() sees all of it. A kill before that leaves frames that nobody looks at.
+ * differs costs several times what reading them does. So the frames are written here, through SQLite's own files and
+ * locks, as any other process that has the database open would commit them: their format and that of the index in
+ * shared memory are fixed between versions and documented (fileformat2.html 4, walformat.html), since programs with
+ * different versions of SQLite share them. Nobody needs to wait or to recover anything: readers go on with their
+ * snapshot, and whoever begins after wal_commit() sees all of it. A kill before that leaves frames that nobody looks
+ * at.
  *
  * Life cycle: BEGIN IMMEDIATE on the connection, which takes the write lock and keeps the log from being restarted;
  * wal_open(); reading; wal_add() for each page and wal_commit(), or neither; wal_close(); COMMIT, which has nothing to

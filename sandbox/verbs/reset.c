@@ -58,11 +58,18 @@ static int reset(const struct invocation *invocation, const struct state_paths *
 		 void *argument, struct error *error)
 {
 	owned_reset_answer answer = { 0 };
+	owned_resolved found = { .runtime_fd = -1, .state_fd = -1 };
 	owned_visit visit = NULL;
-	int result = visit_open(word, RESOLVE_LIVE, &visit, error);
+	int result = resolve_worker(places, word, RESOLVE_LIVE | RESOLVE_KEPT, &found, error);
 
-	(void)places;
 	(void)argument;
+	if (result == 0 && !found.is_live)
+		result = error_set(error, .number = ESRCH, .step = "reset it",
+				   .cause = "it has ended, and was kept as it was, to be looked at",
+				   .remedy =
+					   "'sbx shell' and 'sbx open' look into it; a new one begins as this one did");
+	if (result == 0)
+		result = visit_open(word, RESOLVE_LIVE, &visit, error);
 	if (result == 0 && invocation->reset_restart)
 		result = renew(invocation, &visit_worker(visit)->worker.row, error);
 	else if (result == 0)

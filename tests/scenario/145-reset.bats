@@ -29,6 +29,7 @@ setup() {
 		rows = sqlite3.connect('App.db', check_same_thread=False, isolation_level=None, timeout=10)
 		held = open('held')
 		class Handler(http.server.BaseHTTPRequestHandler):
+		    protocol_version = 'HTTP/1.1'
 		    def log_message(self, *ignored): pass
 		    def do_GET(self):
 		        global rows
@@ -51,6 +52,7 @@ setup() {
 		        answer = '-' if self.path in ('/delete', '/close') else '%d %s' % (
 		            rows.execute('SELECT count(*) FROM item').fetchone()[0], held.read().strip())
 		        self.send_response(200)
+		        self.send_header('Content-Length', str(len(answer)))
 		        self.end_headers()
 		        self.wfile.write(answer.encode())
 		http.server.ThreadingHTTPServer(('127.0.0.1', 5555), Handler).serve_forever()
@@ -183,6 +185,59 @@ print({name: os.getxattr("attribute", name) for name in os.listxattr("attribute"
 	runs=()
 }
 
+@test "reset: under connections that stay open and another writer, in both modes, nobody sees a failure" {
+	cat >clients.py <<-'EOS'
+		import http.client, sqlite3, sys, threading
+		def ask():
+		    connection = http.client.HTTPConnection('localhost', 5555)
+		    while True:
+		        connection.request('GET', '/add')
+		        answer = connection.getresponse().read().decode()
+		        if not answer.startswith('2') or not answer.endswith(' as it was'):
+		            print('answer:', answer, flush=True)
+		        counts[0] += 1
+		def write():
+		    rows = sqlite3.connect('App.db', isolation_level=None, timeout=30)
+		    while True:
+		        rows.execute("UPDATE item SET name = name || 'x' WHERE id % 5 = 0")
+		        counts[1] += 1
+		        threading.Event().wait(0.005)  # or nobody else ever gets the lock
+		def guarded(work):
+		    try: work()
+		    except BaseException as failure: print('failed:', failure, flush=True)
+		counts = [0, 0]
+		for work in (ask, write):
+		    threading.Thread(target=guarded, args=(work,), daemon=True).start()
+		print('began', flush=True)
+		for line in sys.stdin:
+		    seen = list(counts)
+		    while any(now <= before for now, before in zip(counts, seen)): threading.Event().wait(0.001)
+		    print('went on', flush=True)
+	EOS
+	for mode in delete wal; do
+		rm -f App.db
+		make_database "$mode"
+		up_detached
+		coproc clients { "$SBX" exec -i w0 python3 -u clients.py 2>&1 3>&-; }
+		read -r -t 60 line <&"${clients[0]}"
+		assert_same began "$line"
+		for _ in 1 2 3 4 5; do
+			run_sbx 0 reset w0
+			echo >&"${clients[1]}"
+			read -r -t 60 line <&"${clients[0]}"
+			assert_same "went on" "$line"
+		done
+		eval "exec ${clients[1]}>&-"
+		assert_same "" "$(cat <&"${clients[0]}")"
+		run_sbx 0 reset w0
+		assert_same "2000 as it was" "$(ask /)"
+		run_sbx 0 db query w0 "PRAGMA integrity_check; SELECT count(*) FROM item WHERE name LIKE '%x'"
+		assert_has "$output" ok
+		assert_has "$output" 0
+		"$SBX" down
+	done
+}
+
 @test "reset: a database that was deleted under a connection needs a new world, told; without one it comes back" {
 	up_detached
 	id=$("$SBX" ps -q --format json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
@@ -203,6 +258,41 @@ print({name: os.getxattr("attribute", name) for name in os.listxattr("attribute"
 	assert_has "$output" "a new world"
 	assert_same "as it was" "$("$SBX" exec w0 cat file)"
 	[[ $id != "$("$SBX" ps -q --format json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')" ]]
+}
+
+@test "reset: a database that was replaced, emptied, vacuumed to other pages or taken out of WAL mode comes back" {
+	rm App.db
+	make_database wal
+	up_detached
+	ask /close
+	for what in 'sqlite3 other "CREATE TABLE item(x)"; mv other App.db' ': >App.db' 'rm App.db' \
+		'sqlite3 App.db "PRAGMA journal_mode=DELETE; DELETE FROM item"' \
+		'sqlite3 App.db "PRAGMA journal_mode=DELETE; PRAGMA page_size=8192; VACUUM"' \
+		'sqlite3 App.db "PRAGMA journal_mode=DELETE; PRAGMA auto_vacuum=FULL; VACUUM; PRAGMA journal_mode=WAL"' \
+		'sqlite3 App.db "DROP TABLE item; VACUUM"'; do
+		"$SBX" exec w0 sh -c "$what"
+		run_sbx 0 reset w0
+		run_sbx 0 db query w0 'PRAGMA integrity_check; PRAGMA journal_mode; PRAGMA page_size; SELECT max(id) FROM item'
+		assert_has "$output" ok
+		assert_has "$output" wal
+		assert_has "$output" 4096
+		assert_has "$output" 2000
+	done
+	assert_same "2000 as it was" "$(ask /open)"
+	"$SBX" exec w0 sh -c 'echo of something else >App.db'
+	run -125 "$SBX" reset w0
+	assert_has "$output" App.db
+	assert_has "$output" "--restart"
+	run_sbx 0 reset --restart w0
+	assert_same "2000 as it was" "$(ask /)"
+}
+
+@test "reset: a kept worker is not reset, and what to do is said" {
+	run_sbx 3 run --name red --keep=failed -- sh -c 'echo x >>file; exit 3'
+	run_sbx 125 reset red
+	assert_has "$output" "worker red: cannot reset it: it has ended, and was kept as it was"
+	assert_has "$output" "'sbx shell' and 'sbx open' look into it"
+	assert_has "$("$SBX" exec red cat file)" x
 }
 
 @test "reset: what cannot be done in place is said, and nothing is changed" {
@@ -255,6 +345,59 @@ print({name: os.getxattr("attribute", name) for name in os.listxattr("attribute"
 	run_sbx 0 lease -- cat file
 	assert_same "as it was" "$output"
 	[[ $id != "$("$SBX" ps --format json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')" ]]
+}
+
+@test "reset: killed at any moment, the next lease meets all of what was before, all of the start, or a new world" {
+	mkdir lots
+	(cd lots && for i in $(seq 200); do echo start >"$i"; done)
+	up_detached
+	for _ in 1 2 3 4 5 6; do
+		"$SBX" exec w0 sh -c 'for i in lots/*; do echo changed >"$i"; done'
+		ask /add
+		first=$(pid_of w0)
+		"$SBX" reset w0 >out 2>err 3>&- &
+		reset=$!
+		# A task is sbx in a fork of PID 1, before and while it works.
+		while kill -0 "$reset" 2>/dev/null && ! pkill -KILL -P "$first" -x sbx; do :; done
+		run wait "$reset"
+		run_sbx 0 lease -- sh -c 'sort -u lots/*; curl -s localhost:5555/'
+		[[ $output == *$'start\n2000 as it was' || $output == *$'changed\n2001 as it was' ]]
+		[[ $output != *start*changed* && $output != *changed*start* ]]
+		run_sbx 0 reset w0
+		assert_same "2000 as it was" "$(ask /)"
+	done
+}
+
+@test "reset: it goes on when who asked is killed, and ends with a world that is" {
+	up_detached
+	"$SBX" exec w0 sh -c 'echo x >>file'
+	ask /add
+	ask /begin
+	first=$(pid_of w0)
+	"$SBX" reset w0 >out 2>err 3>&- &
+	reset=$!
+	wait_for sh -c "pgrep -P $first -x sbx >/dev/null"
+	kill -KILL "$reset"
+	run wait "$reset"
+	run_sbx 125 reset w0
+	assert_has "$output" "it is being reset"
+	ask /end
+	run_sbx 0 lease --wait-timeout 30s -- sh -c 'cat file; curl -s localhost:5555/'
+	assert_has "$output" "as it was
+2000 as it was"
+	assert_same "$first" "$(pid_of w0)"
+	"$SBX" exec w0 sh -c 'echo x >>file'
+	ask /add
+	ask /begin
+	"$SBX" reset w0 >out 2>err 3>&- &
+	reset=$!
+	wait_for sh -c "pgrep -P $first -x sbx >/dev/null"
+	kill -KILL "$first"
+	run -125 wait "$reset"
+	assert_has "$(cat err)" "w0"
+	run_sbx 0 lease --wait-timeout 30s -- sh -c 'cat file; curl -s localhost:5555/'
+	assert_has "$output" "as it was
+2000 as it was"
 }
 
 @test "reset: on a full layer it fails by name, and the next lease has a new world" {
@@ -328,6 +471,19 @@ suite_of() {
 	run_sbx 1 test -n 1 --reset fail -- npx playwright test
 	assert_has "$output" "w0 reset: rows of App.db"
 	assert_has "$output" "2 passed"
+}
+
+@test "test --reset worker: each test process begins with the seed's rows and files, in the same world" {
+	one='test("a", async ({ request }) => expect(await add(request)).toBe("2001 as it was"));
+	     test("b", async ({ request }) => expect(await add(request)).toBe("2002 as it was"));'
+	suite_of 'test("red", async ({ request }) => { await add(request); expect(1).toBe(2); });'"$one" \
+		'test("c", async ({ request }) => expect(await add(request)).toBe("2003 as it was"));'
+	run_sbx 1 test -n 1 --reset worker -- npx playwright test
+	assert_has "$output" "1 failed"
+	assert_has "$output" "3 passed"
+	assert_same 1 "$(grep -c 'w0 reset: rows of App.db' <<<"$output")"
+	run_sbx 1 test -n 1 -- npx playwright test
+	assert_has "$output" "4 failed"
 }
 
 suite_again() {
