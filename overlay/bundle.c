@@ -57,7 +57,8 @@ struct bundle_writer {
 	/* Directories below the one that is being added which their owner, the caller, had closed. They are opened for
 	 * good, since it is a copy of ours, and written as they were. */
 	struct text_list opened;
-	mode_t *modes; /* theirs */
+	mode_t *modes;			/* theirs */
+	const struct bundle_twin *twin; /* of the tree that is being added; NULL */
 	uint64_t entries;
 	uint64_t bytes;
 	unsigned char *data;	   /* BUNDLE_WHOLE_MAX */
@@ -351,6 +352,54 @@ static int add_same(struct bundle_writer *writer, struct row *row, const struct 
 	return result < 0 ? result : 1;
 }
 
+static bool has_attributes(int fd)
+{
+	char names[256];
+
+	return flistxattr(fd, names, sizeof(names)) != 0 && errno != EOPNOTSUPP;
+}
+
+/* Whether two files cannot be told apart. What has attributes, or several names, is not looked at. */
+static bool is_twin(int fd, const struct stat *status, int twin_fd)
+{
+	char bytes[2][32 << 10];
+	struct stat twin;
+
+	if (twin_fd < 0 || fstat(twin_fd, &twin) < 0 || !S_ISREG(twin.st_mode) || twin.st_size != status->st_size ||
+	    (twin.st_mode & 07777) != (status->st_mode & 07777) || twin.st_nlink != 1 || status->st_nlink != 1 ||
+	    twin.st_mtim.tv_sec != status->st_mtim.tv_sec || twin.st_mtim.tv_nsec != status->st_mtim.tv_nsec ||
+	    has_attributes(fd) || has_attributes(twin_fd))
+		return false;
+	for (off_t at = 0; at < status->st_size; at += (off_t)sizeof(bytes[0])) {
+		size_t size = (size_t)MIN((off_t)sizeof(bytes[0]), status->st_size - at);
+
+		if (read_at(fd, bytes[0], size, at) < 0 || read_at(twin_fd, bytes[1], size, at) < 0 ||
+		    memcmp(bytes[0], bytes[1], size) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* @return 1: it is the same as its twin, and has been added; 0; or -errno */
+static int add_twin(struct bundle_writer *writer, struct row *row, int fd, const char *path, const struct stat *status,
+		    struct error *error)
+{
+	owned_fd twin_fd = -1;
+	owned_text name = NULL;
+	int result;
+
+	if (!writer->twin || !S_ISREG(status->st_mode))
+		return 0;
+	twin_fd = path_open(writer->twin->fd, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0, PATH_BENEATH);
+	if (!is_twin(fd, status, twin_fd))
+		return 0;
+	name = path_join(writer->twin->name, path);
+	row->kind = BUNDLE_SAME;
+	row->target = name;
+	result = add_row(writer, row, error);
+	return result < 0 ? result : 1;
+}
+
 static int add_open(struct bundle_writer *writer, struct row *row, int fd, const struct stat *status,
 		    struct error *error)
 {
@@ -403,7 +452,8 @@ static int add_entry(struct bundle_writer *writer, const char *name, int root_fd
 	fd = open_entry(root_fd, path, &status);
 	if (fd < 0)
 		return error_set(error, .number = -fd, .step = STEP_WRITE, .object = name);
-	return add_open(writer, &row, fd, &status, error);
+	result = add_twin(writer, &row, fd, path, &status, error);
+	return result != 0 ? MIN(result, 0) : add_open(writer, &row, fd, &status, error);
 }
 
 /* ---- trees ---- */
@@ -459,8 +509,8 @@ static int gather(struct bundle_writer *writer, int fd, bundle_skip *skip, void 
 	return result < 0 ? error_set(error, .number = -result, .step = STEP_WRITE, .object = descent_path(&way)) : 0;
 }
 
-int bundle_add_tree(struct bundle_writer *writer, const char *name, int fd, bundle_skip *skip, void *data,
-		    struct error *error)
+int bundle_add_tree(struct bundle_writer *writer, const char *name, int fd, const struct bundle_twin *twin,
+		    bundle_skip *skip, void *data, struct error *error)
 {
 	owned_list paths = { 0 };
 	struct stat status;
@@ -479,11 +529,13 @@ int bundle_add_tree(struct bundle_writer *writer, const char *name, int fd, bund
 	if (result < 0)
 		return result;
 	qsort(paths.items + 1, paths.count - 1, sizeof(*paths.items), compare_texts);
+	writer->twin = twin;
 	for (size_t i = 0; i < paths.count && result == 0; i++) {
 		owned_text full = i == 0 ? text_duplicate(name) : path_join(name, paths.items[i]);
 
 		result = add_entry(writer, full, fd, paths.items[i], error);
 	}
+	writer->twin = NULL;
 	return result;
 }
 

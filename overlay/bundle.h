@@ -4,6 +4,7 @@
  * It is an SQLite archive (https://sqlite.org/sqlar.html): `sqlite3 FILE -At` lists it. The names in it are relative:
  *   bundle.json       what it is of: the caller's
  *   files/PATH        what the worker's writable layers hold of the absolute PATH, databases as consistent copies
+ *   seed/PATH         the same of the seed that the worker began from: files/ holds it as well, as it became
  *   logs/NAME, …      what else the caller puts there
  * What a row of `sqlar` cannot say stands in tables of our own:
  *   sbx_entry         one row for each of sqlar's: kind, nanoseconds of its time, size, target, whether it is opaque
@@ -39,6 +40,7 @@ enum {
 #define BUNDLE_SIZE_MAX	 (UINT64_C(64) << 30) /* of one file, with its holes */
 
 #define BUNDLE_FILES "files"
+#define BUNDLE_SEED  "seed"
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
@@ -63,13 +65,20 @@ int bundle_add_text(struct bundle_writer *writer, const char *name, const char *
 /** Whether an entry is left out, with all that is in it. @path  relative to what is added, "" for that itself */
 typedef bool bundle_skip(void *data, const char *path);
 
+/* What has been added before, and holds much of the same. */
+struct bundle_twin {
+	const char *name; /* what it was called; all below it was added but for what `skip` leaves out here as well */
+	int fd;		  /* borrowed */
+};
+
 /** Adds a file or directory with all that is in it: data with holes, permission bits, times, "user.…" attributes,
  *  symbolic and hard links, pipes, whiteouts and opaque directories. Sockets and other devices are left out.
  *  @name    what it is called in the bundle   @fd  borrowed; of a directory O_PATH will do
+ *  @twin    a file that is the same at the same path there is another name of that; may be NULL
  *  @skip    may be NULL
  *  Errors: E2BIG, EFBIG over the limits; ENAMETOOLONG */
-int bundle_add_tree(struct bundle_writer *writer, const char *name, int fd, bundle_skip *skip, void *data,
-		    struct error *error);
+int bundle_add_tree(struct bundle_writer *writer, const char *name, int fd, const struct bundle_twin *twin,
+		    bundle_skip *skip, void *data, struct error *error);
 
 /** Brings it to disk and gives it its name. @ret_bytes  of the file; may be NULL */
 int bundle_finish(struct bundle_writer *writer, uint64_t *ret_bytes, struct error *error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How it works: a world has its files and rows copied by a task inside it (TASK_FREEZE), of one instant and with
+/* How it works: a world has its files and rows copied by a task inside it (TASK_BUNDLE), of one instant and with
  * databases as SQLite copies them; of a kept worker a world is made for that around its layers. What the copy holds in
  * upper-N becomes files/PATH, where PATH is the layer's: on another machine the layers may be others. */
 #include "sandbox/run/pack.h"
@@ -17,6 +17,7 @@
 #include "base/path.h"
 #include "overlay/bundle.h"
 #include "overlay/layers.h"
+#include "overlay/seed.h"
 #include "sandbox/policy/secrets.h"
 #include "sandbox/pool/services_json.h"
 #include "sandbox/run/excerpt.h"
@@ -346,6 +347,29 @@ static int compare_layers(const void *a, const void *b)
 	return strcmp(((const char *const *)a)[0], ((const char *const *)b)[0]);
 }
 
+/* One layer; of a world that began from a seed, that layer of the seed as well, in which files that are as they were
+ * take no room. */
+static int add_layer(struct packing *packing, int directory_fd, const char *number, struct error *error)
+{
+	owned_text name = text_format(BUNDLE_FILES "%s", packing->current);
+	owned_text seed_name = text_format(BUNDLE_SEED "%s", packing->current);
+	owned_text seed_path = path_join(SEED_BESIDE, number);
+	owned_fd fd = path_open(directory_fd, number, O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
+	owned_fd seed_fd = path_open(directory_fd, seed_path, O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
+	const struct bundle_twin twin = { .name = name, .fd = fd };
+	int result;
+
+	if (fd == -ENOENT) /* shown only */
+		return 0;
+	if (fd < 0 || (seed_fd < 0 && seed_fd != -ENOENT))
+		return error_set(error, .number = fd < 0 ? -fd : -seed_fd, .step = STEP_BUNDLE,
+				 .object = packing->current);
+	result = bundle_add_tree(packing->writer, name, fd, NULL, skip_entry, packing, error);
+	if (result == 0 && seed_fd >= 0)
+		result = bundle_add_tree(packing->writer, seed_name, seed_fd, &twin, skip_entry, packing, error);
+	return result;
+}
+
 static int add_layers(struct packing *packing, int directory_fd, struct error *error)
 {
 	size_t count = packing->layers.count;
@@ -361,14 +385,8 @@ static int add_layers(struct packing *packing, int directory_fd, struct error *e
 	}
 	qsort(sorted, count, 2 * sizeof(*sorted), compare_layers);
 	for (size_t i = 0; i < count && result == 0; i++) {
-		owned_text name = text_format(BUNDLE_FILES "%s", sorted[2 * i]);
-		owned_fd fd = path_open(directory_fd, sorted[2 * i + 1], O_RDONLY | O_DIRECTORY, 0, PATH_BENEATH);
-
 		packing->current = sorted[2 * i];
-		if (fd >= 0)
-			result = bundle_add_tree(packing->writer, name, fd, skip_entry, packing, error);
-		else if (fd != -ENOENT) /* shown only */
-			result = error_set(error, .number = -fd, .step = STEP_BUNDLE, .object = sorted[2 * i]);
+		result = add_layer(packing, directory_fd, sorted[2 * i + 1], error);
 	}
 	for (size_t i = 0; i < count; i++)
 		free(sorted[2 * i + 1]);
@@ -387,7 +405,7 @@ static int add_attachments(struct packing *packing, struct error *error)
 		owned_fd fd = open_attachment(packing, path);
 
 		if (fd >= 0)
-			result = bundle_add_tree(packing->writer, name, fd, NULL, NULL, error);
+			result = bundle_add_tree(packing->writer, name, fd, NULL, NULL, NULL, error);
 	}
 	return result;
 }
@@ -396,7 +414,7 @@ static int add_logs(struct packing *packing, const struct worker_row *row, struc
 {
 	owned_fd fd = row->log_directory ? open(row->log_directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-	return fd < 0 ? 0 : bundle_add_tree(packing->writer, PACK_LOGS, fd, NULL, NULL, error);
+	return fd < 0 ? 0 : bundle_add_tree(packing->writer, PACK_LOGS, fd, NULL, NULL, NULL, error);
 }
 
 static int add_events(struct packing *packing, int state_fd, const struct resolved_worker *resolved,
@@ -431,7 +449,7 @@ static int open_target(const char *path, int *ret_fd, const char **ret_name, str
 static int freeze(struct visit *visit, const struct interim *interim, struct error *error)
 {
 	owned_fd answer_fd = openat(interim->fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
-	struct task task = { .kind = TASK_FREEZE, .fds = { interim->fd, answer_fd }, .fd_count = 2 };
+	struct task task = { .kind = TASK_BUNDLE, .fds = { interim->fd, answer_fd }, .fd_count = 2 };
 
 	if (answer_fd < 0)
 		return error_set(error, .number = errno, .step = "make a file", .object = interim->path);

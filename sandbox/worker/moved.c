@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,10 +13,14 @@
 #include "base/path.h"
 #include "overlay/copy.h"
 #include "overlay/layers.h"
+#include "overlay/seed.h"
 #include "sandbox/policy/secrets.h"
 #include "sandbox/worker/world.h"
 
 #define FILES "files"
+#define SEED  "seed"
+
+enum { LAYER_NAME_SIZE = 32 };
 
 /* ---- host side ---- */
 
@@ -157,6 +162,7 @@ int moved_open(struct world *world, struct layer_request *requests, size_t *coun
 struct filling {
 	const struct world *world;
 	const struct layer *layer;
+	int seed_fd; /* where the layers' seeds come */
 };
 
 /* Each layer has its own, and what is hidden stays so, whatever the bundle has there: a directory of that name would be
@@ -179,26 +185,53 @@ static int take_entry(void *data, const struct tree_entry *entry, struct error *
 	return layers_find(layers, path) == filling->layer ? TREE_TAKE : TREE_SKIP;
 }
 
+/* What belongs into one layer, and what that began from, which the layer then is compared with. */
+static int fill_layer(struct world *world, struct filling *filling, int base_fd, size_t number, struct error *error)
+{
+	struct layer *layer = &world->layers.items[number];
+	const struct layer_copy_options options = { .filter = take_entry, .filter_data = filling };
+	owned_text path = text_format(FILES "%s", layer->path);
+	owned_text seed_path = text_format(SEED "%s", layer->path);
+	owned_fd fd = path_open(world->moved_fd, path, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	owned_fd seed_fd = path_open(world->moved_fd, seed_path, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	char name[LAYER_NAME_SIZE];
+	int result = 0;
+
+	if ((fd < 0 && fd != -ENOENT) || (seed_fd < 0 && seed_fd != -ENOENT))
+		return error_set(error, .number = fd < 0 && fd != -ENOENT ? -fd : -seed_fd,
+				 .step = "take the files of the bundle", .object = layer->path);
+	(void)snprintf(name, sizeof(name), "upper-%zu", number);
+	if (fd >= 0)
+		result = layer_merge(&options, fd, base_fd, name, NULL, error);
+	if (result == 0 && seed_fd >= 0)
+		result = layer_copy(&options, seed_fd, filling->seed_fd, name, NULL, error);
+	if (result < 0 || seed_fd < 0)
+		return result;
+	layer->seed_fd = openat(filling->seed_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return layer->seed_fd < 0
+		       ? error_set(error, .number = errno, .step = "take the seed of the bundle", .object = layer->path)
+		       : 0;
+}
+
 int moved_fill(struct world *world, int base_fd, struct error *error)
 {
-	for (size_t i = 0; i < world->layers.count; i++) {
-		struct filling filling = { .world = world, .layer = &world->layers.items[i] };
-		const struct layer_copy_options options = { .filter = take_entry, .filter_data = &filling };
-		owned_text path = text_format(FILES "%s", filling.layer->path);
-		owned_fd fd = path_open(world->moved_fd, path, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
-		char name[32];
-		int result;
+	struct filling filling = { .world = world };
+	owned_fd seed_fd = -1;
+	int result = 0;
 
-		if (filling.layer->kind == LAYER_BIND || fd == -ENOENT)
-			continue;
-		if (fd < 0)
-			return error_set(error, .number = -fd, .step = "take the files of the bundle",
-					 .object = filling.layer->path);
-		(void)snprintf(name, sizeof(name), "upper-%zu", i);
-		result = layer_merge(&options, fd, base_fd, name, NULL, error);
+	if (mkdirat(base_fd, SEED_BESIDE, 0700) == 0)
+		seed_fd = path_open(base_fd, SEED_BESIDE, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
+	if (seed_fd < 0)
+		return error_set(error, .number = errno, .step = "make a directory for the seed of the bundle");
+	filling.seed_fd = seed_fd;
+	for (size_t i = 0; i < world->layers.count && result == 0; i++) {
+		filling.layer = &world->layers.items[i];
+		if (filling.layer->kind != LAYER_BIND)
+			result = fill_layer(world, &filling, base_fd, i, error);
 		if (result < 0)
-			return error_context(error, "files of %s", filling.layer->path);
+			(void)error_context(error, "files of %s", filling.layer->path);
 	}
-	fd_close(&world->moved_fd);
-	return 0;
+	if (result == 0)
+		fd_close(&world->moved_fd);
+	return result;
 }

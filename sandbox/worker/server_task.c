@@ -102,9 +102,9 @@ static int read_task(const struct client *client, struct task *ret_task)
 static bool is_reading(enum task_kind kind)
 {
 	return kind == TASK_INSPECT || kind == TASK_DIFF || kind == TASK_COPY_OUT || kind == TASK_DB_LIST ||
-	       kind == TASK_DB_QUERY || kind == TASK_KEEP || kind == TASK_FREEZE || kind == TASK_CLONE ||
-	       kind == TASK_LISTENERS || kind == TASK_DB_DIFF || kind == TASK_DB_CHANGESET || kind == TASK_DB_COPY ||
-	       kind == TASK_DB_SNAPSHOTS;
+	       kind == TASK_DB_QUERY || kind == TASK_KEEP || kind == TASK_FREEZE || kind == TASK_BUNDLE ||
+	       kind == TASK_CLONE || kind == TASK_LISTENERS || kind == TASK_DB_DIFF || kind == TASK_DB_CHANGESET ||
+	       kind == TASK_DB_COPY || kind == TASK_DB_SNAPSHOTS;
 }
 
 void server_handle_task(struct server *server, struct client *client)

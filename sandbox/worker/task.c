@@ -140,6 +140,7 @@ static const struct kind {
 	[TASK_DB_QUERY] = { .fd_count = 1, .argument_count = 3, .has_format = true, .writes = WRITES_AS_PAYLOAD },
 	[TASK_KEEP] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
 	[TASK_FREEZE] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .has_list = true, .stops = true },
+	[TASK_BUNDLE] = { .fd_count = 2, .writes = WRITES_TO_FIRST_FD, .stops = true },
 	[TASK_CLONE] = { .fd_count = 1, .has_list = true },
 	[TASK_LISTENERS] = { .fd_count = 1 },
 	[TASK_RESET] = { .fd_count = 1, .argument_count = 1, .writes = WRITES_AS_PAYLOAD },
@@ -287,6 +288,8 @@ int task_run(const struct world *world, const struct task *task, struct error *e
 		return task_keep(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
 	case TASK_FREEZE:
 		return task_freeze(world, &stopper, &task->arguments, task->fds[0], task->fds[1], error);
+	case TASK_BUNDLE:
+		return task_bundle(world, &stopper, task->fds[0], task->fds[1], error);
 	case TASK_DB_DIFF:
 		return task_database_diff(world, task->fds, format, arguments[1], arguments[2], error);
 	case TASK_DB_CHANGESET:

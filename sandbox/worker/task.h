@@ -40,6 +40,7 @@
  *                  Framework Core's lock row was left: it would wait for ever). The world stands still while it is
  *                  copied. ETIMEDOUT where a database named stays locked for 5 s. On failure the caller removes the
  *                  directory.
+ *   TASK_BUNDLE    as TASK_FREEZE; what the world began from lies beside, as TASK_KEEP leaves it.
  *   TASK_CLONE     messages on the socket: a byte that says how many descriptors come with it (at most 16), detached
  *                  mounts in the order of the paths. struct graft has them shown in other worlds.
  *   TASK_DB_DIFF   the rows that differ (overlay/rows.h), and the parts of the schema. JSON: an array with an object
@@ -85,6 +86,7 @@ enum task_kind {
 	TASK_KEEP,     /* fds: the kept worker's directory, out. arguments: bytes at most, or none. Copies the layers to
 		    * upper-N */
 	TASK_FREEZE,   /* fds: the seed's directory (empty, on disk), out. arguments: databases named, absolute paths */
+	TASK_BUNDLE,   /* fds: a directory (empty, on disk), out. What a bundle is made from */
 	TASK_CLONE,    /* fds: a socket. arguments: absolute paths of directories, made where they are missing */
 	TASK_LISTENERS, /* fds: out. The TCP sockets that listen in the world's network */
 	/* What is compared with: "" for what the world was filled with, "snapshot/NAME" of this world, or "copies" in

@@ -744,3 +744,13 @@ int task_keep(const struct world *world, struct stopper *stopper, const struct t
 	text_buffer_add(&output.buffer, "\n", 1);
 	return task_output_end(&output, error);
 }
+
+/* ---- bundle ---- */
+
+int task_bundle(const struct world *world, struct stopper *stopper, int directory_fd, int out_fd, struct error *error)
+{
+	static const struct text_list none;
+	int result = task_freeze(world, stopper, &none, directory_fd, out_fd, error);
+
+	return result < 0 ? result : keep_seed(world, directory_fd, error);
+}

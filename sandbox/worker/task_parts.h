@@ -128,6 +128,8 @@ int task_keep(const struct world *world, struct stopper *stopper, const struct t
 int task_freeze(const struct world *world, struct stopper *stopper, const struct text_list *named, int directory_fd,
 		int out_fd, struct error *error);
 
+int task_bundle(const struct world *world, struct stopper *stopper, int directory_fd, int out_fd, struct error *error);
+
 /** The two halves of a reset: what reads nothing that the payload wrote, and needs to look at all processes, comes
  * before the task is confined. @ret_reset the caller's, task_reset_end() */
 struct task_reset;

@@ -330,7 +330,7 @@ text_of() {
 @test "bundle: the events of a world and its tests are in it, and nothing of other worlds" {
 	printf '%s\n' one two three four >list
 	run_sbx 1 test -n 2 --items 'cat list' -- sh -c 'echo x >left-$0; [ $0 != two ]' {}
-	local name events
+	local name
 	name=$(sed -n 's/^  sbx shell //p' <<<"$output")
 	run_sbx 0 bundle "$name" "$base/a.sbx"
 	run_sbx 0 bundle "$name" "$base/b.sbx"
@@ -354,6 +354,58 @@ PYTHON
 	run_sbx 0 bundle alone "$base/alone.sbx"
 	assert_same "" "$(sqlite3 "$base/alone.sbx" "SELECT name FROM sqlar WHERE name LIKE 'events%'")"
 	elsewhere 0 replay "$base/a.sbx" -- cat left-two
+}
+
+@test "bundle: a worker that began from a seed is whole elsewhere, and diff tells what came after the seed" {
+	sqlite3 TestDb.db 'CREATE TABLE Orders(Id INTEGER PRIMARY KEY, Item TEXT)'
+	echo of-the-tree >shared; echo gone >gone; mkdir kept; echo kept >kept/kept
+	cp -r . "$base/checkout/"
+	run_sbx 0 seed create ready -- sh -c '
+		echo of-the-seed >shared; rm gone; echo seeded >seeded; echo other >dropped; head -c 3000000 /dev/urandom >large
+		sqlite3 TestDb.db "INSERT INTO Orders(Item) VALUES (1)"; echo h >~/of-home; mkdir -p deep/er; echo d >deep/er/d'
+	run_sbx 0 run --keep --name red --seed ready -- sh -c '
+		echo of-the-worker >shared; rm dropped; echo new >new; sqlite3 TestDb.db "INSERT INTO Orders(Item) VALUES (2)"'
+	run_sbx 0 diff red
+	local wanted=$output
+	run_sbx 0 bundle red "$base/red.sbx"
+	# What is in it twice takes its room once.
+	[[ $(stat -c %s "$base/red.sbx") -lt 4000000 ]]
+	run_sbx 0 bundle red "$base/again.sbx"
+	cmp "$base/red.sbx" "$base/again.sbx"
+	run_sbx 0 seed rm ready
+	chmod 644 "$base/red.sbx"
+	elsewhere 0 replay "$base/red.sbx" -- sh -c '
+		cat shared seeded new ~/of-home deep/er/d kept/kept; ls gone dropped; stat -c %s large
+		sqlite3 TestDb.db "SELECT group_concat(Item) FROM Orders"'
+	assert_has "$output" "of-the-worker
+seeded
+new
+h
+d
+kept
+ls: cannot access 'gone': No such file or directory
+ls: cannot access 'dropped': No such file or directory
+3000000
+1,2"
+	"$SBX" replay "$base/red.sbx" -- sleep 60 &
+	runs+=($!)
+	wait_for "$SBX" exec replay-red true
+	run_sbx 0 diff replay-red
+	assert_same "$wanted" "$output"
+	assert_has "$output" "C $tree/shared"
+	[[ $output != *seeded* && $output != *large* && $output != *gone* ]]
+	run_sbx 0 db diff replay-red
+	assert_has "$output" "2"
+	assert_has "$output" "1 inserted, 0 updated, 0 deleted (against the seed)"
+	# And a bundle of that is one of the same.
+	run_sbx 0 bundle replay-red "$base/third.sbx"
+	kill "$!"
+	wait "$!" || true
+	"$SBX" replay "$base/third.sbx" -- sleep 60 &
+	runs+=($!)
+	wait_for "$SBX" exec replay-replay-red true
+	run_sbx 0 diff replay-replay-red
+	assert_same "$wanted" "$output"
 }
 
 @test "bundle: a file that is there is not written over without --force" {
