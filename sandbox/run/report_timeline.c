@@ -41,7 +41,8 @@ static void begin_box(struct text_buffer *out, const struct scale *scale, const 
 
 	text_buffer_format(out, "<rect class=\"%s\"", class);
 	add_percent(out, "x", left);
-	add_percent(out, "width", right - left);
+	/* A box without any width is not drawn, nor is its stroke, which is what shows what takes no time. */
+	add_percent(out, "width", MAX(right - left, INT64_C(1)));
 	text_buffer_format(out, " y=\"%u\" height=\"%u\">", top, height);
 }
 

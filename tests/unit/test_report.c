@@ -192,7 +192,7 @@ static void test_report_draws_all_that_worlds_do(void **state)
 		const char *class;
 		const char *x;
 		const char *width;
-	} boxes[] = { { "start", "1.000%", "19.000%" },	  { "ready", "20.000%", "0.000%" },
+	} boxes[] = { { "start", "1.000%", "19.000%" },	  { "ready", "20.000%", "0.001%" },
 		      { "idle", "20.000%", "10.000%" },	  { "lease", "30.000%", "20.000%" },
 		      { "passed", "35.000%", "10.000%" }, { "idle", "50.000%", "5.000%" },
 		      { "reset", "55.000%", "5.000%" },	  { "crash", "70.000%", "1.000%" },
@@ -226,6 +226,7 @@ static void test_report_draws_all_that_worlds_do(void **state)
 
 		(void)place_of(page, entry);
 	}
+	assert_null(strstr(page, "width=\"0.000%\""));
 	/* Nor is it ready after a start that ended in a crash, or after a reset. */
 	assert_int_equal(count(page, "class=\"ready\" x="), 1);
 }
