@@ -206,6 +206,7 @@ struct index_of_tests {
 	size_t run; /* its number on the page */
 	const struct report_test **items;
 	const struct report_run *tests;
+	bool has_several; /* runs are on the page: each place says which one's it is */
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -218,11 +219,14 @@ static void index_release(struct index_of_tests *index)
 	free(index->items);
 }
 
-static void index_fill(struct index_of_tests *index, const struct report_run *run, size_t number)
+static void index_fill(struct index_of_tests *index, const struct report *report, size_t number)
 {
+	const struct report_run *run = &report->runs[number];
+
 	*index = (struct index_of_tests){ .run = number,
 					  .items = calloc(run->test_count + 1, sizeof(*index->items)),
-					  .tests = run };
+					  .tests = run,
+					  .has_several = report->run_count > 1 };
 	if (!index->items)
 		abort();
 	for (size_t i = 0; i < run->test_count; i++)
@@ -239,6 +243,14 @@ static int64_t index_find(const struct index_of_tests *index, const char *id)
 		bsearch(&wanted, index->items, index->tests->test_count, sizeof(*index->items), compare_ids);
 
 	return found && id[0] ? *found - index->tests->tests : -1;
+}
+
+static void add_run_word(struct text_buffer *out, const struct index_of_tests *index)
+{
+	const struct report_run *run = index->tests;
+
+	if (index->has_several)
+		html_add(out, " \u00b7 %s %s", run->shard ? "shard" : "run", run->shard ? run->shard : run->id);
 }
 
 /* "title  file:line", the title a link to the test where the page has it. */
@@ -270,7 +282,9 @@ static void add_fresh(struct text_buffer *out, const struct index_of_tests *inde
 {
 	text_buffer_add_text(out, "<div class=\"fresh\"><h3>");
 	add_place(out, index, &fresh->test, true);
-	text_buffer_add_text(out, "</h3>\n");
+	text_buffer_add_text(out, "<span class=\"dim\">");
+	add_run_word(out, index);
+	text_buffer_add_text(out, "</span></h3>\n");
 	for (size_t i = 0; i < fresh->suspect_count; i++) {
 		text_buffer_add_text(out, i == 0 ? "<p>Suspected: " : "<p>or: ");
 		add_place(out, index, &fresh->suspects[i].by, true);
@@ -304,7 +318,7 @@ static void add_all_fresh(const struct report *report, struct text_buffer *out)
 		__attribute__((cleanup(index_release))) struct index_of_tests index = { 0 };
 
 		if (run->fresh_count > 0)
-			index_fill(&index, run, i);
+			index_fill(&index, report, i);
 		for (size_t j = 0; j < run->fresh_count; j++) {
 			if (!run->fresh[j].passes)
 				continue;
@@ -325,9 +339,10 @@ static void add_all_fresh(const struct report *report, struct text_buffer *out)
 static void add_left_of_file(struct text_buffer *out, const struct index_of_tests *index,
 			     const struct report_left *left, size_t count, bool is_open)
 {
-	html_add(out, "<details class=\"left\"%s><summary>%s <span class=\"dim\">%zu test%s left something</span>",
+	html_add(out, "<details class=\"left\"%s><summary>%s <span class=\"dim\">%zu test%s left something",
 		 is_open ? " open" : "", left->by.file[0] ? left->by.file : "Elsewhere", count, count == 1 ? "" : "s");
-	text_buffer_add_text(out, "</summary>\n<div class=\"inside\">\n");
+	add_run_word(out, index);
+	text_buffer_add_text(out, "</span></summary>\n<div class=\"inside\">\n");
 	for (size_t i = 0; i < count; i++) {
 		char worker[REPORT_WORKER_SIZE];
 
@@ -340,12 +355,13 @@ static void add_left_of_file(struct text_buffer *out, const struct index_of_test
 	text_buffer_add_text(out, "</div></details>\n");
 }
 
-static void add_left_of_run(struct text_buffer *out, const struct report_run *run, size_t number, bool is_open)
+static void add_left_of_run(struct text_buffer *out, const struct report *report, size_t number, bool is_open)
 {
+	const struct report_run *run = &report->runs[number];
 	__attribute__((cleanup(index_release))) struct index_of_tests index = { 0 };
 	size_t from = 0;
 
-	index_fill(&index, run, number);
+	index_fill(&index, report, number);
 	for (size_t i = 1; i <= run->left_count; i++)
 		if (i == run->left_count || !text_equal(run->left[i].by.file, run->left[from].by.file)) {
 			add_left_of_file(out, &index, &run->left[from], i - from, is_open);
@@ -370,7 +386,7 @@ static void add_all_left(const struct report *report, struct text_buffer *out)
 		 left, (long long)looked_at);
 	for (size_t i = 0; i < report->run_count; i++)
 		if (report->runs[i].left_count > 0)
-			add_left_of_run(out, &report->runs[i], i, left <= OPEN_MAX);
+			add_left_of_run(out, report, i, left <= OPEN_MAX);
 	text_buffer_add_text(out, "</section>\n");
 }
 

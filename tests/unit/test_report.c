@@ -294,6 +294,7 @@ static void test_report_tells_what_tests_left_by_file_and_time(void **state)
 	owned_buffer journal = { 0 };
 	owned_report report = { .run_count = 1 };
 	owned_text page = NULL;
+	owned_text several = NULL;
 	const char *section;
 
 	(void)state;
@@ -318,7 +319,16 @@ static void test_report_tells_what_tests_left_by_file_and_time(void **state)
 	assert_non_null(strstr(section, "<a href=\"#t0-1\">title b</a>"));
 	assert_non_null(strstr(section, "<span>title gone</span>"));
 	assert_non_null(strstr(section, "<code>shop.db Orders: 1 inserted (Id=1)</code>"));
-	assert_non_null(strstr(section, "2 tests left something"));
+	assert_non_null(strstr(section, "2 tests left something</span>"));
+	/* With another run on the page each says which one it is of. */
+	report.runs = realloc(report.runs, 2 * sizeof(*report.runs));
+	assert_non_null(report.runs);
+	memset(&report.runs[1], 0, sizeof(report.runs[1]));
+	report.run_count = 2;
+	read_text("", &report.runs[1]);
+	several = write_page(&report);
+	assert_non_null(
+		strstr(place_of(several, "What tests left behind"), "left something \u00b7 run 2qb1pf9yg9</span>"));
 }
 
 static void test_report_tells_what_passes_only_when_fresh(void **state)
