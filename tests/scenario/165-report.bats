@@ -77,6 +77,23 @@ look() {
 	[[ -z $(find . -name 'report*.html') ]]
 }
 
+@test "report: a real run's worlds start, get ready, run tests, are reset and crash: all of it is on the page" {
+	# The test after the red one ends the server.
+	sed -i "s|response.end|if (request.url === '/next') process.exit(3); response.end|" server.js
+	sed -i "s|await visit('next')|await visit('next').catch(() => {})|" tests/rows.spec.js
+	run_sbx 1 test -n 2 --reset worker --keep=never -- npx playwright test
+	assert_same "['crash', 'freeze', 'idle', 'lease', 'reset', 'start']" \
+		"$(report_json 'sorted({s["kind"] for w in d["runs"][0]["workers"] for s in w["spans"]})')"
+	run_sbx 0 report -o page.html
+	look "$PWD/page.html" '
+		const drawn = [];
+		for (const kind of ["start", "ready", "idle", "passed", "failed", "reset", "crash"])
+			if (await page.locator(`.timeline .lane rect.${kind}`).count() && await page.locator(`.legend rect.${kind}`).count() === 1)
+				drawn.push(kind);
+		return drawn.join(" ");'
+	assert_same "start ready idle passed failed reset crash" "$output"
+}
+
 @test "report: a test's trace is linked, and the link leads to it" {
 	run_sbx 1 test -n 2 -- npx playwright test
 	mkdir "out of the way"
