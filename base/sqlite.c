@@ -208,7 +208,7 @@ static const struct meaning {
 	{ SQLITE_CORRUPT, EUCLEAN, "the database is damaged",
 	  "check it with: sqlite3 FILE 'PRAGMA integrity_check'; restore it from a backup, or try: sqlite3 FILE "
 	  ".recover" },
-	{ SQLITE_BUSY, EBUSY, "another program keeps it locked", NULL },
+	{ SQLITE_BUSY, EBUSY, "another program keeps it locked", "let it end its transaction, then try again" },
 	{ SQLITE_LOCKED, EBUSY, "another statement keeps it locked", NULL },
 	{ SQLITE_FULL, ENOSPC, "no space is left", NULL },
 	{ SQLITE_NOMEM, ENOMEM, "no memory is left", NULL },

@@ -210,12 +210,16 @@ static void copy_release(struct copy *copy)
 static int fail_full(const struct copy *copy, int number, struct error *error)
 {
 	char size[32];
-	owned_text cause = text_format("the writable layer is full, the database has %s",
+	bool is_outside = copy->request->is_outside;
+	owned_text cause = text_format("%s is full, the database has %s",
+				       is_outside ? "the disk that it is copied to" : "the writable layer",
 				       number_format_size((uint64_t)copy->source.status.st_size, size, sizeof(size)));
 
-	return error_set(
-		error, .number = number, .step = STEP_COPY, .object = copy->source.path, .cause = cause,
-		.remedy = "give the writable layer more room with --size, or put it on a disk with --scratch DIR");
+	return error_set(error, .number = number, .step = STEP_COPY, .object = copy->source.path, .cause = cause,
+			 .remedy = is_outside
+					   ? NULL
+					   : "give the writable layer more room with --size, or put it on a disk with "
+					     "--scratch DIR");
 }
 
 static int fail_system(const struct copy *copy, int number, struct error *error)

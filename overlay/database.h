@@ -72,6 +72,7 @@ struct database_snapshot_request {
 	const char *target_name;  /* one path component, any bytes; must not exist, nor its sidecars */
 	bool verify_full;	  /* integrity_check in place of quick_check: looks up every index entry as well */
 	bool fix_ef_lock;	  /* removes what finding 24 describes, in the copy */
+	bool is_outside;	  /* of a writable layer: what is full then is the target's disk */
 	bool sync;		  /* the target is on disk and must survive a crash */
 	unsigned busy_timeout_ms; /* 0: DATABASE_BUSY_TIMEOUT_MS */
 	bool without_waiting;	  /* one try: EBUSY at once, since whoever holds the lock stands still */

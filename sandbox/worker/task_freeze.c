@@ -55,6 +55,7 @@ struct freezing {
 	struct stopper *stopper;
 	int directory_fd;
 	int snapshots_fd;
+	bool is_inside; /* the directory lies in the writable layer */
 	bool fixes_ef_lock;
 	bool with_databases; /* else files are copied as they are */
 	uint64_t bytes_max;  /* 0: no limit */
@@ -262,6 +263,7 @@ static int take_snapshot(struct freezing *freezing, size_t number, struct error 
 							   .target_fd = freezing->snapshots_fd,
 							   .target_name = name,
 							   .fix_ef_lock = freezing->fixes_ef_lock,
+							   .is_outside = !freezing->is_inside,
 							   .without_waiting = true };
 	struct database_report report;
 	int result;
@@ -636,6 +638,7 @@ int task_keep_layers(const struct world *world, struct stopper *stopper, int dir
 		.stopper = stopper,
 		.directory_fd = directory_fd,
 		.snapshots_fd = -1,
+		.is_inside = true,
 		.with_databases = true,
 		/* What the payload may write is not to be taken away from it. */
 		.bytes_max = world->plan->scratch_bytes_max / 4,

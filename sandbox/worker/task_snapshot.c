@@ -18,6 +18,7 @@
 #include "base/path.h"
 #include "overlay/database.h"
 #include "overlay/reset_rows.h"
+#include "overlay/rows.h"
 #include "overlay/seed.h"
 #include "sandbox/worker/task_parts.h"
 
@@ -30,8 +31,10 @@ enum { LIST_SIZE_MAX = 1 << 20 };
 
 /* ---- a set of copies ---- */
 
-static int copies_make(const struct world *world, int directory_fd, const char *database, struct text_list *ret_paths,
-		       struct error *error)
+enum target { TARGET_LAYER, TARGET_OUTSIDE };
+
+static int copies_make(const struct world *world, int directory_fd, enum target target, const char *database,
+		       struct text_list *ret_paths, struct error *error)
 {
 	owned_text chosen = NULL;
 	int result = database[0] ? task_database_choose(world, database, &chosen, error)
@@ -45,7 +48,8 @@ static int copies_make(const struct world *world, int directory_fd, const char *
 		owned_text name = text_format("%zu", i);
 		const struct database_snapshot_request request = { .source = ret_paths->items[i],
 								   .target_fd = directory_fd,
-								   .target_name = name };
+								   .target_name = name,
+								   .is_outside = target == TARGET_OUTSIDE };
 		struct database_report ignored;
 
 		result = database_snapshot(&request, &ignored, error);
@@ -152,7 +156,7 @@ int task_database_snapshot(const struct world *world, int out_fd, const char *da
 	result = snapshots_fd < 0 ? snapshots_fd : part_make_directory(snapshots_fd, &part);
 	if (result < 0)
 		return error_set(error, .number = -result, .step = STEP_TAKE, .object = name);
-	result = copies_make(world, part.fd, database, &paths, error);
+	result = copies_make(world, part.fd, TARGET_LAYER, database, &paths, error);
 	if (result < 0)
 		return result;
 	result = part_replace(&part, name);
@@ -171,7 +175,7 @@ int task_database_copy(const struct world *world, int directory_fd, const char *
 		result = task_database_choose(world, database, &only, error);
 	if (only)
 		database = only;
-	return result < 0 ? result : copies_make(world, directory_fd, database, &paths, error);
+	return result < 0 ? result : copies_make(world, directory_fd, TARGET_OUTSIDE, database, &paths, error);
 }
 
 /* ---- going back to one ---- */
@@ -201,7 +205,12 @@ static int put_back(const struct task_copies *copies, size_t number, struct erro
 	}
 	request.target_fd = directory_fd;
 	request.target_name = name;
-	return reset_rows(&request, &ignored, error);
+	request.busy_timeout_ms = ROWS_BUSY_TIMEOUT_MS;
+	result = reset_rows(&request, &ignored, error);
+	/* A reset would take a new world. */
+	if (result == -EBUSY)
+		text_copy(error->remedy, sizeof(error->remedy), "let it end its transaction, then try again");
+	return result;
 }
 
 int task_database_restore(const struct world *world, int out_fd, const char *database, const char *name,
