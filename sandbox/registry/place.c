@@ -83,7 +83,10 @@ static int open_place(int claim_fd, char target[static PATH_MAX], int *ret_paren
 	struct stat status;
 
 	*ret_parent_fd = -1;
-	*ret_name = length < 0 ? NULL : check_link(target);
+	/* Only what is certainly not there is ENOENT: without the link nobody would find the place again. */
+	if (length < 0)
+		return (int)length == -EINVAL ? -ENOENT : (int)length;
+	*ret_name = check_link(target);
 	if (!*ret_name)
 		return -ENOENT;
 	*ret_parent_fd = open(PLACE_PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -92,9 +95,9 @@ static int open_place(int claim_fd, char target[static PATH_MAX], int *ret_paren
 	fd = openat(*ret_parent_fd, *ret_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOTDIR || errno == ELOOP ? -ENOENT : -errno;
-	if (fstat(fd, &status) < 0 || status.st_uid != geteuid())
-		return -ENOENT;
-	return fd_take(&fd);
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	return status.st_uid == geteuid() ? fd_take(&fd) : -ENOENT;
 }
 
 int place_hold(int fd)

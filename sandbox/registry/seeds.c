@@ -122,7 +122,7 @@ int seed_begin(int state_fd, struct seed_draft *ret_draft, struct error *error)
 					   .cause = result == 0 ? "the file system of /var/tmp takes no user "
 								  "attributes, which overlayfs needs"
 								: NULL,
-					   .remedy = "have /var/tmp on a disk (ext4, xfs, btrfs)");
+					   .remedy = result == 0 ? "have /var/tmp on a disk (ext4, xfs, btrfs)" : NULL);
 	}
 	return result < 0 ? result : 0;
 }

@@ -187,11 +187,12 @@ static void set_result(pid_t pid, long result)
 }
 
 /* A process that ends or returns from a signal cannot be told that it does not. What waits for a child is made to wait
- * for ever or not at all by such an answer, which no kernel gives; and brk(2) knows no errno. */
+ * for ever or not at all by such an answer, which no kernel gives; brk(2) knows no errno; who one is is always
+ * known; and close(2) gives the descriptor back whatever it says. */
 static bool can_fail(uint64_t call)
 {
 	return call != SYS_exit_group && call != SYS_exit && call != SYS_rt_sigreturn && call != SYS_wait4 &&
-	       call != SYS_waitid && call != SYS_brk;
+	       call != SYS_waitid && call != SYS_brk && call != SYS_close && call != SYS_getuid && call != SYS_geteuid;
 }
 
 static void hit(struct point *point, struct tracee *tracee)
