@@ -115,6 +115,16 @@ static bool may_wait(const struct restoring *restoring)
 	return true;
 }
 
+static int run_patiently(const struct restoring *restoring, const char *sql)
+{
+	int code;
+
+	do
+		code = sqlite_run(restoring->target, sql);
+	while (is_busy(code) && may_wait(restoring));
+	return code;
+}
+
 static int fail(sqlite3 *database, int code, const char *path, struct error *error)
 {
 	if (is_busy(code))
@@ -166,9 +176,9 @@ static int open_both(struct restoring *restoring, bool is_new, struct error *err
 	}
 	code = sqlite_open(request->target_fd, request->target_name, is_new ? SQLITE_RULE_CREATE : SQLITE_RULE_WRITE,
 			   &restoring->target);
-	/* The world does not outlive a crash. */
+	/* The world does not outlive a crash. The first that reads, so the first that meets a lock. */
 	if (code == SQLITE_OK)
-		code = sqlite_run(restoring->target, "PRAGMA synchronous=OFF; PRAGMA cache_size=-65536");
+		code = run_patiently(restoring, "PRAGMA synchronous=OFF; PRAGMA cache_size=-65536");
 	while (code == SQLITE_OK && is_busy(code = read_mode(restoring->target, &restoring->is_wal)) &&
 	       may_wait(restoring))
 		code = SQLITE_OK;
@@ -563,16 +573,6 @@ static int compare_pages(struct patching *patching)
 }
 
 /* ---- putting them back ---- */
-
-static int run_patiently(const struct restoring *restoring, const char *sql)
-{
-	int code;
-
-	do
-		code = sqlite_run(restoring->target, sql);
-	while (is_busy(code) && may_wait(restoring));
-	return code;
-}
 
 /* SQLite does it, this connection or whoever reads first: should it be busy, whoever has it reads the start's rows. */
 static int roll_back(struct restoring *restoring, const struct patching *patching, struct reset_rows_result *result)
