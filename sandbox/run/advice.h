@@ -28,6 +28,7 @@ enum advice {
 	 * NO_SCREEN		what the user wrote
 	 * BROWSER_SANDBOX	project
 	 * NO_RUNNER, NO_WORLD	worlds
+	 * NO_TEST		worlds, runner
 	 * NPX			program, directory
 	 * DOTNET_LINES		worlds, assembly */
 #include "sandbox/run/advice.def"

@@ -170,6 +170,22 @@ static void take_output(struct events *events, struct json_value root)
 		text_free(&events->output_id);
 }
 
+bool events_may_have_had_no_tests(const struct events *events)
+{
+	static const char *const words[] = { "--help", "-h",	  "--version",	       "-v",	   "-V",
+					     "list",   "related", "--passWithNoTests", "--changed" };
+	bool is_playwright = text_equal(events->runner, "playwright");
+
+	if (is_playwright ? events->has_config : !text_equal(events->runner, "vitest"))
+		return true;
+	for (size_t i = 0; i < events->arguments.count; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(words); j++)
+			if (text_starts_with(events->arguments.items[i], words[j]) &&
+			    strchr("=", events->arguments.items[i][strlen(words[j])]))
+				return true;
+	return false;
+}
+
 void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument)
 {
 	owned_json json = { 0 };

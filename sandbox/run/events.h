@@ -78,6 +78,11 @@ int events_read_look(const char *line, size_t size, struct events_look *ret_look
 
 void events_release(struct events *events);
 
+/** Of a runner that ended well and had no world: whether there was nothing for one, as far as it lets itself be known.
+ *  Playwright tells of its config in any case; Jest is stopped by the hook where it runs tests elsewhere; for Vitest
+ *  the command has to say so. */
+bool events_may_have_had_no_tests(const struct events *events);
+
 /** Takes one line. @callback  told of each test that ended; may be NULL */
 void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument);
 

@@ -596,8 +596,12 @@ static int check_isolation(const struct run *run, struct error *error)
 	worlds = run->options->workers ? text_format("%u", run->options->workers) : text_duplicate("N");
 	if (!run->runner.events.has_hello)
 		return advice_refuse(ADVICE_NO_RUNNER, ADVICE_WORDS(worlds), error);
+	if (run->runner.events.tests_ended > 0)
+		return advice_refuse(ADVICE_NO_WORLD, ADVICE_WORDS(worlds), error);
 	/* Nothing ran: --list, no tests found. */
-	return run->runner.events.tests_ended == 0 ? 0 : advice_refuse(ADVICE_NO_WORLD, ADVICE_WORDS(worlds), error);
+	return events_may_have_had_no_tests(&run->runner.events)
+		       ? 0
+		       : advice_refuse(ADVICE_NO_TEST, ADVICE_WORDS(worlds, run->runner.events.runner), error);
 }
 
 /* What is to be kept of the worlds as they are when the runner has ended. */

@@ -204,6 +204,36 @@ services:
 	assert_has "$output" "no test runner that sbx knows was started with its hook: 0 of 2 worlds were used"
 }
 
+@test "first run: a runner of a version that nobody knows is refused by name, never green" {
+	# Under the names of their files, what a later version might do.
+	runner() {
+		local path=later/node_modules/$1
+		mkdir -p "$(dirname "$path")"
+		echo "$2" >"$path"
+	}
+	runner playwright/cli.js "require('node:child_process').fork(__dirname + '/lib/novel/thing.js');"
+	runner playwright/lib/novel/thing.js ''
+	runner jest/bin/jest.js "process.argv.includes('--fork') ? require('node:child_process').fork('novel.js', [], { env: { ...process.env, JEST_WORKER_ID: '1' } }) : process.env.JEST_WORKER_ID = '1';"
+	runner vitest/vitest.mjs "import { fork } from 'node:child_process'; if (process.argv[2] === 'run') fork(process.argv[1].replace('vitest.mjs', 'dist/novel.js'));"
+	runner vitest/dist/novel.js ''
+	: >novel.js
+	local program
+	for program in 'Playwright playwright/cli.js test' 'Jest jest/bin/jest.js --fork' 'Vitest vitest/vitest.mjs run'; do
+		read -ra words <<<"$program"
+		run_sbx 125 test -n 2 -- node "later/node_modules/${words[1]}" "${words[2]}"
+		assert_has "$output" "this version of ${words[0]} starts its tests in a way that sbx does not know"
+	done
+	run_sbx 125 test -n 2 -- node later/node_modules/jest/bin/jest.js
+	assert_has "$output" "Jest ran its tests in its own process, which is in none of the worlds"
+	# Nothing that sbx would see, and a good end.
+	run_sbx 125 test -n 2 -- node later/node_modules/vitest/vitest.mjs watch
+	assert_has "$output" "vitest ended well, and nothing of it came to a world: 0 of 2 worlds were used"
+	run_sbx 0 test -n 2 -- node later/node_modules/vitest/vitest.mjs list
+	: >later/node_modules/playwright/cli.js
+	run_sbx 125 test -n 2 -- node later/node_modules/playwright/cli.js test
+	assert_has "$output" "playwright ended well, and nothing of it came to a world"
+}
+
 @test "first run: connections that the host would take, and those outward, are explained once" {
 	spec a "await request.get('http://127.0.0.1:$port/')" "await request.get('http://127.0.0.1:$port/')" 'await request.get("http://fonts.example/")'
 	rm tests/b.spec.js

@@ -68,7 +68,10 @@ list() {
 # ---- through the hook ----
 
 @test "runners: Jest" {
-	run_sbx 0 test -n 4 -- npx jest jest
+	# The worlds are made after it, though Jest reads the tree in processes of the same kind before.
+	echo "module.exports = () => require('node:fs').writeFileSync('seeded', '');" >setup.cjs
+	echo "if (!require('node:fs').existsSync('seeded')) throw new Error('no globalSetup');" >needs.cjs
+	run_sbx 0 test -n 4 -- npx jest jest --globalSetup ./setup.cjs --setupFiles ./needs.cjs
 	assert_has "$output" "Tests:       4 passed, 4 total"
 }
 

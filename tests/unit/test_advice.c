@@ -163,6 +163,9 @@ static void test_advice_is_golden(void **state)
 				    "with a list use 'sbx test --items', for one worker 'sbx run'" },
 		{ ADVICE_NO_WORLD, "the tests ran beside each other in the runner's world: 0 of A worlds were used\n"
 				   "  use sbx test -n 1 if that is meant" },
+		{ ADVICE_NO_TEST,
+		  "B ended well, and nothing of it came to a world: 0 of A worlds were used\n"
+		  "  if it has no tests, or runs them where sbx sees none (in a browser), use sbx test -n 1" },
 		{ ADVICE_DOTNET_TEST,
 		  "'dotnet test' runs the tests of an assembly in one process, which cannot be in several worlds\n"
 		  "  build first, then give each class, or each test, a world of its own by a line above" },

@@ -104,9 +104,39 @@ static void test_events_pass_over_what_they_do_not_understand(void **state)
 	events_release(&events);
 }
 
+static void test_events_know_when_there_may_be_no_tests(void **state)
+{
+	static const struct {
+		const char *hello;
+		bool may;
+	} cases[] = {
+		{ "{\"type\":\"hello\",\"runner\":\"vitest\",\"argv\":[\"node\",\"vitest.mjs\",\"run\"]}", false },
+		{ "{\"type\":\"hello\",\"runner\":\"vitest\",\"argv\":[\"node\",\"vitest.mjs\",\"list\"]}", true },
+		{ "{\"type\":\"hello\",\"runner\":\"vitest\",\"argv\":[\"node\",\"vitest.mjs\",\"lists\"]}", false },
+		{ "{\"type\":\"hello\",\"runner\":\"vitest\",\"argv\":[\"run\",\"--changed=main\"]}", true },
+		{ "{\"type\":\"hello\",\"runner\":\"jest\",\"argv\":[]}", true },
+		{ "{\"type\":\"hello\",\"runner\":\"playwright\",\"argv\":[\"test\"]}", false },
+		{ "{\"type\":\"hello\",\"runner\":\"playwright\",\"argv\":[\"test\",\"--help\"]}", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct events events = { 0 };
+
+		events_take(&events, cases[i].hello, strlen(cases[i].hello), NULL, NULL);
+		assert_int_equal(events_may_have_had_no_tests(&events), cases[i].may);
+		/* Playwright has told what there is. */
+		events_take(&events, "{\"type\":\"config\"}", 17, NULL, NULL);
+		if (text_equal(events.runner, "playwright"))
+			assert_true(events_may_have_had_no_tests(&events));
+		events_release(&events);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_events_know_when_there_may_be_no_tests),
 		cmocka_unit_test(test_events_tell_of_a_red_test_and_its_world),
 		cmocka_unit_test(test_events_place_a_hosted_test_in_the_runners_world),
 		cmocka_unit_test(test_events_know_an_interrupted_test),

@@ -13,8 +13,14 @@ const entries = [
 	{ runner: 'vitest', pattern: /[\\/]tinypool[\\/]dist[\\/]entry[\\/]process\.js$/, start: startVitest },
 	{ runner: 'vitest', pattern: /[\\/]vitest[\\/]dist[\\/]workers[\\/](forks|vmForks)\.js$/, start: startVitest },
 ];
-// A later Playwright may rename its entry: what looks like one and is not known is refused, not run beside the worlds.
-const unknownEntry = /[\\/]playwright[\\/]lib[\\/].*worker[^\\/]*\.[cm]?js$/i;
+// A later version may rename its entry: what a runner starts of its own files and is not known is refused, not run beside
+// the worlds. Playwright's loaders read files of tests, and run none.
+const harmlessEntry = /[\\/]playwright[\\/]lib[\\/].*loader[^\\/]*\.[cm]?js$/i;
+const unknownEntries = [
+	{ name: 'Playwright', pattern: /[\\/]playwright[\\/]lib[\\/].*\.[cm]?js$/ },
+	{ name: 'Jest', pattern: /[\\/]jest-worker[\\/].*\.[cm]?js$/, number: 'JEST_WORKER_ID' },
+	{ name: 'Vitest', pattern: /[\\/](vitest|tinypool)[\\/]dist[\\/].*\.[cm]?js$/, number: 'TINYPOOL_WORKER_ID' },
+];
 const threadEntries = [
 	{ pattern: /[\\/]jest-worker[\\/]build[\\/](workers[\\/])?threadChild\.js$/, message: 'Jest runs the tests in threads (workerThreads), and a thread cannot be in a world of its own', remedy: 'add --workerThreads=false to the command' },
 	{ pattern: /[\\/]tinypool[\\/]dist[\\/]entry[\\/]worker\.js$|[\\/]vitest[\\/]dist[\\/]workers[\\/](threads|vmThreads)\.js$/, message: 'Vitest runs the tests in threads (pool), and a thread cannot be in a world of its own', remedy: 'add --pool=forks to the command' },
@@ -167,11 +173,21 @@ function prepareJest(runner) {
 		refuse(`Jest runs all tests in one process with ${inBand}`, `leave ${inBand} out, or use sbx test -n 1`);
 	if (worldCount() > 0 && runner.workersAsked === undefined)
 		addArgument(runner, 2, `--maxWorkers=${worldCount()}`);
+	refuseInBand(process.env.JEST_WORKER_ID);
 	// Jest runs a few fast files in its own process, outside the worlds. With a limit of memory it never does
 	// (shouldRunInBand), and one that is all there is never restarts a process.
 	// One of a byte is never enough: it restarts the process after each file.
 	if (!hasOption(words, '--workerIdleMemoryLimit') && parseInt(runner.version, 10) >= 29)
 		addArgument(runner, 2, `--workerIdleMemoryLimit=${process.env.SBX_UNIT === 'file' ? '2' : '100%'}`);
+}
+
+/* Where it runs tests in its own process it gives that the number of a worker. What is red stays red. */
+function refuseInBand(before) {
+	process.on('exit', status => {
+		if (status === 0 && process.env.JEST_WORKER_ID !== before)
+			refuse('Jest ran its tests in its own process, which is in none of the worlds',
+			       `add -w ${worldCount() || 2} to the command, or use sbx test -n 1`);
+	});
 }
 
 /* Only Playwright lets one have a test tried once more than it would by itself. */
@@ -198,15 +214,24 @@ function patchFork() {
 		const file = modulePath instanceof URL ? require('node:url').fileURLToPath(modulePath) : String(modulePath);
 		const entry = entries.find(candidate => candidate.pattern.test(file));
 
-		if (!entry && unknownEntry.test(file))
-			refuse(`this version of Playwright starts its tests in a way that sbx does not know (${file})`,
-			       'use a version that sbx knows, or sbx test -n 1');
+		if (!entry)
+			refuseUnknown(file, (Array.isArray(rest[0]) ? rest[1] : rest[0] ?? rest[1])?.env);
 		if (!entry)
 			return fork.call(this, modulePath, ...rest);
 		const args = Array.isArray(rest[0]) ? rest[0] : [];
 		const options = { ...(Array.isArray(rest[0]) ? rest[1] : rest[0] ?? rest[1]) };
 		return entry.start({ file, args, options, fork: () => fork.call(childProcess, modulePath, args, options) });
 	};
+}
+
+/* @environment  of a process: Jest and Vitest number theirs */
+function refuseUnknown(file, environment) {
+	const unknown = harmlessEntry.test(file) ? undefined : unknownEntries.find(candidate => candidate.pattern.test(file) ||
+		(environment?.[candidate.number] !== undefined && environment[candidate.number] !== process.env[candidate.number]));
+
+	if (unknown)
+		refuse(`this version of ${unknown.name} starts its tests in a way that sbx does not know (${file})`,
+		       'use a version that sbx knows, or sbx test -n 1');
 }
 
 /* A class in the place of worker_threads.Worker, since `new` must make the real thing. */
@@ -220,6 +245,8 @@ function patchThreads() {
 
 			if (thread)
 				refuse(thread.message, thread.remedy);
+			if (!options?.eval)
+				refuseUnknown(name);
 			super(file, options);
 		}
 	};
