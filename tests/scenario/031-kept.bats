@@ -21,7 +21,7 @@ id_of() {
 	keep_worker w1 sh -c 'echo w >changed; echo new >new; sqlite3 TestDb.db "INSERT INTO Orders VALUES (2)"; echo out; echo err >&2; exit 3'
 	assert_has "$(cat "$XDG_STATE_HOME/w1.err")" "sbx db shell w1"
 	run_sbx 0 ps
-	! grep -q '^w1 ' <<<"$output" || return 1
+	assert_same "" "$(grep '^w1 ' <<<"$output")"
 	run_sbx 0 ps --all
 	assert_has "$output" "kept, exit 3"
 	run_sbx 0 ps --all --format json
@@ -121,7 +121,8 @@ id_of() {
 	done
 	run_sbx 0 ps -aq
 	# An id may have the name within it.
-	[[ $(wc -l <<<"$output") -eq 2 ]] && ! grep -qx w1 <<<"$output"
+	assert_same "" "$(grep -x w1 <<<"$output")"
+	[[ $(wc -l <<<"$output") -eq 2 ]]
 	start_worker w1 -- sleep 600
 	run_sbx 0 exec w1 true
 	run_sbx 0 kill w1
