@@ -190,12 +190,14 @@ void report_blame_write_json(const struct report_run *run, struct text_buffer *o
 
 void report_blame_read_json(struct report_run *run, struct json_value object)
 {
+	int64_t looked_at = report_take_count(object, "looked_at", INT32_MAX);
+
 	FOR_EACH(item, json_member(object, "left"))
 	report_take_left(run, item, report_read_worker_word(json_member(item, "worker")));
 	FOR_EACH(item, json_member(object, "fresh"))
 	report_take_fresh(run, item);
 	/* Those that left nothing are counted, and not listed. */
-	run->looked_at = MAX(report_take_count(object, "looked_at", INT32_MAX), (int64_t)run->left_count);
+	run->looked_at = MAX(looked_at, (int64_t)run->left_count);
 	report_blame_finish(run);
 }
 

@@ -3,8 +3,8 @@
  * filter, copying and the way back from a hidden row. Nothing is fetched, which its Content-Security-Policy holds it
  * to: style and script are those with the nonce, made after all that others wrote.
  *
- * Order: what the runs come to, the filter, the timelines, the red tests with all that is known of them, what tests left
- * behind (report_blame.c), all tests. */
+ * Order: what the runs come to, the filter, the timelines, the red tests with all that is known of them, what tests
+ * left behind (report_blame.c), all tests. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>

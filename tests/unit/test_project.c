@@ -163,8 +163,8 @@ static void test_schema_judges_the_examples_as_sbx_does(void **state)
 		fail_msg("%s", output.bytes ? output.bytes : "no output");
 }
 
-/* What a key may not hold, and what a hand can slip into: a text, a list or a map where another of them belongs. Each is
- * refused where it stands, and none is followed. */
+/* What a key may not hold, and what a hand can slip into: a text, a list or a map where another of them belongs. Each
+ * is refused where it stands, and none is followed. */
 static void test_each_key_refuses_what_it_cannot_hold(void **state)
 {
 	static const struct {
