@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "netns/publish.h"
 #include "sandbox/pool/count.h"
 #include "sandbox/run/annotations.h"
 #include "sandbox/run/items.h"
@@ -176,6 +177,41 @@ static int prepare_items(struct invocation *invocation, const char *here, const 
 	return items_prepare(&invocation->spec, tree, plan, error);
 }
 
+/* ---- published ports ---- */
+
+static bool is_host_port_free(const char *text, struct error *error)
+{
+	struct publish_rule rule;
+	owned_fd fd = -1;
+
+	return publish_parse(text, &rule, error) == 0 && publish_open_listener(&rule, &fd, error) == 0;
+}
+
+/* `ports:` of what runs in R for good: of other services R's own end once the worlds have theirs, and those have no port
+ * of the host. One that is taken, by another run of the suite say, is no reason not to test. */
+static void publish_ports(struct invocation *invocation, const struct project *project, unsigned workers)
+{
+	for (size_t i = 0; i < project->services.count && invocation->spec.network != NETWORK_HOST; i++) {
+		const struct project_service *service = &project->services.items[i];
+
+		for (size_t j = 0; j < service->ports.count && (service->shared || workers == 1); j++) {
+			const char *port = service->ports.items[j];
+			struct error error = { 0 };
+			char text[2 * sizeof(error)];
+			owned_text line = NULL;
+
+			if (is_host_port_free(port, &error)) {
+				text_list_add(&invocation->spec.ways.publish, port);
+				continue;
+			}
+			error.remedy[0] = '\0';
+			error_format(&error, text, sizeof(text));
+			line = text_format("%s: %s; the run goes on without", service->name, text);
+			say_line(line);
+		}
+	}
+}
+
 static int choose_shard(const struct invocation *invocation, struct shard *ret_shard, struct error *error)
 {
 	if (!invocation->shard)
@@ -200,6 +236,7 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 		return result;
 	if (!here)
 		return error_set(error, .number = errno, .step = "find the current directory");
+	publish_ports(invocation, project, options.workers);
 	items_plan_init(&plan);
 	add_artifacts(invocation, here, project);
 	/* A list of items is cut by its own runner, whatever LIST calls. */

@@ -496,6 +496,33 @@ unit_suite() {
 	assert_same 0 "$(cat test-results/world)"
 }
 
+@test "first run: the ports of sbx.yaml are published where they are in the runner's world for good, and one that is taken is said" {
+	local mail=$((port + 1000)) taken=$((port + 2000))
+	printf '%s\n' 'services:' '  mail:' '    shared: true' "    command: [node, server.js, '$mail']" "    ports: ['$mail:$mail', '$taken:$mail']" \
+		'  shop:' "    command: [node, server.js, '$port']" "    ports: ['$port:$port']" 'volumes: ["./out:/mnt:rw"]' >sbx.yaml
+	config ''
+	mkdir out
+	spec a 'fs.writeFileSync("/mnt/here", ""); await expect.poll(() => fs.existsSync("/mnt/done"), { timeout: 20000 }).toBe(true);'
+	port=$taken on_host node server.js "$taken"
+	# published N: what is seen on the host while the suite runs so wide.
+	published() {
+		rm -f out/*
+		"$SBX" test -n "$1" -- npx playwright test a.spec >log 2>&1 3>&- &
+		local run=$!
+		runs+=("$run")
+		wait_for test -e out/here || { cat log; return 1; }
+		assert_same shop "$(curl -s "http://127.0.0.1:$mail/")"
+		shown=$(curl -s "http://127.0.0.1:$port/" || true)
+		touch out/done
+		wait "$run" || { cat log; return 1; }
+		assert_has "$(cat log)" "mail: cannot publish the port '127.0.0.1:$taken:$mail': another program on the host listens there; the run goes on without"
+	}
+	published 2
+	assert_same "" "$shown"
+	published 1
+	assert_same shop "$shown"
+}
+
 @test "first run: npx of what is not installed is said to wait for the registry" {
 	mkdir bare
 	cd bare
