@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows put back into a live database: under open connections, in both journal modes, and what a mark sees. */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -82,10 +83,9 @@ static int reset(const struct place *place, unsigned busy_ms, struct reset_rows_
 	return reset_rows(&request, result, error);
 }
 
-static int set_up(void **state)
+static int make_place(void **state, const char *base)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
 
 	place->directory = text_format("%s/sbx-reset.XXXXXX", base && base[0] == '/' ? base : "/tmp");
 	if (!mkdtemp(place->directory))
@@ -93,6 +93,17 @@ static int set_up(void **state)
 	place->fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	*state = place;
 	return place->fd < 0;
+}
+
+static int set_up(void **state)
+{
+	return make_place(state, getenv("TMPDIR"));
+}
+
+/* Where holes are read in no time. */
+static int set_up_in_memory(void **state)
+{
+	return make_place(state, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR"));
 }
 
 static int tear_down(void **state)
@@ -279,6 +290,83 @@ static void a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode(void **state)
 	check_kill(*state, "WAL");
 }
 
+/* A database of 2 GiB that takes no space: its rows, and pages that are free, which nobody reads. Beyond 1 GiB lies the
+ * page that holds SQLite's locks and is none. */
+static void make_large(const struct place *place, const char *mode)
+{
+	enum { PAGE = 65536, PAGES = 33000, LOCK_PAGE = 0x40000000 / PAGE + 1, HEADER = 28, TRUNK_MOST = 16000 };
+	owned_text sql = text_format("PRAGMA page_size=65536; PRAGMA journal_mode=%s;"
+				     "CREATE TABLE item(id INTEGER PRIMARY KEY, name);"
+				     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+				     " INSERT INTO item SELECT i, hex(randomblob(100)) FROM n",
+				     mode);
+	sqlite3 *database = open_live(place, "start");
+	uint32_t used;
+	uint32_t header[3] = { htobe32(PAGES) };
+	uint32_t free_pages = 0;
+	owned_fd fd = -1;
+
+	run(database, sql);
+	used = (uint32_t)number(database, "PRAGMA page_count");
+	(void)sqlite3_close(database);
+	fd = openat(place->fd, "start", O_RDWR | O_CLOEXEC);
+	assert_int_equal(ftruncate(fd, (off_t)PAGES * PAGE), 0);
+	header[1] = htobe32(used + 1);
+	for (uint32_t next = used + 1; next <= PAGES;) {
+		static uint32_t trunk[TRUNK_MOST + 2];
+		uint32_t own = next++;
+		uint32_t count = 0;
+
+		for (; next <= PAGES && count < TRUNK_MOST; next++)
+			if (next != LOCK_PAGE)
+				trunk[2 + count++] = htobe32(next);
+		trunk[0] = htobe32(next <= PAGES ? next : 0);
+		trunk[1] = htobe32(count);
+		assert_int_equal(pwrite(fd, trunk, (2 + count) * sizeof(uint32_t), (off_t)(own - 1) * PAGE),
+				 (2 + count) * sizeof(uint32_t));
+		free_pages += 1 + count;
+	}
+	header[2] = htobe32(free_pages);
+	assert_int_equal(pwrite(fd, header, sizeof(header), HEADER), sizeof(header));
+}
+
+static void check_large(struct place *place, const char *mode)
+{
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	struct rusage usage;
+	sqlite3 *other;
+	int status;
+	pid_t pid;
+
+	make_large(place, mode);
+	copy(place); /* which keeps holes */
+	other = open_live(place, "live");
+	/* A row in the last free page, which the free list's end gives first, and another free list. */
+	run(other, "UPDATE item SET name = 'x' WHERE id = 7; CREATE TABLE made AS SELECT * FROM item");
+	pid = fork();
+	if (pid == 0) {
+		status = reset(place, 0, &result, &error);
+		_exit(status == 0 && result.bytes < 64 << 20 ? 0 : 1);
+	}
+	assert_int_equal(wait4(pid, &status, 0, &usage), pid);
+	assert_int_equal(status, 0);
+	assert_in_range(usage.ru_maxrss, 1, 64 << 10); /* KiB */
+	assert_int_equal(number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
+	assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), 1);
+	(void)sqlite3_close(other);
+}
+
+static void two_gibibytes_take_little_memory(void **state)
+{
+	check_large(*state, "DELETE");
+}
+
+static void two_gibibytes_take_little_memory_in_wal_mode(void **state)
+{
+	check_large(*state, "WAL");
+}
+
 /* fact R1, R3: a connection that cached another state with the same numbers would go on with that. */
 static void numbers_never_go_back(void **state)
 {
@@ -366,6 +454,9 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(numbers_never_go_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_page_size_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory, set_up_in_memory, tear_down),
+		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory_in_wal_mode, set_up_in_memory,
+						tear_down),
 		cmocka_unit_test_setup_teardown(one_that_is_gone_is_made, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_lock_is_waited_for_and_named, set_up, tear_down),
 	};
