@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long it takes until a worker with changed files and rows is as it was, its server answering:
  *
- *	again all|rows|none|wal|restart SBX DIRECTORY	prints milliseconds, the median of SAMPLES: by `sbx reset` after 100
- *					files and a row of a database of 10 MiB have changed, by `sbx reset --db` after the row
- *					has, after nothing has; the first in WAL mode; or by `sbx restart`, which leaves the rest
- *	again copy SBX DIRECTORY	without a sandbox: the server ended, all removed and copied anew, the server started
- *	again serve | again change | again row	the programs that it takes, in the tree
+ *	again all|rows|none|restart[-wal] SBX DIRECTORY
+ *		prints milliseconds, the median of SAMPLES: by `sbx reset` after 100 files and a row of a database of
+ *		10 MiB have changed, by `sbx reset --db` after the row has, after nothing has; or by `sbx restart`, which
+ *		leaves the rest. -wal: of a database in WAL mode
+ *	again copy|delete[-wal] SBX DIRECTORY
+ *		without a sandbox: the server ended, all removed and copied anew, the server started; or its server
+ *		running, all rows deleted and inserted again in one transaction, the files left as they are
+ *	again serve | again change | again row
+ *		the programs that it takes, in the tree
  *
  * The pool is made before and ended after. */
 #include <arpa/inet.h>
@@ -164,6 +168,29 @@ static double sample_copy(const char *self, pid_t *server)
 	return (double)(clock_now_ns() - began) / 1e6;
 }
 
+/* What keeps its schema and deletes what is in it, as Respawn does; the rows come from a copy. */
+static double sample_delete(sqlite3 *rows)
+{
+	uint64_t began;
+
+	run_sql(rows, "UPDATE item SET value = 'changed' WHERE id = 5000");
+	began = clock_now_ns();
+	run_sql(rows, "BEGIN IMMEDIATE; DELETE FROM item; INSERT INTO item SELECT * FROM start.item; COMMIT");
+	if (!is_answered())
+		fail("ask the server");
+	return (double)(clock_now_ns() - began) / 1e6;
+}
+
+/* NULL: what is measured needs no connection of ours. */
+static sqlite3 *open_both(bool is_wanted)
+{
+	sqlite3 *rows = is_wanted ? open_rows() : NULL;
+
+	if (rows)
+		run_sql(rows, "ATTACH '../start/App.db' AS start");
+	return rows;
+}
+
 int main(int argc, char **argv)
 {
 	char self[PATH_MAX] = "";
@@ -173,8 +200,13 @@ int main(int argc, char **argv)
 	double samples[SAMPLES];
 	pid_t server = 0;
 	const char *what = argc > 1 ? argv[1] : "";
-	bool is_copy = strcmp(what, "copy") == 0;
-	bool is_wal = strcmp(what, "wal") == 0;
+	bool is_copy = strncmp(what, "copy", 4) == 0;
+	bool is_delete = strncmp(what, "delete", 6) == 0;
+	bool is_rows = strncmp(what, "rows", 4) == 0;
+	bool is_restart = strncmp(what, "restart", 7) == 0;
+	bool is_host = is_copy || is_delete;
+	bool is_wal = strstr(what, "-wal");
+	sqlite3 *rows;
 
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
 		fail("find itself");
@@ -196,25 +228,26 @@ int main(int argc, char **argv)
 		       "printf 'services: { server: { command: [\"%s\", serve], ready: { port: %d } } }\\n' >sbx.yaml",
 		       self, PORT);
 	run(command);
-	if (is_copy) {
+	if (is_host) {
 		run("cp -r . ../start");
 		server = start_server(self);
 	} else {
 		(void)snprintf(command, sizeof(command), "'%s' up -d --name bench-again >/dev/null 2>&1", argv[2]);
 		run(command);
 	}
-	if (is_wal || strcmp(what, "all") == 0 || strcmp(what, "rows") == 0)
+	if (is_rows || strncmp(what, "all", 3) == 0)
 		(void)snprintf(before, sizeof(before), "'%s' exec bench-again.w0 '%s' %s", argv[2], self,
-			       strcmp(what, "rows") == 0 ? "row" : "change");
+			       is_rows ? "row" : "change");
 	(void)snprintf(measured, sizeof(measured), "exec '%s' %s bench-again.w0 >/dev/null", argv[2],
-		       strcmp(what, "rows") == 0      ? "reset --db"
-		       : strcmp(what, "restart") == 0 ? "restart"
-						      : "reset");
+		       is_rows	    ? "reset --db"
+		       : is_restart ? "restart"
+				    : "reset");
+	rows = open_both(is_delete);
 	for (size_t i = 0; i < SAMPLES; i++) {
 		uint64_t began;
 
-		if (is_copy) {
-			samples[i] = sample_copy(self, &server);
+		if (is_host) {
+			samples[i] = is_copy ? sample_copy(self, &server) : sample_delete(rows);
 			continue;
 		}
 		run(before);
@@ -222,10 +255,11 @@ int main(int argc, char **argv)
 		run(measured);
 		samples[i] = (double)(clock_now_ns() - began) / 1e6;
 	}
-	if (is_copy)
+	(void)sqlite3_close(rows);
+	if (is_host)
 		(void)kill(server, SIGKILL);
 	(void)snprintf(command, sizeof(command), "%s'%s' down --name bench-again >/dev/null 2>&1",
-		       is_copy ? "true " : "", argv[2]);
+		       is_host ? "true " : "", argv[2]);
 	run(command);
 	qsort(samples, SAMPLES, sizeof(samples[0]), compare);
 	(void)printf("%.3f\n", samples[SAMPLES / 2]);

@@ -41,10 +41,14 @@ static const struct row lease_rows[] = {
 
 static const struct row reset_rows[] = {
 	ROW("again-copy", "server ended, removed, copied, started", "{bin}/again copy {sbx} {work}"),
+	ROW("again-copy-wal", "the same, WAL mode", "{bin}/again copy-wal {sbx} {work}"),
+	ROW("again-delete", "rows deleted and inserted, no files", "{bin}/again delete {sbx} {work}"),
+	ROW("again-delete-wal", "the same, WAL mode", "{bin}/again delete-wal {sbx} {work}"),
 	ROW("again-restart", "sbx restart of the server alone", "{bin}/again restart {sbx} {work}"),
 	ROW("reset", "sbx reset", "{bin}/again all {sbx} {work}"),
-	ROW("reset-wal", "sbx reset, WAL mode", "{bin}/again wal {sbx} {work}"),
+	ROW("reset-wal", "sbx reset, WAL mode", "{bin}/again all-wal {sbx} {work}"),
 	ROW("reset-db", "sbx reset --db", "{bin}/again rows {sbx} {work}"),
+	ROW("reset-db-wal", "sbx reset --db, WAL mode", "{bin}/again rows-wal {sbx} {work}"),
 	ROW("reset-none", "sbx reset, nothing had changed", "{bin}/again none {sbx} {work}"),
 };
 
@@ -110,6 +114,7 @@ const struct goal goals[] = {
 	{ "reset", "reset-none", GOAL_MORE_AT_MOST, 30 },
 	{ "reset-db", "reset-none", GOAL_MORE_AT_MOST, 15 },
 	{ "reset-wal", "reset-none", GOAL_MORE_AT_MOST, 30 },
+	{ "reset-db-wal", "reset-none", GOAL_MORE_AT_MOST, 15 },
 };
 
 const size_t goal_count = ARRAY_SIZE(goals);
