@@ -290,6 +290,40 @@ static void a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode(void **state)
 	check_kill(*state, "WAL");
 }
 
+/* The file system is full in the middle of it: of a log, which is all that would grow. */
+static void a_full_disk_leaves_the_old_rows_and_is_named(void **state)
+{
+	struct place *place = *state;
+	struct reset_rows_result result = { 0 };
+	struct error error = { 0 };
+	sqlite3 *other;
+
+	make(place, "start", "WAL");
+	copy(place);
+	other = open_live(place, "live");
+	run(other, changes);
+	run(other, "PRAGMA wal_checkpoint(TRUNCATE)");
+	for (rlim_t limit = 0; limit < 200000; limit += 50000) {
+		int status;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			(void)signal(SIGXFSZ, SIG_IGN);
+			(void)setrlimit(RLIMIT_FSIZE, &(struct rlimit){ limit, limit });
+			_exit(reset(place, 0, &result, &error) < 0 && strcmp(error.object, "live") == 0 ? 0 : 1);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000 - 2000 / 7);
+		run(other, "UPDATE item SET name = name || 'x' WHERE id = 5");
+		assert_int_equal(
+			number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	}
+	assert_int_equal(reset(place, 0, &result, &error), 0);
+	assert_int_equal(number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
+	(void)sqlite3_close(other);
+}
+
 /* A database of 2 GiB that takes no space: its rows, and pages that are free, which nobody reads. Beyond 1 GiB lies the
  * page that holds SQLite's locks and is none. */
 static void make_large(const struct place *place, const char *mode)
@@ -454,6 +488,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(numbers_never_go_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_page_size_comes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_old_rows_and_is_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory, set_up_in_memory, tear_down),
 		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory_in_wal_mode, set_up_in_memory,
 						tear_down),
