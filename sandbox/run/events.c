@@ -121,6 +121,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	owned_text file = NULL;
 	owned_text project = NULL;
 	owned_list attachments = { 0 };
+	owned_list command = { 0 };
+	owned_text directory = NULL;
 	bool is_hosted = false;
 	owned_text message = NULL;
 	struct events_test test = { .slot = -1 };
@@ -140,6 +142,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	(void)json_number(json_member(root, "exitCode"), &test.exit_code);
 	if (test.exit_code < 0 || test.exit_code > UINT8_MAX)
 		test.exit_code = 0;
+	(void)json_list(json_member(root, "command"), &command);
+	(void)json_text(json_member(root, "directory"), &directory);
 	(void)json_text(json_member(root, "message"), &message);
 	(void)json_text(json_member(root, "project"), &project);
 	add_attachments(json_member(root, "attachments"), &attachments);
@@ -155,6 +159,8 @@ static void take_test(struct events *events, struct json_value root, events_test
 	test.message = message ? message : "";
 	test.project = project ? project : "";
 	test.attachments = &attachments;
+	test.command = &command;
+	test.directory = directory;
 	events->tests_ended++;
 	events->tests_failed += !test.ok;
 	if (callback)

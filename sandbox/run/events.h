@@ -56,6 +56,8 @@ struct events_test {
 	int64_t duration_ms;
 	int64_t started_ms;		     /* CLOCK_REALTIME; 0: not told */
 	int64_t exit_code;		     /* of an item's command; 0: it is none, or passed */
+	const struct text_list *command;     /* of an item that is red; else empty */
+	const char *directory;		     /* where that ran; NULL: not told */
 	const char *message;		     /* of its first error; "" */
 	const char *project;		     /* ""; none */
 	const struct text_list *attachments; /* absolute paths of files that it left */

@@ -81,6 +81,9 @@ void evidence_note(const struct evidence *evidence, const struct events_test *te
 	cause->recipe.line = test->line;
 	cause->recipe.title = text_duplicate(test->title);
 	cause->recipe.project = text_duplicate(test->project);
+	for (size_t i = 0; test->command && i < test->command->count; i++)
+		text_list_add(&cause->recipe.command, test->command->items[i]);
+	cause->recipe.directory = text_duplicate(test->directory);
 	for (size_t i = 0; i < test->attachments->count && i < RECIPE_ATTACHMENTS_MAX; i++)
 		text_list_add(&cause->recipe.attachments, test->attachments->items[i]);
 }
@@ -133,7 +136,8 @@ static int write_recipe(const struct evidence *evidence, const struct recipe *re
 	whole.runner = runner.runner;
 	whole.version = runner.version;
 	whole.arguments = runner.arguments;
-	whole.directory = runner.directory;
+	if (!recipe->directory)
+		whole.directory = runner.directory;
 	whole.config = runner.config;
 	recipe_write(&whole, NULL, &text);
 	text_buffer_add_text(&text, "\n");
@@ -221,6 +225,12 @@ static void say_not_kept(const struct evidence *evidence, const struct evidence_
 	evidence->say(line);
 }
 
+/* Whether a replay knows what to run: else it is for looking around. */
+static bool is_repeatable(const struct evidence *evidence, const struct recipe *recipe)
+{
+	return recipe->command.count > 0 || recipe->file || evidence->events->arguments.count > 0;
+}
+
 static int keep(struct evidence *evidence, const struct member *member, const struct service_list *services, int worker,
 		const char *log_directory, const struct evidence_cause *cause, struct error *error)
 {
@@ -252,6 +262,7 @@ static int keep(struct evidence *evidence, const struct member *member, const st
 					.text = text_format("%s %s", cause->place, cause->title),
 					.place = text_duplicate(cause->place),
 					.databases = databases,
+					.is_repeatable = is_repeatable(evidence, &cause->recipe),
 					.has_logs = has_logs,
 					.kept_id = text_duplicate(kept.row.id),
 					.worker = worker };
@@ -399,8 +410,7 @@ static void tell_item(const struct evidence *evidence, const struct evidence_ite
 	if (item->bundle) {
 		text_buffer_add_text(&text, "  sbx replay ");
 		add_word(&text, item->bundle);
-		/* Of a list's item, which has no line, the command is not known there. */
-		text_buffer_add_text(&text, text_ends_with(item->place, ":0") ? " --shell\n" : "\n");
+		text_buffer_add_text(&text, item->is_repeatable ? "\n" : " --shell\n");
 	}
 	text.bytes[--text.length] = '\0';
 	evidence->say(text.bytes);

@@ -45,8 +45,9 @@ struct evidence {
 		char *text; /* "FILE:LINE TITLE" */
 		char *id;   /* of the test; "" for a world kept as the run ended */
 		struct text_list databases;
-		char *place;  /* FILE:LINE */
-		char *bundle; /* path of its file; NULL: none */
+		char *place;	    /* FILE:LINE */
+		char *bundle;	    /* path of its file; NULL: none */
+		bool is_repeatable; /* a replay of its bundle knows what to run */
 		bool has_logs;
 		char *kept_id;
 		int worker; /* its number */

@@ -526,6 +526,8 @@ static void tell_test(const struct items_state *state, const struct batch *batch
 	owned_buffer event = { 0 };
 	char title[TITLE_SIZE];
 	char place[32];
+	owned_text directory = getcwd(NULL, 0);
+	owned_list command = { 0 };
 	bool is_ok = told->wait_status == 0;
 
 	name_batch(batch, title, sizeof(title));
@@ -542,6 +544,11 @@ static void tell_test(const struct items_state *state, const struct batch *batch
 	json_add_text(&event, "expected", "passed");
 	json_add_number(&event, "exitCode", process_exit_code(told->wait_status));
 	json_add_bool(&event, "ok", is_ok);
+	if (!is_ok) { /* for a replay */
+		items_fill_command(state->command, batch->items, batch->count, batch->number, &command);
+		json_add_list(&event, "command", &command);
+	}
+	json_add_text(&event, "directory", directory);
 	json_add_number(&event, "durationMs", (int64_t)(told->ended_ms - told->begun_ms));
 	send_event(state, &event);
 }

@@ -17,6 +17,7 @@ void recipe_release(struct recipe *recipe)
 	text_free(&recipe->runner);
 	text_free(&recipe->version);
 	text_list_release(&recipe->arguments);
+	text_list_release(&recipe->command);
 	text_free(&recipe->directory);
 	text_free(&recipe->config);
 	text_free(&recipe->file);
@@ -48,6 +49,7 @@ void recipe_write(const struct recipe *recipe, const char *name, struct text_buf
 	json_add_text(out, "runner", recipe->runner);
 	json_add_text(out, "version", recipe->version);
 	json_add_list(out, "arguments", &recipe->arguments);
+	json_add_list(out, "command", &recipe->command);
 	json_add_text(out, "directory", recipe->directory);
 	json_add_text(out, "config", recipe->config);
 	json_add_text(out, "file", recipe->file);
@@ -80,7 +82,9 @@ int recipe_read(struct json_value value, struct recipe *ret_recipe, struct error
 	struct {
 		const char *name;
 		struct text_list *list;
-	} lists[] = { { "arguments", &recipe->arguments }, { "attachments", &recipe->attachments } };
+	} lists[] = { { "arguments", &recipe->arguments },
+		      { "command", &recipe->command },
+		      { "attachments", &recipe->attachments } };
 
 	*recipe = (struct recipe){ 0 };
 	if (json_type(value) <= JSON_NULL)
@@ -157,17 +161,52 @@ static void make_config(const char *config, char **ret_text, char **ret_path)
 				is_common ? ");" : ";", is_common ? "module.exports =" : "export default");
 }
 
+/* Where the other machine had it, this one need not. */
+static const char *portable_program(const char *program)
+{
+	return text_equal(path_name(program), "node") ? "node" : program;
+}
+
+/* Its test processes would meet in this one world. */
+static int make_serial_command(const struct recipe *recipe, struct text_list *ret_command)
+{
+	static const struct {
+		const char *runner;
+		const char *option;
+	} options[] = { { "jest", "--runInBand" }, { "vitest", "--no-file-parallelism" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(options) && recipe->arguments.count >= 2; i++) {
+		if (!text_equal(recipe->runner, options[i].runner))
+			continue;
+		text_list_add(ret_command, portable_program(recipe->arguments.items[0]));
+		for (size_t j = 1; j < recipe->arguments.count; j++) {
+			const char *word = recipe->arguments.items[j];
+
+			/* How many at once: sbx's own word or the user's. Jest takes one or the other. */
+			if (text_equal(word, "--maxWorkers") || text_equal(word, "-w"))
+				j++;
+			else if (!text_starts_with(word, "--maxWorkers=") && !text_starts_with(word, "-w="))
+				text_list_add(ret_command, word);
+		}
+		text_list_add(ret_command, options[i].option);
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int recipe_make_command(const struct recipe *recipe, struct text_list *ret_command, char **ret_config,
 			char **ret_config_path)
 {
 	owned_text pattern = NULL;
 
+	for (size_t i = 0; i < recipe->command.count; i++)
+		text_list_add(ret_command, recipe->command.items[i]);
+	if (recipe->command.count > 0)
+		return 0;
 	if (!recipe->file || !text_equal(recipe->runner, "playwright") || recipe->arguments.count < 2)
-		return -ENOENT;
+		return make_serial_command(recipe, ret_command);
 	pattern = escape_pattern(recipe->file);
-	/* Where the other machine had it, this one need not. */
-	text_list_add(ret_command,
-		      text_equal(path_name(recipe->arguments.items[0]), "node") ? "node" : recipe->arguments.items[0]);
+	text_list_add(ret_command, portable_program(recipe->arguments.items[0]));
 	text_list_add(ret_command, recipe->arguments.items[1]);
 	text_list_add(ret_command, "test");
 	if (recipe->config && recipe->config[0] == '/') {

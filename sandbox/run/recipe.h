@@ -23,7 +23,8 @@ struct recipe {
 	char *runner;		    /* "playwright"; NULL: not known */
 	char *version;		    /* of it */
 	struct text_list arguments; /* of its process */
-	char *directory;	    /* where it ran */
+	struct text_list command;   /* of the red test alone, where the list said it (--items); else empty */
+	char *directory;	    /* where that ran, or the runner */
 	char *config;		    /* its configuration file, absolute; NULL: none */
 	char *file;		    /* of the red test, absolute; NULL: no test */
 	int64_t line;
@@ -49,6 +50,7 @@ int recipe_read_file(int directory_fd, struct recipe *ret_recipe, struct error *
 /** The command that runs the red test alone in a world where its servers run already and global setup has been done.
  *  @ret_config       what has to be written as a configuration file beside the runner's own; NULL: nothing
  *  @ret_config_path  of that, absolute
+ *  Of a runner that does not tell its tests it is all of them, one at a time.
  *  @return 0, or -ENOENT: it is not known how */
 int recipe_make_command(const struct recipe *recipe, struct text_list *ret_command, char **ret_config,
 			char **ret_config_path);

@@ -509,6 +509,50 @@ refused() {
 	[[ ! -e $base/x.sbx ]]
 }
 
+@test "replay: of a list the red item alone, in its directory, with what it failed on" {
+	mkdir sub
+	printf '#!/bin/sh\necho "item $1 of $PWD"\n[ "$1" != b ] || [ -e fixed ]\n' >sub/check
+	chmod 755 sub/check
+	cp -r . "$base/checkout/"
+	run_sbx 1 test -w "$tree/sub" -n 2 --bundle=failed --bundle-dir "$base/bundles" --items 'printf "a\nb\nc\n"' -- ./check {}
+	assert_has "$output" "sbx replay '$base/bundles/item-2.sbx'"
+	[[ $output != *"item-2.sbx' --shell"* ]]
+	chmod -R a+rX "$base/bundles"
+	elsewhere 1 replay "$base/bundles/item-2.sbx"
+	assert_has "$output" "running: ./check b"
+	assert_has "$output" "item b of $tree/sub"
+	[[ $output != *"item a"* ]]
+	elsewhere 0 replay "$base/bundles/item-2.sbx" -- sh -c "cd $tree/sub && touch fixed && ./check b"
+}
+
+@test "replay: Jest and Vitest, which do not tell their tests, run one file at a time in the one world" {
+	mkdir jest vitest
+	echo '{}' >package.json
+	# Which of two meet in one world, fail.
+	echo "const fs = require('node:fs'); exports.check = async () => { fs.mkdirSync('busy'); await new Promise(done => setTimeout(done, 300)); fs.rmdirSync('busy'); if (fs.existsSync('red')) throw new Error('it is red'); };" >alone.cjs
+	for name in one two three; do
+		echo "const { check } = require('../alone.cjs'); test('$name', check);" >"jest/$name.test.js"
+		echo "import { test } from 'vitest'; import { check } from '../alone.cjs'; test('$name', check);" >"vitest/$name.test.js"
+	done
+	cp -r "$RUNNERS/node_modules" node_modules
+	cp -r . "$base/checkout/"
+	local bundle
+	: >red
+	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/jest" -- npx jest jest
+	rm -rf red
+	bundle=$base/jest/the-end.sbx
+	chmod -R a+rX "$base/jest"
+	elsewhere 0 replay "$bundle"
+	assert_has "$output" "--runInBand"
+	assert_has "$output" "3 passed"
+	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/vitest" -- sh -c 'touch red; exec npx vitest run --pool=forks --dir vitest'
+	bundle=$base/vitest/the-end.sbx
+	chmod -R a+rX "$base/vitest"
+	elsewhere 1 replay "$bundle"
+	assert_has "$output" "--no-file-parallelism"
+	assert_has "$output" "it is red"
+}
+
 # write_suite: a suite whose second test fails only because of the rows that the first one leaves.
 write_suite() {
 	mkdir tests
@@ -566,5 +610,11 @@ SPEC
 	line=$(sed -n 's/^sbx: what was run: //p' <<<"$output")
 	elsewhere 0 replay "$bundle" --shell <<<"sqlite3 shop.db 'DELETE FROM Orders' && $line"
 	assert_has "$output" "1 passed"
-	(cd "$base/bob" && eval "$(sed -n 's/^sbx: its trace: //p' <<<"$output")" && [[ $(head -c 2 "files$tree"/test-results/*/trace.zip) == PK ]])
+	(cd "$base/bob" && eval "$(sed -n 's/^sbx: its trace: //p' <<<"$output")" && python3 - "files$tree"/test-results/*/trace.zip <<'PYTHON')
+import json, sys, zipfile
+trace = zipfile.ZipFile(sys.argv[1])
+assert trace.testzip() is None
+events = [json.loads(line) for name in trace.namelist() if name.endswith(".trace") for line in trace.read(name).splitlines()]
+assert any(event.get("type") == "context-options" for event in events), events[:2]
+PYTHON
 }
