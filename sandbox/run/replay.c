@@ -241,6 +241,7 @@ static void take(char **target, char **source)
 /* Only what takes nothing from the host. */
 static int shape_world(struct replay *replay, struct error *error)
 {
+	const struct spec *given = replay->options->spec;
 	struct spec *spec = &replay->spec;
 	struct spec *recorded = &replay->recorded;
 
@@ -260,7 +261,11 @@ static int shape_world(struct replay *replay, struct error *error)
 	for (size_t i = 0; i < recorded->volumes.count; i++)
 		if (recorded->volumes.items[i].kind == VOLUME_TMPFS)
 			spec_add_volume(spec, &recorded->volumes.items[i]);
-	spec->timeout_ms = replay->options->spec->timeout_ms;
+	spec->timeout_ms = given->timeout_ms;
+	spec->scratch = text_duplicate(given->scratch);
+	spec->scratch_bytes_max = given->scratch_bytes_max;
+	spec->scratch_inodes_max = given->scratch_inodes_max;
+	spec->scratch_limit_try = given->scratch_limit_try;
 	replay->index = number_of(&replay->environment, "SBX_WORKER", 0);
 	replay->count = number_of(&replay->environment, "SBX_WORKERS", 1);
 	tell_refused(replay);

@@ -14,7 +14,7 @@
 struct replay_options {
 	const char *path; /* of the bundle */
 	/* tree (the one of this machine; NULL: the current directory), environment over the bundle's, payload (a
-	 * command of the user's; empty: what the bundle says), pass_fds, timeout */
+	 * command of the user's; empty: what the bundle says), pass_fds, timeout, place and size of the scratch */
 	const struct spec *spec;
 	launch_say *say;
 };

@@ -498,6 +498,108 @@ refused() {
 	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" -mindepth 1)"
 }
 
+# points COMMAND…: its system calls in their order, as "NAME COUNT": the first, second, … of that name. A sample of them that
+# differs from time to time (its seed is printed; SBX_KILL_SEED=N repeats it), all of them with SBX_KILL_ALL=1.
+points() {
+	local step=${SBX_KILL_ALL:+1} seed=${SBX_KILL_SEED:-$RANDOM}
+	strace -qq -o "$base/calls" "$@" >/dev/null 2>&1
+	step=${step:-$(($(wc -l <"$base/calls") / 25 + 1))}
+	printf '# seed %s\n' "$seed" >&3
+	awk -v step="$step" -v first=$((seed % step)) '
+		{ sub(/\(.*/, "") } !/^[a-z0-9_]+$/ { next } { count[$0]++ }
+		$0 !~ /^(execve|exit_group|exit)$/ && n++ % step == first { print $0, count[$0] }' "$base/calls"
+}
+
+# nothing_half: what was killed left nothing that is taken for a bundle, and the next command removes the rest.
+nothing_half() {
+	local file
+	for file in "$base"/out/*.sbx; do
+		[[ ! -e $file ]] || cmp "$file" "$base/whole.sbx"
+	done
+	rm -f "$base"/out/*.sbx
+}
+
+@test "bundle: killed at its system calls, it leaves nothing that is taken for a bundle, and the next removes the rest" {
+	sqlite3 TestDb.db 'CREATE TABLE Orders(Item TEXT)'
+	keep red 'sqlite3 TestDb.db "INSERT INTO Orders VALUES (1)"; echo new >new; mkdir d; echo x >d/x'
+	run_sbx 0 bundle red "$base/whole.sbx"
+	mkdir "$base/out"
+	local name count
+	points "$SBX" bundle red "$base/out/first.sbx" >"$base/points"
+	nothing_half
+	[[ $(wc -l <"$base/points") -ge 15 ]]
+	while read -r name count; do
+		run strace -qq -o /dev/null -e "inject=$name:signal=KILL:when=$count" "$SBX" bundle red "$base/out/killed.sbx"
+		echo "$name $count: $status"
+		nothing_half
+	done <"$base/points"
+	# Its world ends by itself, and with it whoever is in the kept worker.
+	wait_for "$SBX" bundle --force red "$base/out/last.sbx"
+	cmp "$base/out/last.sbx" "$base/whole.sbx"
+	assert_same last.sbx "$(ls -A "$base/out")"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/run" -mindepth 1 2>/dev/null)"
+}
+
+@test "replay: killed at its system calls, it leaves the bundle as it was, and the next removes the rest" {
+	keep red 'echo new >new; mkdir d; echo x >d/x'
+	run_sbx 0 bundle red "$base/whole.sbx"
+	mkdir "$base/out"
+	cp "$base/whole.sbx" "$base/out/red.sbx"
+	local name count
+	points "$SBX" replay "$base/out/red.sbx" -- true >"$base/points"
+	[[ $(wc -l <"$base/points") -ge 15 ]]
+	while read -r name count; do
+		run strace -qq -o /dev/null -e "inject=$name:signal=KILL:when=$count" "$SBX" replay "$base/out/red.sbx" -- true
+		echo "$name $count: $status"
+		cmp "$base/out/red.sbx" "$base/whole.sbx"
+	done <"$base/points"
+	is_clean() {
+		"$SBX" replay "$base/out/red.sbx" -- cat new &&
+			[[ -z $(find "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/run" -mindepth 1 2>/dev/null) ]]
+	}
+	wait_for is_clean
+	assert_same red.sbx "$(ls -A "$base/out")"
+	[[ ! -e new ]]
+}
+
+@test "bundle, replay: a full disk is told by name, wherever it is met, and nothing is left" {
+	sqlite3 TestDb.db 'CREATE TABLE Orders(Item TEXT)'
+	keep red 'head -c 3000000 /dev/urandom >large; sqlite3 TestDb.db "INSERT INTO Orders VALUES (1)"'
+	run_sbx 0 bundle red "$base/whole.sbx"
+	mkdir "$base/out"
+	full() {
+		local call=$1 when=$2
+		shift 2
+		run strace -f -qq -o "$base/calls" -e "trace=$call" -e "inject=$call:error=ENOSPC:when=$when" "$SBX" "$@"
+		printf '%s %s: %s %s\n' "$call" "$when" "$status" "$output"
+		grep -q INJECTED "$base/calls"
+		assert_same 125 "$status"
+		[[ $output == *"cannot "*"no space is left"* || $output == *"cannot "*"No space left"* || $output == *"cannot "*"layer is full"* ]]
+		assert_same "" "$(ls -A "$base/out")"
+		assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/run" -mindepth 1 2>/dev/null)"
+	}
+	full pwrite64 5 bundle red "$base/out/red.sbx"
+	full pwrite64 40+ bundle red "$base/out/red.sbx"
+	full fsync 1 bundle red "$base/out/red.sbx"
+	# Where files are copied out of the world.
+	run bash -c 'ulimit -f 2000; exec "$@"' - "$SBX" bundle red "$base/out/red.sbx"
+	assert_same 125 "$status"
+	assert_has "$output" "large': File too large"
+	assert_same "" "$(ls -A "$base/out")"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/run" -mindepth 1 2>/dev/null)"
+	full pwrite64 1+ replay "$base/whole.sbx" -- true
+	run_sbx 125 replay "$base/whole.sbx" --size 1m -- true
+	assert_has "$output" "layer is full: it holds 1 MiB"
+	run_sbx 0 replay "$base/whole.sbx" --size 8m -- true
+	mkdir "$base/scratch"
+	run_sbx 0 replay "$base/whole.sbx" --scratch "$base/scratch" -- true
+	assert_same "" "$(ls -A "$base/scratch")"
+	run bash -c 'ulimit -f 2000; trap "" XFSZ; exec "$@"' - "$SBX" replay "$base/whole.sbx" -- true
+	assert_same 125 "$status"
+	assert_has "$output" "large': File too large"
+	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/run" -mindepth 1 2>/dev/null)"
+}
+
 @test "bundle: a target that cannot be written leaves nothing, and the file before it stays" {
 	keep red true
 	run_sbx 125 bundle red "$base/none/red.sbx"
