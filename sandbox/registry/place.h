@@ -13,6 +13,8 @@
 #define SBX_REGISTRY_PLACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -30,6 +32,10 @@ int place_share(int claim_fd, int *ret_fd, char **ret_path);
 
 /** Whether somebody shares it. Whoever shares, removes or asks at that moment is not disturbed. */
 bool place_is_shared(int claim_fd);
+
+/** Adds the process ids of those who took its shared locks: of the sbx that started the worlds, which share it.
+ *  @claim_fd  borrowed   @return how many, `max` at most; 0: nobody, or it cannot be known (/proc/locks) */
+size_t place_list_sharers(int claim_fd, int64_t *ret_pids, size_t max);
 
 /** Removes it with all that is in it; that there is none is success; -EBUSY: somebody shares it. The link is checked:
  *  only a directory of the caller's own, of the name that place_make() gives, is removed. @claim_fd borrowed */

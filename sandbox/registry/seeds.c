@@ -478,6 +478,13 @@ int seed_list(int state_fd, struct text_list *ret_names, struct error *error)
 	return 0;
 }
 
+size_t seed_list_users(int seeds_fd, const char *name, int64_t *ret_pids, size_t max)
+{
+	owned_fd fd = openat(seeds_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? 0 : place_list_sharers(fd, ret_pids, max);
+}
+
 bool seed_is_used(int seeds_fd, const char *name)
 {
 	owned_fd fd = openat(seeds_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

@@ -108,6 +108,8 @@ void seed_hold_release(struct seed_hold *hold);
 int seed_list(int state_fd, struct text_list *ret_names, struct error *error);
 /** Whether worlds that live started from it. */
 bool seed_is_used(int seeds_fd, const char *name);
+/** Adds the process ids of the sbx whose worlds started from it (place.h). @return how many */
+size_t seed_list_users(int seeds_fd, const char *name, int64_t *ret_pids, size_t max);
 /** Errors: EBUSY a live world started from it; ENOENT */
 int seed_remove(int state_fd, const char *name, struct error *error);
 /** Whether a name in seeds/ is that of something unfinished or removed. */

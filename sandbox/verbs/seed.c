@@ -3,7 +3,7 @@
  *
  *   create   NAME [--input GLOB]… -- COMMAND   runs the command in a world and freezes it
  *   ls                                         the seeds
- *   inspect  NAME…                             all that is known of some, as JSON
+ *   inspect  NAME…                             all that is known of some
  *   rm       NAME… | --all                     */
 #include <errno.h>
 #include <stdio.h>
@@ -19,6 +19,7 @@
 #include "sandbox/registry/state.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/say.h"
+#include "sandbox/verbs/seed_inspect.h"
 #include "sandbox/verbs/settings.h"
 #include "sandbox/verbs/start.h"
 #include "sandbox/verbs/verbs.h"
@@ -143,65 +144,15 @@ static int list_seeds(struct invocation *invocation, struct error *error)
 
 /* ---- inspect ---- */
 
-static void write_state(const struct seed_record *record, struct text_buffer *out)
-{
-	owned_list changed = { 0 };
-	struct error problem = { 0 };
-	int count = ground_compare(&record->ground, record->tree, &record->inputs, &changed, &problem);
-
-	if (count < 0)
-		json_add_null(out, "fits");
-	else
-		json_add_bool(out, "fits", count == 0);
-	json_add_list(out, "changed", &changed);
-}
-
-static int inspect_one(int seeds_fd, const char *name, struct text_buffer *out, struct error *error)
-{
-	owned_record record = { 0 };
-	char created[TABLE_TIME_SIZE];
-	int result = seed_read(seeds_fd, name, &record, error);
-
-	if (result < 0)
-		return result;
-	json_begin_object(out, NULL);
-	json_add_text(out, "name", record.name);
-	json_add_text(out, "id", record.id);
-	json_add_text(out, "created", table_time(record.created_ns, created));
-	json_add_text(out, "origin", record.origin);
-	json_add_text(out, "tree", record.tree);
-	json_add_text(out, "commit", record.commit);
-	json_add_text(out, "key", record.key);
-	json_add_list(out, "command", &record.command);
-	json_add_list(out, "inputs", &record.inputs);
-	json_add_list(out, "databases", &record.databases);
-	json_add_number(out, "bytes", record.bytes);
-	json_add_number(out, "entries", record.entries);
-	json_add_bool(out, "used", seed_is_used(seeds_fd, name));
-	write_state(&record, out);
-	ground_write(&record.ground, "ground", out);
-	json_end_object(out);
-	return 0;
-}
-
 static int inspect(struct invocation *invocation, struct error *error)
 {
-	owned_buffer out = { 0 };
 	owned_fd state_fd = -1;
 	owned_fd seeds_fd = -1;
 	int result = open_state(STATE_MAKE, &state_fd, error);
 
 	if (result == 0)
 		result = state_open_part(state_fd, STATE_SEEDS, STATE_MAKE, &seeds_fd, error);
-	json_begin_array(&out, NULL);
-	for (size_t i = 1; i < invocation->operands.count && result == 0; i++) {
-		result = seed_check_name(invocation->operands.items[i], error);
-		if (result == 0)
-			result = inspect_one(seeds_fd, invocation->operands.items[i], &out, error);
-	}
-	json_end_array(&out);
-	text_buffer_add_text(&out, "\n");
-	return result < 0 ? result : output_write(&out, "the seeds", error);
+	return result < 0 ? result : seed_inspect(invocation, seeds_fd, error);
 }
 
 /* ---- rm ---- */

@@ -48,6 +48,31 @@ rows() {
 	"$SBX" run "$@" -- sqlite3 app.db 'SELECT group_concat(a) FROM T'
 }
 
+@test "inspect: what a seed is made of and stands on, whether it fits still, and who uses it, a line each" {
+	make_seed m --input package-lock.json
+	run_sbx 0 seed inspect m
+	for line in "name: m" "tree: $tree" "inputs:" "input files:" "  - $tree/package-lock.json" "databases in it:" "  - $tree/app.db" \
+		"files of the tree that it holds in a changed form:" "  - $tree/src/file" "files that it made where the tree has none:" \
+		"  - $tree/built" "fits the tree: yes" "used by: nobody"; do
+		assert_has "$output" "$line"
+	done
+	grep -Eq '^made: 20.*Z by sbx seed create$' <<<"$output"
+	grep -Eq '^size: [0-9.]+ KiB in [0-9]+ files and directories$' <<<"$output"
+	grep -Eq '^key: [0-9a-f]{64}$' <<<"$output"
+	start_worker here --seed m -- sleep 60
+	start_worker elsewhere -- sleep 60
+	run_sbx 0 seed inspect m
+	assert_same $'used by:\n  - here' "$(grep -A9 '^used by' <<<"$output")"
+	run_sbx 0 seed inspect m m --format json
+	assert_fits seed-inspect
+	assert_same "['here'] 2" "$(json 'str(d[1]["used_by"]) + " " + str(len(d))')"
+	echo more >>package-lock.json
+	run_sbx 0 seed inspect m
+	assert_has "$output" "fits the tree: no, it is refused without --force:"
+	assert_has "$output" "  - $tree/package-lock.json has changed"
+	run_sbx 125 seed inspect m none-such
+}
+
 @test "finding 47: create: files, rows and removals of its command are the start of others; the tree stays as it was" {
 	make_seed m
 	run_sbx 0 run --seed m -- sh -c 'cat built src/file "$HOME/.sbx-seeded"; test ! -e package-lock.json; sqlite3 app.db "SELECT group_concat(a) FROM T"; echo more >built; sqlite3 app.db "INSERT INTO T VALUES (3)"'
@@ -59,7 +84,7 @@ rows() {
 	run_sbx 0 seed ls --format json
 	assert_fits seed-ls
 	assert_same "m 1 False" "$(json 'd[0]["name"], d[0]["databases"], d[0]["used"]' | tr -d "(,')")"
-	run_sbx 0 seed inspect m
+	run_sbx 0 seed inspect m --format json
 	assert_fits seed-inspect
 	assert_same "create True" "$(json 'd[0]["origin"], d[0]["fits"]' | tr -d "(,')")"
 	place=$(places)
@@ -151,7 +176,7 @@ rows() {
 	assert_has "$output" "$tree/built is new, and the seed has its own"
 	rm built
 	echo newer >src/file
-	run_sbx 0 seed inspect m
+	run_sbx 0 seed inspect m --format json
 	assert_same "False ['$tree/src/file has changed']" "$(json 'd[0]["fits"], d[0]["changed"]' | sed "s/^(//; s/)$//; s/,//")"
 	echo old >src/file
 	run_sbx 0 run --seed m -- true
