@@ -134,12 +134,11 @@ int items_prepare(struct spec *spec, const char *tree, struct items_plan *plan, 
 		return error_set(error, .number = EINVAL, .step = "run a command for each item",
 				 .object = command.items[0], .cause = "it has no {}, where the item stands",
 				 .remedy = "as in: sbx test --items 'ls t/*.t' -- prove {}");
-	text_list_add(&words, tree);
 	text_list_add(&words, plan->list);
 	for (size_t i = 0; i < command.count; i++)
 		text_list_add(&words, command.items[i]);
 	/* A state directory that cannot be written ends the run anyway; here it costs only the order. */
-	if (times_open(words.items, words.count, &plan->times_fd, NULL) == 0)
+	if (times_open(tree, words.items, words.count, &plan->times_fd, NULL) == 0)
 		spec_add_pass_fd(spec, plan->times_fd);
 	spec->payload = (struct text_list){ 0 };
 	text_list_add(&spec->payload, ANNEX_PROGRAM);

@@ -82,21 +82,72 @@ static void remove_oldest(int directory_fd)
 		(void)unlinkat(directory_fd, oldest, 0);
 }
 
-int times_open(char *const *words, size_t count, int *ret_fd, struct error *error)
+enum { NAME_SIZE = 40 };
+
+/* The tree's first, so that what is of one tree is told by its name. */
+static void make_name(const char *tree, char *const *words, size_t count, char name[static NAME_SIZE])
+{
+	char *const tree_word[] = { (char *)tree };
+
+	(void)snprintf(name, NAME_SIZE, "%016llx-%016llx", (unsigned long long)hash_words(tree_word, 1),
+		       (unsigned long long)hash_words(words, count));
+}
+
+int times_open(const char *tree, char *const *words, size_t count, int *ret_fd, struct error *error)
 {
 	owned_fd directory_fd = -1;
-	char name[32];
+	char name[NAME_SIZE];
 	int result = open_directory(&directory_fd, error);
 	int fd;
 
 	if (result < 0)
 		return result;
-	(void)snprintf(name, sizeof(name), "%016llx", (unsigned long long)hash_words(words, count));
+	make_name(tree, words, count, name);
 	fd = openat(directory_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return error_set(error, .number = errno, .step = "open the times of the last run", .object = name);
 	remove_oldest(directory_fd);
 	*ret_fd = fd;
+	return 0;
+}
+
+static bool is_of_one(const char *name, const struct text_list *trees)
+{
+	for (size_t i = 0; i < trees->count; i++) {
+		char own[NAME_SIZE];
+
+		make_name(trees->items[i], NULL, 0, own);
+		if (strncmp(own, name, strcspn(own, "-") + 1) == 0)
+			return true;
+	}
+	return false;
+}
+
+int times_prune(int state_fd, const struct text_list *trees, enum times_prune mode, struct text_list *ret_names,
+		struct error *error)
+{
+	struct error missing = { 0 };
+	owned_fd directory_fd = -1;
+	int result = state_open_part(state_fd, STATE_TIMES, STATE_LEAVE, &directory_fd, &missing);
+	int fd = result < 0 ? result : fd_duplicate(directory_fd);
+	DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+
+	if (result == -ENOENT)
+		return 0;
+	if (!directory) {
+		int number = result < 0 ? -result : errno;
+
+		fd_close(&fd);
+		return error_set(error, .number = number, .step = "look for times of earlier runs");
+	}
+	for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
+		if (entry->d_name[0] == '.' || is_of_one(entry->d_name, trees))
+			continue;
+		/* Another prune was faster, or it stays for the next one. */
+		if (mode == TIMES_LOOK || unlinkat(directory_fd, entry->d_name, 0) == 0)
+			text_list_add(ret_names, entry->d_name);
+	}
+	(void)closedir(directory);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* sbx prune: removes what dead workers left and runs that are old, and with --force kept workers and all runs. Lists
  * what it removed, or would. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -10,6 +11,7 @@
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/registry.h"
 #include "sandbox/run/runs.h"
+#include "sandbox/run/times.h"
 #include "sandbox/verbs/output.h"
 #include "sandbox/verbs/say.h"
 #include "sandbox/verbs/verbs.h"
@@ -98,11 +100,26 @@ static int remove_run(int state_fd, const char *id, bool *ret_removed)
 	return EXIT_SBX_FAILED;
 }
 
+/* What is remembered of the times of a list's items is of no use without a run of its tree, or without the tree.
+ * @trees  of the runs that stay */
+static int prune_times(const struct invocation *invocation, int state_fd, const struct text_list *trees,
+		       struct table *table, struct error *error)
+{
+	enum times_prune mode = invocation->dry_run ? TIMES_LOOK : TIMES_REMOVE;
+	owned_list names = { 0 };
+	int result = times_prune(state_fd, trees, mode, &names, error);
+
+	for (size_t i = 0; i < names.count; i++)
+		add_row(table, "times", names.items[i], NULL, NULL, mode == TIMES_REMOVE);
+	return result;
+}
+
 static int prune_runs(const struct invocation *invocation, const struct state_paths *places, struct table *table,
 		      struct error *error)
 {
 	enum runs_prune which = invocation->force ? RUNS_PRUNE_ALL : RUNS_PRUNE_OLD;
 	owned_runs runs = { 0 };
+	owned_list trees = { 0 };
 	owned_fd state_fd = -1;
 	int64_t now_ns;
 	size_t number = 0;
@@ -118,17 +135,22 @@ static int prune_runs(const struct invocation *invocation, const struct state_pa
 		const struct runs_entry *entry = &runs.items[i];
 		bool is_taken = runs_is_prunable(entry, number, which, now_ns);
 		bool is_removed = false;
+		bool stays;
 
 		number += entry->has_journal;
-		if (!is_taken)
-			continue;
-		if (!invocation->dry_run) {
+		if (is_taken && !invocation->dry_run) {
 			int status = remove_run(state_fd, entry->id, &is_removed);
 
 			worst = MAX(worst, status);
 		}
-		add_row(table, "run", entry->tree, entry->id, NULL, is_removed);
+		if (is_taken)
+			add_row(table, "run", entry->tree, entry->id, NULL, is_removed);
+		stays = !is_taken || (!is_removed && !invocation->dry_run);
+		if (stays && entry->tree && access(entry->tree, F_OK) == 0)
+			text_list_add(&trees, entry->tree);
 	}
+	if (result == 0)
+		result = prune_times(invocation, state_fd, &trees, table, error);
 	return result < 0 ? result : worst;
 }
 

@@ -207,6 +207,32 @@ look() {
 	assert_same 0 "$(json 'len(d)')"
 }
 
+# times: how many files with the times of items there are.
+times() {
+	find "$XDG_STATE_HOME/sbx/times" -type f | wc -l
+}
+
+@test "prune: how long items took is forgotten with the last run of their tree, or with the tree" {
+	mkdir "$tree.other"
+	run_sbx 0 test -n 1 --items 'seq 2' -- true {}
+	run_sbx 0 test -n 1 --items 'seq 3' -- true {}
+	(cd "$tree.other" && run_sbx 0 test -n 1 --items 'seq 2' -- true {})
+	assert_same 3 "$(times)"
+	run_sbx 0 prune
+	assert_same 3 "$(times)"
+	rmdir "$tree.other"
+	run_sbx 0 prune --dry-run --format json
+	assert_fits prune
+	assert_same 1 "$(json 'len([r for r in d if r["kind"] == "times" and not r["removed"]])')"
+	run_sbx 0 prune
+	assert_same 2 "$(times)"
+	run_sbx 0 prune --force --dry-run --format json
+	assert_same 2 "$(json 'len([r for r in d if r["kind"] == "times"])')"
+	assert_same 2 "$(times)"
+	run_sbx 0 prune --force
+	assert_same 0 "$(times)"
+}
+
 @test "report: 3,000 tests are shown and filtered in a moment" {
 	mkdir big
 	python3 - >big/events.jsonl <<-'EOF'
