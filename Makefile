@@ -104,6 +104,7 @@ make fuzz-replay      the fuzzers' corpora under the sanitizers
 make fuzz FUZZ=json SECONDS=60   look for more with libFuzzer
 make reproducible     build in two directories, compare every byte
 make test-playwright  a small suite under sbx test with several versions of Playwright
+make test-hook        the runner hook without sbx: versions of Playwright, Jest and Vitest
 make soak-leases      1,000 leases in a row, 10,000 that compete; test takes a sample
 make test-kernels     the core scenarios in boots of Debian's packaged kernels, under qemu
 make bench            sbx beside the kernel's floor and its peers

@@ -92,3 +92,29 @@ nothing_left() {
 	assert_has "$output" "again"
 	[[ $output == *"left: "$'\n'* && $output != *"listed: "* ]]
 }
+
+@test "SIGKILL of sbx test, and of its runner: no process of four worlds is left" {
+	local victim mark held
+	cat >runner.sh <<-'END'
+		for number in 1 2 3 4; do
+			sbx lease -- bash -c "exec -a held-$1 sleep 1000" &
+		done
+		wait
+	END
+	for victim in sbx runner; do
+		mark=$$-$BATS_TEST_NUMBER-$victim
+		"$SBX" test -n 4 -- bash -c "exec -a runner-$mark bash runner.sh $mark" >"$XDG_STATE_HOME/$victim.out" 2>&1 3>&- &
+		runs+=("$!")
+		wait_for bash -c "[[ \$(pgrep -c -f '^held-$mark') -eq 4 ]]"
+		held=$(pgrep -f "^(held|runner)-$mark" | wc -l)
+		assert_same 5 "$held"
+		if [[ $victim == sbx ]]; then
+			kill -KILL "${runs[-1]}"
+		else
+			kill -KILL "$(pgrep -f "^runner-$mark")"
+		fi
+		wait_for bash -c "! pgrep -f '^(held|runner)-$mark' >/dev/null"
+		wait "${runs[-1]}" || true
+		nothing_left
+	done
+}
