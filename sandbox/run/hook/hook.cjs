@@ -754,7 +754,7 @@ class Deferred extends require('node:events') {
 			if (i === 0)
 				stream.pipe(child.stdio[0]);
 			else
-				child.stdio[i].pipe(stream, { end: false });
+				this._pass(child, child.stdio[i], stream);
 		});
 		child.on('message', (message, handle) => {
 			if (child !== this._child)
@@ -773,6 +773,15 @@ class Deferred extends require('node:events') {
 		if (this._isReady)
 			this._flush();
 		return child;
+	}
+
+	/* It ends with the process, unless another one takes its place. Node emits no 'close' after a disconnect() from this
+	 * side. */
+	_pass(child, from, to) {
+		const end = () => child === this._child && to.end();
+
+		from.pipe(to, { end: false });
+		from.on('end', () => child.exitCode !== null || child.signalCode !== null ? end() : child.once('exit', end));
 	}
 
 	_flush() {

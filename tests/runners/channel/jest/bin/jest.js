@@ -6,6 +6,7 @@ const path = require('node:path');
 const assert = require('node:assert');
 
 const entry = path.join(__dirname, '../../jest-worker/build/processChild.js');
+const initial = [0, false, '/jest-runner/build/testWorker.js', []]; // as jest-worker sends it, right after the fork
 const next = (child, event) => new Promise(resolve => child.once(event, (...values) => resolve(values)));
 const options = { serialization: 'advanced', stdio: ['pipe', 'pipe', 'pipe', 'ipc', 'pipe'], execArgv: ['--no-warnings'] };
 
@@ -13,6 +14,7 @@ const options = { serialization: 'advanced', stdio: ['pipe', 'pipe', 'pipe', 'ip
 	const child = fork(entry, ['an argument'], options);
 	let output = '';
 
+	child.send(initial);
 	child.stdout.on('data', chunk => { output += chunk; });
 	child.stdio[4].on('data', chunk => { output += `fd4:${chunk}`; });
 	child.send({ echo: new Map([['big', 2n ** 70n]]), bytes: Buffer.alloc(8 << 20, 7) });
@@ -40,9 +42,11 @@ const options = { serialization: 'advanced', stdio: ['pipe', 'pipe', 'pipe', 'ip
 	assert.match(output, /fd4:and there/);
 
 	const dying = fork(entry, options);
+	dying.send(initial);
 	dying.send({ die: 'SIGSEGV' });
 	assert.deepStrictEqual(await next(dying, 'exit'), [null, 'SIGSEGV']);
 	const killed = fork(entry, options);
+	killed.send(initial);
 	await next(killed, 'spawn');
 	killed.kill('SIGTERM');
 	assert.deepStrictEqual(await next(killed, 'exit'), [null, 'SIGTERM']);
