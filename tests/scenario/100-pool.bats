@@ -375,6 +375,20 @@ import urllib.request; print(urllib.request.urlopen('http://server.test:$port/')
 	assert_same "quick | quick" "$output"
 	run_sbx 125 logs w0 nosuch
 	assert_has "$output" "quick, slow"
+	# Nor while they are being written, by several at once.
+	run_sbx 0 down
+	cat >sbx.yaml <<-'END'
+		services:
+		  one: { command: "while :; do printf half; sleep 0.01; echo ' line'; done" }
+		  two: { command: "while :; do printf an; sleep 0.01; echo other; done" }
+	END
+	up_detached
+	"$SBX" logs -f --prefix w0 >followed 3>&- &
+	runs+=("$!")
+	wait_for bash -c '[[ $(grep -c one followed) -gt 20 && $(grep -c two followed) -gt 20 ]]'
+	kill "${runs[-1]}"
+	wait "${runs[-1]}" || true
+	assert_same "" "$(grep -vx -e 'one | half line' -e 'two | another' followed)"
 }
 
 @test "up: a world that is killed is made anew by the owner, and says so" {

@@ -41,6 +41,9 @@ load pools
 	exec 9>&-
 	wait "$waiting"
 	assert_same 2nd "$(cat second)"
+	# --timeout is the command's own.
+	run_sbx 124 lease --timeout 100ms -- sleep 1000
+	run_sbx 0 lease -- true
 }
 
 @test "lease: SIGKILL of its holder frees the worker, and ends the command" {
