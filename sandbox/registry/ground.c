@@ -357,7 +357,7 @@ static int look_at_entry(struct ground *ground, const char *layer, const struct 
 	if (!path_is_below(path, tree))
 		return 1;
 	if (lstat(path, &status) < 0) {
-		/* A removed one (a whiteout, S_ISCHR) that is not there. Past the limit there is a seed all the same. */
+		/* A removed one (a whiteout) that is not there. Past the limit there is a seed all the same. */
 		if (errno == ENOENT && !S_ISCHR(mode) && ground->count < GROUND_FILES_MAX)
 			take_file(ground, &(struct ground_file){ .kind = GROUND_MADE, .path = text_duplicate(path) });
 		return 0;

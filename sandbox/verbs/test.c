@@ -187,8 +187,8 @@ static bool is_host_port_free(const char *text, struct error *error)
 	return publish_parse(text, &rule, error) == 0 && publish_open_listener(&rule, &fd, error) == 0;
 }
 
-/* `ports:` of what runs in R for good: of other services R's own end once the worlds have theirs, and those have no port
- * of the host. One that is taken, by another run of the suite say, is no reason not to test. */
+/* `ports:` of what runs in R for good: of other services R's own end once the worlds have theirs, and those have no
+ * port of the host. One that is taken, by another run of the suite say, is no reason not to test. */
 static void publish_ports(struct invocation *invocation, const struct project *project, unsigned workers)
 {
 	for (size_t i = 0; i < project->services.count && invocation->spec.network != NETWORK_HOST; i++) {
