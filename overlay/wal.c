@@ -146,7 +146,7 @@ static int index_frame(const struct wal *wal, uint32_t frame, uint32_t page)
 static bool read_header(struct wal *wal)
 {
 	uint8_t volatile *bytes = map_piece(wal, 0, 0);
-	struct index_header copies[2];
+	struct index_header copies[2] = { { .version = 0 } };
 	uint32_t sum[2] = { 0 };
 
 	if (!bytes)
@@ -190,16 +190,27 @@ static bool open_file(sqlite3 *database, int which, sqlite3_file **ret_file)
 	       (*ret_file)->pMethods;
 }
 
+static struct wal *make_wal(uint32_t page_size)
+{
+	struct wal *wal = calloc(1, sizeof(*wal));
+	uint8_t *frame = malloc(FRAME_HEADER + page_size);
+
+	if (!wal || !frame) {
+		free(wal);
+		free(frame);
+		return NULL;
+	}
+	wal->page_size = page_size;
+	wal->frame = frame;
+	return wal;
+}
+
 int wal_open(sqlite3 *database, uint32_t page_size, struct wal **ret_wal)
 {
-	owned_wal wal = calloc(1, sizeof(*wal));
+	owned_wal wal = make_wal(page_size);
 	int code;
 
 	if (!wal)
-		return SQLITE_NOMEM;
-	wal->page_size = page_size;
-	wal->frame = malloc(FRAME_HEADER + page_size);
-	if (!wal->frame)
 		return SQLITE_NOMEM;
 	if (!open_file(database, SQLITE_FCNTL_FILE_POINTER, &wal->database) || wal->database->pMethods->iVersion < 2 ||
 	    !open_file(database, SQLITE_FCNTL_JOURNAL_POINTER, &wal->log) || !read_header(wal))

@@ -109,7 +109,7 @@ static size_t measure_command(const char *text)
 /* As @actions/core writes them. @is_property  also what parts properties */
 static void add_escaped(struct text_buffer *out, const char *text, size_t length_max, bool is_property)
 {
-	for (size_t at = 0; text[at] && at < length_max;) {
+	for (size_t at = 0; at < length_max && text[at];) {
 		size_t command = measure_command(text + at);
 		unsigned char letter = (unsigned char)text[at];
 

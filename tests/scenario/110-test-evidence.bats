@@ -97,10 +97,10 @@ C $tree/shop.db" "$(grep -v transform-cache <<<"$output")"
 		run_sbx 1 test -n "$workers" -- npx playwright test
 		local shell opener
 		shell=$(said '^  sbx shell')
-		"$SBX" open "${shell##* }" >open 2>open.err 3>&- &
+		"$SBX" open "${shell##* }" >opened 2>opened.err 3>&- &
 		opener=$!
-		wait_for grep -q 'leads to its port 4444' open
-		assert_same red "$(curl -s --max-time 20 "$(cut -d' ' -f1 open)")"
+		wait_for grep -q 'leads to its port 4444' opened
+		assert_same red "$(curl -s --max-time 20 "$(cut -d' ' -f1 opened)")"
 		kill "$opener"
 		wait "$opener"
 		run_sbx 0 db query "${shell##* }" 'SELECT group_concat(Item) FROM Orders'

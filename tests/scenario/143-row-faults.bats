@@ -22,8 +22,8 @@ states() {
 	RANDOM=$seed
 	make_database
 	"$SBX" run --keep --name k -- true 3>&-
-	"$SBX" run --keep --name done -- sqlite3 TestDb.db "UPDATE Orders SET State = 'new'" 3>&-
-	"$SBX" db diff done --changeset there
+	"$SBX" run --keep --name over -- sqlite3 TestDb.db "UPDATE Orders SET State = 'new'" 3>&-
+	"$SBX" db diff over --changeset there
 	"$SBX" db snapshot k old
 	"$SBX" db apply k there
 	"$SBX" db snapshot k new
@@ -53,9 +53,9 @@ states() {
 		assert_has "$output" "0 inserted, 3 updated, 0 deleted"
 		cut $call $((RANDOM % 5 + 1)) export k "$out.db"
 		[[ ! -e $out.db || $(sqlite3 "$out.db" "PRAGMA integrity_check; SELECT count(*) FROM Orders WHERE State = 'new'") == $'ok\n3' ]]
-		cut $call $((RANDOM % 5 + 1)) diff done --changeset "$out.changeset"
+		cut $call $((RANDOM % 5 + 1)) diff over --changeset "$out.changeset"
 		[[ ! -e $out.changeset ]] || cmp "$out.changeset" there
-		cut $call $((RANDOM % 5 + 1)) diff k --against done
+		cut $call $((RANDOM % 5 + 1)) diff k --against over
 		rm -f "$out".*
 	done
 	echo "killed: $killed"
@@ -75,6 +75,8 @@ states() {
 	run_sbx 0 db snapshot live one
 	run_sbx 0 exec live sqlite3 TestDb.db "DELETE FROM Big; UPDATE Orders SET State = 'new'"
 	run_sbx 0 db diff live --changeset gone
+	# What is put back into the pages that are there needs no space.
+	run_sbx 0 exec live sqlite3 TestDb.db VACUUM
 	run_sbx 0 exec live sh -c 'head -c 16M /dev/zero >fill 2>/dev/null || true'
 	for _ in 1 2; do
 		run_sbx 125 db restore live one
@@ -278,11 +280,11 @@ has_two() {
 	: >empty
 	head -c 4096 /dev/urandom >random
 	mkfifo pipe
-	head -c $(($(stat -c %s rows) - 1)) rows >cut
+	head -c $(($(stat -c %s rows) - 1)) rows >shortened
 	# Tables that are not there, of SQLite's own, behind a full-text index, a view.
 	named() { sed "s/Orders/$1/" rows >"named.$1"; }
 	named Orderz
-	for file in random cut named.Orderz TestDb.db /dev/null /dev/zero . missing; do
+	for file in random shortened named.Orderz TestDb.db /dev/null /dev/zero . missing; do
 		run_sbx 125 db apply live "$file"
 		assert_has "$output" "cannot"
 	done
