@@ -293,11 +293,22 @@ static int check_table(const struct applying *applying, const char *table, int c
 
 /* ---- the form of one ---- */
 
-/* What is left to read. SQLite 3.40's own reader goes round for ever in a header that is cut, and reads behind the end:
- * so nothing is given to it before its form has been looked at (sqlite3session.c, "CHANGESET FORMAT"). */
+/* What is left to read. SQLite 3.40's own reader goes round for ever in a header that is cut, reads behind the end, and
+ * follows a null pointer where an update lacks its key: so nothing is given to it before its form has been looked at
+ * (sqlite3session.c, "CHANGESET FORMAT"). */
 struct reader {
 	const unsigned char *at;
 	const unsigned char *end;
+	/* Of the table whose changes follow: a byte for each column, whether it is of the primary key. */
+	const unsigned char *is_key;
+	uint64_t columns;
+};
+
+/* Columns that a record may leave out, since they have not changed. */
+enum record {
+	RECORD_WHOLE,  /* none: a row that comes or goes */
+	RECORD_BEFORE, /* of an update, all but the key */
+	RECORD_AFTER,  /* of an update, all */
 };
 
 static bool skip(struct reader *reader, uint64_t size)
@@ -333,9 +344,14 @@ static bool read_varint(struct reader *reader, uint64_t *ret_value)
 	return true;
 }
 
-static bool read_record(struct reader *reader, uint64_t columns)
+static bool may_lack(const struct reader *reader, enum record record, uint64_t column)
 {
-	for (uint64_t i = 0; i < columns; i++) {
+	return record == RECORD_AFTER || (record == RECORD_BEFORE && !reader->is_key[column]);
+}
+
+static bool read_record(struct reader *reader, enum record record)
+{
+	for (uint64_t i = 0; i < reader->columns; i++) {
 		uint64_t size = 0;
 		unsigned type;
 
@@ -346,7 +362,7 @@ static bool read_record(struct reader *reader, uint64_t columns)
 		else if (type == SQLITE_TEXT || type == SQLITE_BLOB) {
 			if (!read_varint(reader, &size))
 				return false;
-		} else if (type != 0 && type != SQLITE_NULL) /* 0: the column has not changed */
+		} else if (type != SQLITE_NULL && (type != 0 || !may_lack(reader, record, i)))
 			return false;
 		if (!skip(reader, size))
 			return false;
@@ -355,12 +371,14 @@ static bool read_record(struct reader *reader, uint64_t columns)
 }
 
 /* 'T', the number of columns, a byte for each that says whether it is of the primary key, the name of the table. */
-static bool read_header(struct reader *reader, uint64_t *ret_columns)
+static bool read_header(struct reader *reader)
 {
 	const unsigned char *end;
 
-	if (!read_varint(reader, ret_columns) || *ret_columns == 0 || *ret_columns > UINT16_MAX ||
-	    !skip(reader, *ret_columns))
+	if (!read_varint(reader, &reader->columns) || reader->columns == 0 || reader->columns > UINT16_MAX)
+		return false;
+	reader->is_key = reader->at;
+	if (!skip(reader, reader->columns))
 		return false;
 	end = memchr(reader->at, 0, (size_t)(reader->end - reader->at));
 	if (!end)
@@ -372,7 +390,6 @@ static bool read_header(struct reader *reader, uint64_t *ret_columns)
 static bool is_whole(const void *bytes, size_t size)
 {
 	struct reader reader = { .at = bytes, .end = (const unsigned char *)bytes + size };
-	uint64_t columns = 0;
 	unsigned kind;
 	unsigned indirect;
 
@@ -380,13 +397,13 @@ static bool is_whole(const void *bytes, size_t size)
 		bool is_good;
 
 		if (kind == 'T')
-			is_good = read_header(&reader, &columns);
+			is_good = read_header(&reader);
 		else if (kind == SQLITE_INSERT || kind == SQLITE_DELETE)
-			is_good = read_byte(&reader, &indirect) && read_record(&reader, columns);
+			is_good = read_byte(&reader, &indirect) && read_record(&reader, RECORD_WHOLE);
 		else
 			is_good = kind == SQLITE_UPDATE && read_byte(&reader, &indirect) &&
-				  read_record(&reader, columns) && read_record(&reader, columns);
-		if (!is_good || columns == 0)
+				  read_record(&reader, RECORD_BEFORE) && read_record(&reader, RECORD_AFTER);
+		if (!is_good || reader.columns == 0)
 			return false;
 	}
 	return true;
