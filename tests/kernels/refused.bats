@@ -29,12 +29,15 @@ load machine
 	assert_has "$output" "user.max_user_namespaces"
 }
 
+# A namespace has no path: for AppArmor it is / that is opened.
+#
 # confine_sbx RULE…: a profile that grants all but capabilities and mounts, as Ubuntu 24.04's for each program that has none of its
 # own and makes a user namespace. RULE gives some back.
 confine_sbx() {
 	profile="abi <abi/3.0>,
 	profile sbx-confined $SBX flags=(attach_disconnected) {
 		file rwlkm /**,
+		/ r,
 		/** pix,
 		network,
 		unix,
@@ -76,7 +79,7 @@ assert_apparmor_is_named() {
 }
 
 @test "P7, finding 26: AppArmor refuses the settings of the namespace: refused with cause and remedy" {
-	confine_sbx "capability sys_admin"
+	confine_sbx "capability sys_admin" "capability net_admin"
 	as_user 125 "$SBX" run -- touch ran
 	assert_has "$output" "cannot forbid nested user namespaces"
 	assert_apparmor_is_named
@@ -86,6 +89,13 @@ assert_apparmor_is_named() {
 	confine_sbx "capability sys_admin" "capability sys_resource"
 	as_user 125 "$SBX" run -- touch ran
 	assert_has "$output" "cannot bring up loopback"
+	assert_apparmor_is_named
+}
+
+@test "P7, finding 26: AppArmor refuses the network namespace that was made: refused with cause and remedy" {
+	confine_sbx capability mount umount remount pivot_root "deny / r"
+	as_user 125 "$SBX" run -- touch ran
+	assert_has "$output" "cannot open the network namespace"
 	assert_apparmor_is_named
 }
 
