@@ -10,8 +10,9 @@
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
- * its socket) and one directory at most, and nothing after the next command but a kept worker that is whole; a call
- * that failed ended in status 125 and words, or in a payload that says "protected".
+ * its socket), one directory at most of a layer on disk, one of a worker being kept, and nothing after the next command
+ * but a kept worker that is whole; a call that failed ended in status 125 and words, or in a payload that says
+ * "protected".
  *
  * It is the tracer of all three, and a subreaper: wait(2) says ECHILD only once nothing that sbx started is left. */
 #include <dirent.h>
@@ -420,9 +421,10 @@ static int count_entries(const char *directory)
 	return count;
 }
 
-static int count_directories(void)
+/* A layer on disk, or what is left of one that is being removed. */
+static int count_layers(void)
 {
-	return count_entries("uppers") + count_entries("kept") + count_entries("trash");
+	return count_entries("uppers") + count_entries("trash");
 }
 
 static int run_to_end(char *const command[])
@@ -468,7 +470,8 @@ static const char *look_at_state(char *sbx)
 {
 	char *const next[] = { sbx, (char *)"ps", (char *)"--quiet", NULL };
 	bool has_more_files = count_entries("run") > 2;
-	bool has_more_directories = count_directories() > 1;
+	/* With --keep also the one that the layer was being copied to. */
+	bool has_more_directories = count_layers() > 1 || count_entries("kept") > 1;
 
 	if (run_to_end(next) != 0)
 		return "the next command failed";
@@ -476,7 +479,7 @@ static const char *look_at_state(char *sbx)
 		return "the next command left the lock file or its socket";
 	if (!remove_kept(sbx))
 		return "what was kept is not whole";
-	if (count_directories() != 0)
+	if (count_layers() + count_entries("kept") != 0)
 		return "the next command left a directory";
 	if (has_more_files)
 		return "more than a lock file and its socket are left";

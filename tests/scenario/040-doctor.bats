@@ -222,7 +222,8 @@ apparmor_end() {
 @test "HOME that is missing: degraded, and run works" {
 	local want=0
 	doctor 0
-	! is_on_disk || want=1
+	# HOME is then that of /etc/passwd, where one is there: the layers go to it.
+	! is_on_disk || [[ -w $(getent passwd "$(id -u)" | cut -d : -f 6) ]] || want=1
 	doctor $want env HOME=/no/such/home
 	HOME=/no/such/home run_sbx $((want * 125)) run -- true
 }
