@@ -34,7 +34,7 @@ elsewhere() {
 	shift
 	local who=()
 	if [[ $(id -u) = 0 ]]; then
-		chown -R nobody "$base/bob" "$base/checkout"
+		chown -R nobody:nogroup "$base/bob" "$base/checkout"
 		who=(setpriv --reuid nobody --regid nogroup --clear-groups)
 	fi
 	output=$(cd "$base/checkout" && "${who[@]}" env -i PATH="$PATH" HOME="$base/bob" TERM=dumb LC_ALL=C.UTF-8 SHELL=/bin/sh \
