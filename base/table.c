@@ -147,18 +147,6 @@ static char *join_list(const struct text_list *list, const char *separator)
 	return text;
 }
 
-static char *escape(const char *text)
-{
-	/* Four for one is the most: \xNN. */
-	size_t size = 4 * strlen(text) + 1;
-	char *escaped = malloc(size);
-
-	if (!escaped)
-		abort();
-	text_escape(escaped, size, text);
-	return escaped;
-}
-
 /* A cell as a table shows it, whole. */
 static char *show(const struct table_column *column, const struct table_cell *cell, int64_t now_ns)
 {
@@ -169,10 +157,10 @@ static char *show(const struct table_column *column, const struct table_cell *ce
 		return text_duplicate("");
 	switch (column->kind) {
 	case TABLE_TEXT:
-		return escape(cell->text);
+		return text_escaped(cell->text);
 	case TABLE_LIST:
 		joined = join_list(&cell->list, column->separator ? column->separator : ", ");
-		return escape(joined);
+		return text_escaped(joined);
 	case TABLE_NUMBER:
 		return text_format("%lld", (long long)cell->number);
 	case TABLE_BYTES:

@@ -101,6 +101,17 @@ void text_escape(char *target, size_t size, const char *source)
 	target[used] = '\0';
 }
 
+char *text_escaped(const char *source)
+{
+	size_t size = 4 * strlen(source) + 1; /* \xNN is the longest that a byte becomes */
+	char *escaped = malloc(size);
+
+	if (!escaped)
+		abort();
+	text_escape(escaped, size, source);
+	return escaped;
+}
+
 bool text_equal(const char *a, const char *b)
 {
 	return a == b || (a && b && strcmp(a, b) == 0);

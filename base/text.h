@@ -14,6 +14,8 @@ void text_append(char *target, size_t size, const char *source);
 /** Copies for people's eyes: control characters and bytes that are not UTF-8 become \xNN, newline \n, tab \t, backslash
  *  stays itself. A terminal cannot be commanded by what this wrote. */
 void text_escape(char *target, size_t size, const char *source);
+/** The same, whole, in memory of its own. @return the caller's */
+char *text_escaped(const char *source);
 
 bool text_equal(const char *a, const char *b);
 bool text_starts_with(const char *text, const char *prefix);

@@ -27,11 +27,11 @@ static void add_word(struct text_buffer *out, const char *word)
 	while (*word) {
 		size_t length = strcspn(word, "\n");
 		owned_text line = strndup(word, length);
-		owned_text shown = malloc(4 * length + 1);
+		owned_text shown = NULL;
 
-		if (!line || !shown)
+		if (!line)
 			abort();
-		text_escape(shown, 4 * length + 1, line);
+		shown = text_escaped(line);
 		text_buffer_add_text(out, shown);
 		word += length;
 		if (*word == '\n') {

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +96,8 @@ static int print_list(const struct text_buffer *answer, const char *name, struct
 	if (result == 0 && json_list(json_member(json_root(&json), name), &list) < 0)
 		result = error_set(error, .number = EBADMSG, .step = "read the answer of the worker");
 	for (size_t i = 0; i < list.count && result == 0; i++) {
-		char shown[4 * PATH_MAX];
+		owned_text shown = text_escaped(list.items[i]); /* the payload chose the names */
 
-		/* The payload chose the names. */
-		text_escape(shown, sizeof(shown), list.items[i]);
 		text_buffer_format(&text, "%s\n", shown);
 	}
 	return result < 0 ? result : output_write(&text, "the databases", error);

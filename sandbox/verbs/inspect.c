@@ -4,7 +4,6 @@
  * Three sources make one object: the row (what the listing knows), how it ended (kept ones), and its description, which
  * PID 1 of a live one gives and which is stored with a kept one. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -142,18 +141,12 @@ static char *format_scalar(struct json_value value)
 	size_t length = 0;
 	const char *raw = json_raw(value, &length);
 	owned_text text = NULL;
-	char *shown;
 
 	if (json_type(value) != JSON_TEXT)
 		return text_format("%.*s", (int)length, raw);
 	if (json_text(value, &text) < 0)
 		return text_duplicate("");
-	/* \xNN is the longest that a byte becomes. */
-	shown = malloc(4 * strlen(text) + 1);
-	if (!shown)
-		abort();
-	text_escape(shown, 4 * strlen(text) + 1, text);
-	return shown;
+	return text_escaped(text);
 }
 
 static bool is_scalar(struct json_value value)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/verbs/seed_inspect.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/number.h"
@@ -98,15 +95,10 @@ static void write_object(const struct seed_record *record, const struct findings
 /* Names come from the tree: a terminal must not be commanded by them. */
 static void add_fact(struct text_buffer *out, const char *name, const char *text)
 {
-	size_t size = text ? 4 * strlen(text) + 1 : 0; /* \xNN is the longest that a byte becomes */
-	owned_text shown = text ? malloc(size) : NULL;
+	owned_text shown = text ? text_escaped(text) : NULL;
 
-	if (!text)
-		return;
-	if (!shown)
-		abort();
-	text_escape(shown, size, text);
-	text_buffer_format(out, "%s %s\n", name, shown);
+	if (shown)
+		text_buffer_format(out, "%s %s\n", name, shown);
 }
 
 static void add_facts(struct text_buffer *out, const char *name, const struct text_list *list)

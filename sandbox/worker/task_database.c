@@ -269,18 +269,6 @@ static void answer_release(struct answer *answer)
 	task_output_release(&answer->output);
 }
 
-/* The payload chose the names: a head must not command the terminal any more than a cell. */
-char *task_escape(const char *text)
-{
-	size_t size = 4 * strlen(text) + 1;
-	char *escaped = malloc(size);
-
-	if (!escaped)
-		abort();
-	text_escape(escaped, size, text);
-	return escaped;
-}
-
 static int on_columns(void *argument, unsigned statement, unsigned count, const char *const *names, struct error *error)
 {
 	struct answer *answer = argument;
@@ -294,7 +282,8 @@ static int on_columns(void *argument, unsigned statement, unsigned count, const 
 	if (!answer->columns)
 		abort();
 	for (unsigned i = 0; i < count; i++)
-		text_list_take(&answer->names, is_table ? task_escape(names[i]) : text_duplicate(names[i]));
+		/* The payload chose the names: a head must not command the terminal any more than a cell. */
+		text_list_take(&answer->names, is_table ? text_escaped(names[i]) : text_duplicate(names[i]));
 	for (unsigned i = 0; i < count; i++)
 		answer->columns[i] = (struct table_column){ .name = answer->names.items[i],
 							    .title = answer->names.items[i],

@@ -57,12 +57,8 @@ static const char *type_name(mode_t mode)
 
 static void add_line(struct text_buffer *out, char kind, const char *path)
 {
-	size_t size = 4 * strlen(path) + 1; /* \xNN is the longest that one byte becomes */
-	owned_text escaped = malloc(size);
+	owned_text escaped = text_escaped(path);
 
-	if (!escaped)
-		abort();
-	text_escape(escaped, size, path);
 	text_buffer_format(out, "%c %s\n", kind, escaped);
 }
 

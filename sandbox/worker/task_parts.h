@@ -68,8 +68,6 @@ int task_database_gather(const struct world *world, struct text_list *ret_paths,
 /** The one that a word means: a path; a name below the tree; the end of the path of one that the world has; nothing
  * where there is only one. @ret_path  absolute, the caller's */
 int task_database_choose(const struct world *world, const char *word, char **ret_path, struct error *error);
-/** text_escape() into fresh memory. @return the caller's */
-char *task_escape(const char *text);
 /** Adds a value to an object: a blob as hexadecimal digits. */
 void task_add_json_value(struct text_buffer *out, const char *name, const struct query_value *value);
 

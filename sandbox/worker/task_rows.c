@@ -408,7 +408,7 @@ static int tell_table(struct telling *telling, const struct pair *pair, struct e
 	const struct table_options options = { .no_trunc = true };
 	struct text_buffer *out = &telling->output.buffer;
 	struct rows_result counts;
-	owned_text shown = task_escape(pair->path);
+	owned_text shown = text_escaped(pair->path);
 	int result = rows_compare(&pair->request, &sink, &counts, error);
 
 	if (result < 0)
