@@ -23,9 +23,14 @@
 
 enum { ATTEMPTS = 100 };
 
+bool part_is_name(const char *name)
+{
+	return text_starts_with(name, PREFIX) && text_ends_with(name, SUFFIX);
+}
+
 static int is_part(const struct dirent *entry)
 {
-	return text_starts_with(entry->d_name, PREFIX) && text_ends_with(entry->d_name, SUFFIX);
+	return part_is_name(entry->d_name);
 }
 
 static bool is_at(int parent_fd, const char *name, int fd)
@@ -123,15 +128,15 @@ int part_finish(struct part *part, const char *inside, const char *name)
 
 int part_replace(struct part *part, const char *name)
 {
-	int result = move_new(part->parent_fd, part->name, part->parent_fd, name);
-
-	if (result == 0)
+	if (renameat(part->parent_fd, part->name, part->parent_fd, name) == 0) {
 		text_free(&part->name);
-	/* The other one has the part's name now, and goes with part_close(). */
-	if (result == -EEXIST)
-		result =
-			renameat2(part->parent_fd, part->name, part->parent_fd, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
-	return result;
+		return 0;
+	}
+	/* No directory takes the place of one that holds something. With the part's name that one goes by
+	 * part_close(). */
+	if (errno != EEXIST && errno != ENOTEMPTY)
+		return -errno;
+	return renameat2(part->parent_fd, part->name, part->parent_fd, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
 }
 
 void part_close(struct part *part)

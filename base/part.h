@@ -7,6 +7,7 @@
 #ifndef SBX_BASE_PART_H
 #define SBX_BASE_PART_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -32,9 +33,12 @@ int part_make_directory(int parent_fd, struct part *ret_part);
  *  gets the name; else NULL   @return 0 or -errno; -EEXIST there is one of that name, which stays as it is */
 int part_finish(struct part *part, const char *inside, const char *name);
 
-/** Gives a directory its name, in place of one that has it, which is there until then and is removed.
- *  @return as above */
+/** Gives it its name, in place of what has that, which is there until then and is removed; a directory's place is taken
+ *  by a directory alone. Nothing is brought to the disk. @return 0 or -errno */
 int part_replace(struct part *part, const char *name);
+
+/** Whether a name is that of one which has none of its own yet. */
+bool part_is_name(const char *name);
 
 /** Removes what has no name yet. Takes PART_NONE and a second call. */
 void part_close(struct part *part);

@@ -5,13 +5,11 @@
 #include "overlay/bundle.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -20,15 +18,14 @@
 #include "base/fd.h"
 #include "base/inodes.h"
 #include "base/macro.h"
+#include "base/part.h"
 #include "base/path.h"
 #include "base/sqlite.h"
 #include "base/tree.h"
 #include "overlay/bundle_format.h"
 #include "overlay/format.h"
 
-#define STEP_WRITE  "write the bundle"
-#define PART_PREFIX ".sbx-"
-#define PART_SUFFIX ".part"
+#define STEP_WRITE "write the bundle"
 
 enum { APPLICATION_AT = 68 }; /* in the header: https://sqlite.org/fileformat.html, 1.3.18 */
 
@@ -49,8 +46,7 @@ struct bundle_writer {
 	int directory_fd;
 	char *name;
 	enum bundle_existing existing;
-	char *temporary; /* NULL: it is not there any more */
-	int fd;		 /* of it, locked as long as somebody writes it */
+	struct part part;
 	sqlite3 *database;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 	struct inodes linked; /* path: the name of the first */
@@ -554,7 +550,7 @@ int bundle_add_text(struct bundle_writer *writer, const char *name, const char *
 
 static int prepare(struct bundle_writer *writer, struct error *error)
 {
-	int code = sqlite_open(writer->directory_fd, writer->temporary, SQLITE_RULE_CREATE, &writer->database);
+	int code = sqlite_open(writer->directory_fd, writer->part.name, SQLITE_RULE_CREATE, &writer->database);
 	owned_text marks =
 		text_format("PRAGMA application_id=%d; PRAGMA user_version=%d", BUNDLE_APPLICATION, BUNDLE_VERSION);
 
@@ -573,55 +569,18 @@ static int prepare(struct bundle_writer *writer, struct error *error)
 	return code == SQLITE_OK ? 0 : fail_database(writer, code, error);
 }
 
-static bool is_part_name(const char *name)
-{
-	return text_starts_with(name, PART_PREFIX) && text_ends_with(name, PART_SUFFIX);
-}
-
-static int is_part(const struct dirent *entry)
-{
-	return is_part_name(entry->d_name);
-}
-
 bool bundle_is_one(int directory_fd, const char *path)
 {
 	static const char magic[] = "SQLite format 3"; /* with its NUL */
 	unsigned char head[APPLICATION_AT + 4];
 	owned_fd fd = path_open(directory_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, PATH_BENEATH);
 
-	if (is_part_name(path_name(path)))
+	if (part_is_name(path_name(path)))
 		return true;
 	if (fd < 0 || read_at(fd, head, sizeof(head), 0) < 0 || memcmp(head, magic, sizeof(magic)) != 0)
 		return false;
 	return ((uint32_t)head[APPLICATION_AT] << 24 | (uint32_t)head[APPLICATION_AT + 1] << 16 |
 		(uint32_t)head[APPLICATION_AT + 2] << 8 | (uint32_t)head[APPLICATION_AT + 3]) == BUNDLE_APPLICATION;
-}
-
-/* What killed ones left: those that nobody has locked. */
-static void remove_interrupted(int directory_fd)
-{
-	struct dirent **found = NULL;
-	int count = scandirat(directory_fd, ".", &found, is_part, NULL);
-
-	for (int i = 0; i < count; i++) {
-		owned_fd fd = openat(directory_fd, found[i]->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-			(void)unlinkat(directory_fd, found[i]->d_name, 0);
-		free(found[i]);
-	}
-	free(found);
-}
-
-static int make_temporary(struct bundle_writer *writer, struct error *error)
-{
-	remove_interrupted(writer->directory_fd);
-	writer->temporary = text_format(PART_PREFIX "%d" PART_SUFFIX, (int)getpid());
-	writer->fd = openat(writer->directory_fd, writer->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			    0644);
-	if (writer->fd >= 0 && flock(writer->fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	return error_set(error, .number = errno, .step = STEP_WRITE, .object = writer->name);
 }
 
 static int fail_existing(const char *name, struct error *error)
@@ -646,14 +605,16 @@ int bundle_begin(int directory_fd, const char *name, enum bundle_existing existi
 	writer->directory_fd = directory_fd;
 	writer->name = text_duplicate(name);
 	writer->existing = existing;
-	writer->fd = -1;
+	writer->part = (struct part)PART_NONE;
 	/* Pages that are not needed are not there. */
 	writer->data = malloc(BUNDLE_WHOLE_MAX);
 	writer->compressed = malloc(compressBound(BUNDLE_WHOLE_MAX));
 	if (!writer->data || !writer->compressed)
 		abort();
-	result = make_temporary(writer, error);
-	if (result == 0)
+	result = part_make_file(directory_fd, 0644, &writer->part);
+	if (result < 0)
+		result = error_set(error, .number = -result, .step = STEP_WRITE, .object = name);
+	else
 		result = prepare(writer, error);
 	if (result < 0) {
 		bundle_discard(writer);
@@ -671,19 +632,13 @@ static void close_database(struct bundle_writer *writer)
 }
 
 /* @return 0 or -errno */
-static int give_name(const struct bundle_writer *writer)
+static int give_name(struct bundle_writer *writer, struct stat *ret_status)
 {
-	int fd = writer->directory_fd;
-
-	if (writer->existing == BUNDLE_REPLACE)
-		return renameat(fd, writer->temporary, fd, writer->name) < 0 ? -errno : 0;
-	if (renameat2(fd, writer->temporary, fd, writer->name, RENAME_NOREPLACE) == 0)
-		return 0;
-	/* Not every file system knows that flag. */
-	if (errno != EINVAL || linkat(fd, writer->temporary, fd, writer->name, 0) < 0)
+	if (fstat(writer->part.fd, ret_status) < 0)
 		return -errno;
-	(void)unlinkat(fd, writer->temporary, 0);
-	return 0;
+	if (writer->existing == BUNDLE_REFUSE)
+		return part_finish(&writer->part, NULL, writer->name);
+	return fsync(writer->part.fd) < 0 ? -errno : part_replace(&writer->part, writer->name);
 }
 
 int bundle_finish(struct bundle_writer *writer, uint64_t *ret_bytes, struct error *error)
@@ -695,12 +650,11 @@ int bundle_finish(struct bundle_writer *writer, uint64_t *ret_bytes, struct erro
 	if (code != SQLITE_OK)
 		return fail_database(writer, code, error);
 	close_database(writer);
-	result = fstat(writer->fd, &status) < 0 || fsync(writer->fd) < 0 ? -errno : give_name(writer);
+	result = give_name(writer, &status);
 	if (result == -EEXIST)
 		return fail_existing(writer->name, error);
 	if (result < 0)
 		return error_set(error, .number = -result, .step = STEP_WRITE, .object = writer->name);
-	text_free(&writer->temporary);
 	if (ret_bytes)
 		*ret_bytes = (uint64_t)status.st_size;
 	return 0;
@@ -711,13 +665,10 @@ void bundle_discard(struct bundle_writer *writer)
 	if (!writer)
 		return;
 	close_database(writer);
-	if (writer->temporary)
-		(void)unlinkat(writer->directory_fd, writer->temporary, 0);
-	fd_close(&writer->fd);
+	part_close(&writer->part);
 	inodes_release(&writer->linked);
 	text_list_release(&writer->opened);
 	free(writer->modes);
-	text_free(&writer->temporary);
 	text_free(&writer->name);
 	free(writer->data);
 	free(writer->compressed);
