@@ -352,7 +352,9 @@ static bool has_attributes(int fd)
 {
 	char names[256];
 
-	return flistxattr(fd, names, sizeof(names)) != 0 && errno != EOPNOTSUPP;
+	ssize_t length = flistxattr(fd, names, sizeof(names));
+
+	return length > 0 || (length < 0 && errno != EOPNOTSUPP);
 }
 
 /* Whether two files cannot be told apart. What has attributes, or several names, is not looked at. */
