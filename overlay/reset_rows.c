@@ -130,7 +130,7 @@ static int fail(sqlite3 *database, int code, const char *path, struct error *err
 	if (is_busy(code))
 		return error_set(error, .number = EBUSY, .step = STEP_RESTORE, .object = path,
 				 .cause = "a program keeps it locked: a transaction that does not end",
-				 .remedy = "let it end, or take a new world: --restart");
+				 .remedy = "let it end its transaction, then try again");
 	return sqlite_fail(database, code, STEP_RESTORE, path, error);
 }
 
@@ -202,8 +202,7 @@ static int copy_pages(struct restoring *restoring, uint64_t *ret_pages, struct e
 		code = sqlite3_errcode(restoring->target);
 	if (code == SQLITE_READONLY && restoring->is_wal)
 		return error_set(error, .number = ENOTSUP, .step = STEP_RESTORE, .object = restoring->request->path,
-				 .cause = "its page size was changed, and in WAL mode it cannot be changed back",
-				 .remedy = "a new world is as it was: --restart");
+				 .cause = "its page size was changed, and in WAL mode it cannot be changed back");
 	return code == SQLITE_OK ? 0 : fail(restoring->target, code, restoring->request->path, error);
 }
 

@@ -538,9 +538,11 @@ static int restore_one(struct task_reset *reset, struct rows *rows, struct error
 	request.source_fd = source_fd;
 	request.target_fd = target_fd;
 	result = reset_rows(&request, &restored, error);
-	/* Nobody needs to mend what is put back anyway. */
-	if (result == -EBADMSG || result == -EUCLEAN)
-		(void)snprintf(error->remedy, sizeof(error->remedy), "%s", REMEDY);
+	/* Nobody needs to mend what is put back anyway, and a new world waits for nobody. */
+	if (result == -EBADMSG || result == -EUCLEAN || result == -ENOTSUP)
+		text_copy(error->remedy, sizeof(error->remedy), REMEDY);
+	if (result == -EBUSY)
+		text_copy(error->remedy, sizeof(error->remedy), "let it end, or take a new world: --restart");
 	if (result < 0)
 		return result;
 	if (restored.was_made && (fstatat(source_fd, request.source_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||

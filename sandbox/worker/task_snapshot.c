@@ -18,7 +18,6 @@
 #include "base/path.h"
 #include "overlay/database.h"
 #include "overlay/reset_rows.h"
-#include "overlay/rows.h"
 #include "overlay/seed.h"
 #include "sandbox/worker/task_parts.h"
 
@@ -205,12 +204,7 @@ static int put_back(const struct task_copies *copies, size_t number, struct erro
 	}
 	request.target_fd = directory_fd;
 	request.target_name = name;
-	request.busy_timeout_ms = ROWS_BUSY_TIMEOUT_MS;
-	result = reset_rows(&request, &ignored, error);
-	/* A reset would take a new world. */
-	if (result == -EBUSY)
-		text_copy(error->remedy, sizeof(error->remedy), "let it end its transaction, then try again");
-	return result;
+	return reset_rows(&request, &ignored, error);
 }
 
 int task_database_restore(const struct world *world, int out_fd, const char *database, const char *name,
