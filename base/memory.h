@@ -6,10 +6,8 @@
 #ifndef SBX_BASE_MEMORY_H
 #define SBX_BASE_MEMORY_H
 
-enum {
-	MEMORY_IDLE_MS =
-		1000, /* who has waited so long will wait on: a start does not pay for what it would only need again */
-};
+/* Who has waited so long waits on: what is given back sooner is only needed again. */
+enum { MEMORY_IDLE_MS = 1000 };
 
 /** Gives back to the kernel the free pages of the heap and of the stack below the caller. Nothing is lost; what is
  *  needed again costs a page fault. malloc_trim(3), madvise(2) MADV_DONTNEED. */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "base/git.h"
 #include "base/macro.h"
@@ -200,8 +201,7 @@ static void look_for_later(const char *tree, int tree_fd, const struct text_list
 		struct stat status;
 
 		if (fstatat(tree_fd, at, &status, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(status.st_mode) &&
-		    (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec > since_ns &&
-		    checkout->later.count < CHECKOUT_PATHS_MAX)
+		    clock_to_ns(&status.st_mtim) > since_ns && checkout->later.count < CHECKOUT_PATHS_MAX)
 			text_list_add(&checkout->later, at);
 	}
 }

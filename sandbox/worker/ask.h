@@ -50,9 +50,9 @@ int ask_renewal(int socket, struct error *error);
 bool ask_whether_unused(int socket);
 /** Whether tests can run there, or soon. Errors: a service has failed, say */
 int ask_whether_usable(int socket, struct error *error);
-/** Of its owner: the world goes on without it. What else PID 1 has to say meanwhile is passed over. */
 /** Makes a connection one that may do no more than CONNECT_SHARER. */
 int ask_to_narrow(int socket, struct error *error);
+/** Of its owner: the world goes on without it. What else PID 1 has to say meanwhile is passed over. */
 int ask_detach(int socket, struct error *error);
 
 #endif

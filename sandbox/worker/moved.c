@@ -11,14 +11,12 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
+#include "overlay/bundle.h"
 #include "overlay/copy.h"
 #include "overlay/layers.h"
 #include "overlay/seed.h"
 #include "sandbox/policy/secrets.h"
 #include "sandbox/worker/world.h"
-
-#define FILES "files"
-#define SEED  "seed"
 
 enum { LAYER_NAME_SIZE = 32 };
 
@@ -190,8 +188,8 @@ static int fill_layer(struct world *world, struct filling *filling, int base_fd,
 {
 	struct layer *layer = &world->layers.items[number];
 	const struct layer_copy_options options = { .filter = take_entry, .filter_data = filling };
-	owned_text path = text_format(FILES "%s", layer->path);
-	owned_text seed_path = text_format(SEED "%s", layer->path);
+	owned_text path = text_format(BUNDLE_FILES "%s", layer->path);
+	owned_text seed_path = text_format(BUNDLE_SEED "%s", layer->path);
 	owned_fd fd = path_open(world->moved_fd, path, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 	owned_fd seed_fd = path_open(world->moved_fd, seed_path, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 	char name[LAYER_NAME_SIZE];
@@ -216,13 +214,13 @@ static int fill_layer(struct world *world, struct filling *filling, int base_fd,
 int moved_fill(struct world *world, int base_fd, struct error *error)
 {
 	struct filling filling = { .world = world };
-	owned_fd seed_fd = -1;
+	owned_fd seed_fd = mkdirat(base_fd, SEED_BESIDE, 0700) < 0
+				   ? -errno
+				   : path_open(base_fd, SEED_BESIDE, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 	int result = 0;
 
-	if (mkdirat(base_fd, SEED_BESIDE, 0700) == 0)
-		seed_fd = path_open(base_fd, SEED_BESIDE, O_PATH | O_DIRECTORY, 0, PATH_BENEATH);
 	if (seed_fd < 0)
-		return error_set(error, .number = errno, .step = "make a directory for the seed of the bundle");
+		return error_set(error, .number = -seed_fd, .step = "make a directory for the seed of the bundle");
 	filling.seed_fd = seed_fd;
 	for (size_t i = 0; i < world->layers.count && result == 0; i++) {
 		filling.layer = &world->layers.items[i];

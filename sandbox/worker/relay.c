@@ -861,19 +861,19 @@ static int loop(struct relay *relay, struct error *error)
 	struct pollfd polled[SLOT_COUNT];
 	int idle_ms = MEMORY_IDLE_MS;
 	int result = 0;
+	int ready;
 
 	while (!relay->is_over || (!relay->is_abandoned && has_output_left(relay))) {
 		bool looks = relay->wants_terminal && relay->is_master_open && !relay->terminal.is_taken;
 
 		prepare_poll(relay, polled);
-		result = poll(polled, SLOT_COUNT, looks ? FOREGROUND_LOOK_MS : idle_ms);
-		if (result < 0 && errno != EINTR)
+		ready = poll(polled, SLOT_COUNT, looks ? FOREGROUND_LOOK_MS : idle_ms);
+		if (ready < 0 && errno != EINTR)
 			return error_set(error, .number = errno, .step = "wait for the world");
-		if (result == 0 && !looks) {
+		if (ready == 0 && !looks) {
 			memory_give_back();
 			idle_ms = -1;
 		}
-		result = 0;
 		if (looks && !relay->is_payload_stopped && terminal_is_foreground(&relay->terminal)) {
 			take_terminal(relay);
 			resume_payload(relay, true);
