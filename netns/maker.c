@@ -33,11 +33,25 @@ int netns_maker_start(struct netns_maker *maker, struct error *error)
 	return result < 0 ? error_set(error, .number = -result, .step = "start a process") : 0;
 }
 
+/* The number may be one that the caller's own calls left in `errno` in that moment. Asked once more while the caller
+ * waits, it is the kernel's; a namespace that can be had now goes with whoever made it. */
+static void look_again(struct netns_maker *maker)
+{
+	struct netns_maker again = NETNS_MAKER_NONE;
+	pid_t pid = process_spawn(make, &again);
+	int ignored;
+
+	if (pid > 0 && process_wait(pid, &ignored) == 0 && again.error.number > 0)
+		maker->error = again.error;
+}
+
 int netns_maker_wait(struct netns_maker *maker, struct error *error)
 {
 	int status = 0;
 	int result = process_end_beside(&maker->helper, &status);
 
+	if (result == 0 && WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		look_again(maker);
 	if (result == 0 && maker->error.number > 0) {
 		*error = maker->error;
 		return -error->number;

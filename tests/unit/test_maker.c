@@ -81,11 +81,38 @@ static void test_the_helper_leaves_its_users_errno_alone(void **state)
 	assert_inside(CLONE_NEWUSER, 0, keeps_errno, NULL);
 }
 
+/* What the helper meets is told, whatever the caller's calls left in `errno` meanwhile: cause and remedy hang on it. */
+static int tells_its_own(void *argument)
+{
+	(void)argument;
+	write_text("/proc/sys/user/max_net_namespaces", "0");
+	for (int i = 0; i < MAKERS; i++) {
+		struct netns_maker maker = NETNS_MAKER_NONE;
+		struct error error = { 0 };
+
+		EXPECT(netns_maker_start(&maker, &error) == 0);
+		do
+			for (int j = 0; j < 2000; j++)
+				*(volatile int *)&errno = EEXIST;
+		while (!has_ended(&maker));
+		EXPECT(netns_maker_wait(&maker, &error) == -ENOSPC);
+		EXPECT(error.number == ENOSPC);
+	}
+	return INSIDE_OK;
+}
+
+static void test_a_failure_is_told_by_its_own_number(void **state)
+{
+	(void)state;
+	assert_inside(CLONE_NEWUSER, 0, tells_its_own, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_namespace_is_made_and_entered),
 		cmocka_unit_test(test_the_helper_leaves_its_users_errno_alone),
+		cmocka_unit_test(test_a_failure_is_told_by_its_own_number),
 	};
 
 	return cmocka_run_group_tests_name("maker", tests, NULL, NULL);
