@@ -240,6 +240,9 @@ teardown() {
 	for helper in $helpers; do
 		wait_for is_dead "$helper"
 	done
+	# A layer on disk goes with the next command, once the last process of its world has ended.
+	layer_is_gone() { "$SBX" run -- true && [[ -z $(ls -A "$XDG_STATE_HOME/sbx/uppers" 2>/dev/null) ]]; }
+	wait_for layer_is_gone
 }
 
 is_dead() {

@@ -404,6 +404,7 @@ print({name: os.getxattr("attribute", name) for name in os.listxattr("attribute"
 }
 
 @test "reset: on a full layer it fails by name, and the next lease has a new world" {
+	export SBX_UPPER=tmpfs # a layer on disk has no size
 	up_detached --size 64M
 	"$SBX" exec w0 sh -c 'rm file dir/one; dd if=/dev/zero of=/tmp/full bs=64k 2>/dev/null; true'
 	"$SBX" exec w0 sh -c 'rm -r dir; for i in $(seq 2000); do : >/tmp/$i || exit 0; done' 2>/dev/null
