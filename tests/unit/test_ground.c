@@ -18,8 +18,8 @@
 #include "base/git.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "base/tree.h"
 #include "sandbox/registry/ground.h"
+#include "tests/unit/scratch.h"
 
 #define DAY_NS (INT64_C(86400) * 1000000000)
 
@@ -31,21 +31,19 @@ struct place {
 static int set_up(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
 
-	place->tree = text_format("%s/sbx-ground.XXXXXX", base && base[0] == '/' ? base : "/tmp");
+	place->tree = scratch_make(NULL);
 	*state = place;
-	return mkdtemp(place->tree) ? 0 : -1;
+	return place->tree ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
 	struct place *place = *state;
+	int result = scratch_remove(&place->tree);
 
-	(void)tree_remove(AT_FDCWD, place->tree, NULL);
-	free(place->tree);
 	free(place);
-	return 0;
+	return result;
 }
 
 static void write_text(const struct place *place, const char *name, const char *text)

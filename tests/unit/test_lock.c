@@ -27,10 +27,10 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
-#include "base/tree.h"
 #include "sandbox/registry/claim.h"
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/lock.h"
+#include "tests/unit/scratch.h"
 
 struct place {
 	char *root;
@@ -42,10 +42,9 @@ struct place {
 static int set_up(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
 
-	place->root = text_format("%s/sbx-lock.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->root))
+	place->root = scratch_make(NULL);
+	if (!place->root)
 		return -1;
 	(void)unsetenv("XDG_STATE_HOME");
 	(void)setenv("XDG_RUNTIME_DIR", place->root, 1);
@@ -60,14 +59,14 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct place *place = *state;
+	int result;
 
 	fd_close(&place->runtime_fd);
 	fd_close(&place->state_fd);
-	(void)tree_remove(AT_FDCWD, place->root, NULL);
+	result = scratch_remove(&place->root);
 	state_paths_release(&place->paths);
-	free(place->root);
 	free(place);
-	return 0;
+	return result;
 }
 
 static bool is_there(int directory_fd, const char *name)

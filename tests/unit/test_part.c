@@ -19,45 +19,14 @@
 #include "base/part.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "base/tree.h"
+#include "tests/unit/scratch.h"
 
-struct place {
-	char *path;
-	int fd;
-};
-
-static int set_up(void **state)
-{
-	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
-
-	place->path = text_format("%s/sbx-part.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->path))
-		return -1;
-	place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = place;
-	return place->fd < 0 ? -1 : 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *place = *state;
-	owned_text parent = path_parent(place->path);
-	owned_fd parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	fd_close(&place->fd);
-	(void)tree_remove(parent_fd, path_name(place->path), NULL);
-	text_free(&place->path);
-	free(place);
-	return 0;
-}
-
-static bool is_there(const struct place *place, const char *name)
+static bool is_there(const struct scratch *place, const char *name)
 {
 	return faccessat(place->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static void assert_holds(const struct place *place, const char *name, const char *want)
+static void assert_holds(const struct scratch *place, const char *name, const char *want)
 {
 	owned_text text = NULL;
 
@@ -72,7 +41,7 @@ static void write_file(int directory_fd, const char *name, const char *text)
 
 static void test_a_file_has_its_name_once_it_is_whole(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_part part = PART_NONE;
 	owned_part other = PART_NONE;
 	owned_text name = NULL;
@@ -101,7 +70,7 @@ static void test_a_file_has_its_name_once_it_is_whole(void **state)
 
 static void test_a_file_out_of_a_directory(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_part part = PART_NONE;
 
 	assert_int_equal(part_make_directory(place->fd, &part), 0);
@@ -115,7 +84,7 @@ static void test_a_file_out_of_a_directory(void **state)
 
 static void test_a_directory_takes_the_place_of_another(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 
 	for (unsigned i = 0; i < 2; i++) {
 		owned_part part = PART_NONE;
@@ -132,7 +101,7 @@ static void test_a_directory_takes_the_place_of_another(void **state)
 }
 
 /* As one that is killed: its descriptor goes, its file stays. @return its name */
-static char *leave_one(const struct place *place, int (*make)(const struct place *place, struct part *part))
+static char *leave_one(const struct scratch *place, int (*make)(const struct scratch *place, struct part *part))
 {
 	int ends[2];
 	char name[64] = "";
@@ -154,12 +123,12 @@ static char *leave_one(const struct place *place, int (*make)(const struct place
 	return text_duplicate(name);
 }
 
-static int leave_file(const struct place *place, struct part *part)
+static int leave_file(const struct scratch *place, struct part *part)
 {
 	return part_make_file(place->fd, 0600, part);
 }
 
-static int leave_directory(const struct place *place, struct part *part)
+static int leave_directory(const struct scratch *place, struct part *part)
 {
 	int result = part_make_directory(place->fd, part);
 
@@ -168,7 +137,7 @@ static int leave_directory(const struct place *place, struct part *part)
 
 static void test_what_a_killed_one_left_goes_with_the_next(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_part living = PART_NONE;
 	owned_part next = PART_NONE;
 	owned_text file = NULL;
@@ -193,7 +162,7 @@ static void test_what_a_killed_one_left_goes_with_the_next(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_set_up, scratch_tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_file_has_its_name_once_it_is_whole),
 		TEST(test_a_file_out_of_a_directory),

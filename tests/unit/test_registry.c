@@ -20,11 +20,11 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/path.h"
-#include "base/tree.h"
 #include "sandbox/registry/claim.h"
 #include "sandbox/registry/collect.h"
 #include "sandbox/registry/registry.h"
 #include "sandbox/registry/resolve.h"
+#include "tests/unit/scratch.h"
 
 struct place {
 	char *root;
@@ -37,10 +37,9 @@ struct place {
 static int set_up(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
 
-	place->root = text_format("%s/sbx-registry.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->root))
+	place->root = scratch_make(NULL);
+	if (!place->root)
 		return -1;
 	(void)unsetenv("XDG_STATE_HOME");
 	(void)setenv("XDG_RUNTIME_DIR", place->root, 1);
@@ -56,16 +55,16 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct place *place = *state;
+	int result;
 
 	fd_close(&place->runtime_fd);
 	fd_close(&place->state_fd);
 	(void)chmod(place->paths.state, 0700);
-	(void)tree_remove(AT_FDCWD, place->root, NULL);
+	result = scratch_remove(&place->root);
 	state_paths_release(&place->paths);
-	free(place->root);
 	free(place->database);
 	free(place);
-	return 0;
+	return result;
 }
 
 static bool is_there(const struct place *place, const char *path)

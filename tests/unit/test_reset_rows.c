@@ -19,23 +19,12 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "overlay/reset_rows.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/sql.h"
 
-struct place {
-	char *directory;
-	int fd;
-};
-
-static void run(sqlite3 *database, const char *sql)
+static sqlite3 *open_live(const struct scratch *place, const char *name)
 {
-	char *message = NULL;
-
-	if (sqlite3_exec(database, sql, NULL, NULL, &message) != SQLITE_OK)
-		fail_msg("%s: %s", sql, message);
-}
-
-static sqlite3 *open_live(const struct place *place, const char *name)
-{
-	owned_text path = text_format("%s/%s", place->directory, name);
+	owned_text path = text_format("%s/%s", place->path, name);
 	sqlite3 *database = NULL;
 
 	assert_int_equal(sqlite3_open(path, &database), SQLITE_OK);
@@ -43,7 +32,7 @@ static sqlite3 *open_live(const struct place *place, const char *name)
 	return database;
 }
 
-static void make(const struct place *place, const char *name, const char *mode)
+static void make(const struct scratch *place, const char *name, const char *mode)
 {
 	owned_text sql = text_format("PRAGMA journal_mode=%s; CREATE TABLE item(id INTEGER PRIMARY KEY, name);"
 				     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
@@ -51,26 +40,18 @@ static void make(const struct place *place, const char *name, const char *mode)
 				     mode);
 	sqlite3 *database = open_live(place, name);
 
-	run(database, sql);
+	sql_run(database, sql);
 	(void)sqlite3_close(database);
 }
 
-static void copy(const struct place *place)
+static void copy(const struct scratch *place)
 {
-	owned_text command = text_format("cp '%s/start' '%s/live'", place->directory, place->directory);
+	owned_text command = text_format("cp '%s/start' '%s/live'", place->path, place->path);
 
 	assert_int_equal(system(command), 0);
 }
 
-static int64_t number(sqlite3 *database, const char *sql)
-{
-	int64_t result = -1;
-
-	assert_int_equal(sqlite_number(database, sql, &result), SQLITE_ROW);
-	return result;
-}
-
-static int reset(const struct place *place, unsigned busy_ms, struct reset_rows_result *result, struct error *error)
+static int reset(const struct scratch *place, unsigned busy_ms, struct reset_rows_result *result, struct error *error)
 {
 	const struct reset_rows_request request = { .source_fd = place->fd,
 						    .source_name = "start",
@@ -83,39 +64,10 @@ static int reset(const struct place *place, unsigned busy_ms, struct reset_rows_
 	return reset_rows(&request, result, error);
 }
 
-static int make_place(void **state, const char *base)
-{
-	struct place *place = calloc(1, sizeof(*place));
-
-	place->directory = text_format("%s/sbx-reset.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->directory))
-		return -1;
-	place->fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = place;
-	return place->fd < 0;
-}
-
-static int set_up(void **state)
-{
-	return make_place(state, getenv("TMPDIR"));
-}
-
 /* Where holes are read in no time. */
 static int set_up_in_memory(void **state)
 {
-	return make_place(state, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR"));
-}
-
-static int tear_down(void **state)
-{
-	struct place *place = *state;
-	owned_text command = text_format("rm -rf '%s'", place->directory);
-	int result = system(command);
-
-	(void)close(place->fd);
-	text_free(&place->directory);
-	free(place);
-	return result;
+	return scratch_set_up_in(state, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : NULL);
 }
 
 static const char changes[] = "DELETE FROM item WHERE id % 7 = 0; UPDATE item SET name = 'x' WHERE id < 100;"
@@ -123,7 +75,7 @@ static const char changes[] = "DELETE FROM item WHERE id % 7 = 0; UPDATE item SE
 
 /* Another process has it locked: POSIX locks of one process do not exclude each other. @return its end goes with
  * that */
-static int lock_in_child(const struct place *place)
+static int lock_in_child(const struct scratch *place)
 {
 	int down[2];
 	int up[2];
@@ -133,7 +85,7 @@ static int lock_in_child(const struct place *place)
 	assert_int_equal(pipe2(up, O_CLOEXEC), 0);
 	if (fork() == 0) {
 		(void)close(down[1]);
-		run(open_live(place, "live"), "BEGIN IMMEDIATE; DELETE FROM item");
+		sql_run(open_live(place, "live"), "BEGIN IMMEDIATE; DELETE FROM item");
 		(void)!write(up[1], "r", 1);
 		(void)!read(down[0], &byte, 1);
 		_exit(0);
@@ -145,7 +97,7 @@ static int lock_in_child(const struct place *place)
 	return down[1];
 }
 
-static void check_mode(struct place *place, const char *mode)
+static void check_mode(struct scratch *place, const char *mode)
 {
 	struct reset_rows_result result = { 0 };
 	struct reset_rows_mark mark;
@@ -156,18 +108,19 @@ static void check_mode(struct place *place, const char *mode)
 	copy(place);
 	for (int round = 0; round < 5; round++) {
 		other = open_live(place, "live");
-		run(other, changes);
+		sql_run(other, changes);
 		(void)sqlite3_close(other);
 		assert_int_equal(reset(place, 0, &result, &error), 0);
 		assert_true(result.has_mark);
 		assert_int_equal(reset_rows_read_mark(place->fd, "live", &mark), 0);
 		assert_memory_equal(&mark, &result.mark, sizeof(mark));
 		other = open_live(place, "live");
-		assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000);
-		assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), 1);
+		assert_int_equal(sql_number(other, "SELECT count(*) FROM item"), 2000);
+		assert_int_equal(sql_number(other, "SELECT count(*) FROM sqlite_schema"), 1);
 		assert_int_equal(
-			number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
-		run(other, "INSERT INTO item(name) VALUES('mark')");
+			sql_number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			1);
+		sql_run(other, "INSERT INTO item(name) VALUES('mark')");
 		(void)sqlite3_close(other);
 		assert_int_equal(reset_rows_read_mark(place->fd, "live", &mark), 0);
 		assert_memory_not_equal(&mark, &result.mark, sizeof(mark));
@@ -184,7 +137,7 @@ static void rows_come_back_in_wal_mode(void **state)
 	check_mode(*state, "WAL");
 }
 
-static void check_pages(struct place *place, const char *mode)
+static void check_pages(struct scratch *place, const char *mode)
 {
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
@@ -195,7 +148,7 @@ static void check_pages(struct place *place, const char *mode)
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_int_equal(result.bytes, 0);
 	other = open_live(place, "live");
-	run(other, "UPDATE item SET name = 'x' WHERE id = 1000");
+	sql_run(other, "UPDATE item SET name = 'x' WHERE id = 1000");
 	(void)sqlite3_close(other);
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_in_range(result.bytes, 1, 4 * 4096);
@@ -214,7 +167,7 @@ static void only_pages_that_differ_are_logged(void **state)
 /* The start is not: what switched the live one may still be at work. */
 static void one_that_was_switched_to_wal_is_logged_and_switched_back(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	sqlite3 *other;
@@ -222,24 +175,26 @@ static void one_that_was_switched_to_wal_is_logged_and_switched_back(void **stat
 	make(place, "start", "DELETE");
 	copy(place);
 	other = open_live(place, "live");
-	run(other, "PRAGMA journal_mode=WAL");
-	run(other, changes);
+	sql_run(other, "PRAGMA journal_mode=WAL");
+	sql_run(other, changes);
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_true(result.stays_wal && result.has_mark);
-	assert_int_equal(number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
-	assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), 1);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM sqlite_schema"), 1);
 	(void)sqlite3_close(other);
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_false(result.stays_wal);
 	assert_int_equal(result.bytes, 0);
 	other = open_live(place, "live");
-	assert_int_equal(number(other, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'delete'"), 1);
-	assert_int_equal(number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM pragma_journal_mode WHERE journal_mode = 'delete'"),
+			 1);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			 1);
 	(void)sqlite3_close(other);
 }
 
 /* Killed when a file would grow beyond so many bytes: in the middle of a journal, or of a log. */
-static void check_kill(struct place *place, const char *mode)
+static void check_kill(struct scratch *place, const char *mode)
 {
 	enum { STEP = 40000, MOST = 2000000 };
 	struct reset_rows_result result = { 0 };
@@ -256,8 +211,8 @@ static void check_kill(struct place *place, const char *mode)
 
 		copy(place);
 		other = open_live(place, "live");
-		run(other, changes);
-		run(other, "PRAGMA wal_checkpoint(TRUNCATE)");
+		sql_run(other, changes);
+		sql_run(other, "PRAGMA wal_checkpoint(TRUNCATE)");
 		pid = fork();
 		if (pid == 0) {
 			(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
@@ -267,13 +222,14 @@ static void check_kill(struct place *place, const char *mode)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		is_done = WIFEXITED(status);
 		killed += WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ;
-		rows = number(other, "SELECT count(*) FROM item");
+		rows = sql_number(other, "SELECT count(*) FROM item");
 		assert_true(rows == 2000 || (!is_done && rows == 2000 - 2000 / 7));
-		assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), rows == 2000 ? 1 : 3);
+		assert_int_equal(sql_number(other, "SELECT count(*) FROM sqlite_schema"), rows == 2000 ? 1 : 3);
 		assert_int_equal(
-			number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+			sql_number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			1);
 		assert_int_equal(reset(place, 0, &result, &error), 0);
-		assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000);
+		assert_int_equal(sql_number(other, "SELECT count(*) FROM item"), 2000);
 		(void)sqlite3_close(other);
 		assert_int_equal(unlinkat(place->fd, "live", 0), 0);
 	}
@@ -293,7 +249,7 @@ static void a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode(void **state)
 /* The file system is full in the middle of it: of a log, which is all that would grow. */
 static void a_full_disk_leaves_the_old_rows_and_is_named(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	sqlite3 *other;
@@ -301,8 +257,8 @@ static void a_full_disk_leaves_the_old_rows_and_is_named(void **state)
 	make(place, "start", "WAL");
 	copy(place);
 	other = open_live(place, "live");
-	run(other, changes);
-	run(other, "PRAGMA wal_checkpoint(TRUNCATE)");
+	sql_run(other, changes);
+	sql_run(other, "PRAGMA wal_checkpoint(TRUNCATE)");
 	for (rlim_t limit = 0; limit < 200000; limit += 50000) {
 		int status;
 		pid_t pid = fork();
@@ -314,19 +270,20 @@ static void a_full_disk_leaves_the_old_rows_and_is_named(void **state)
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_int_equal(status, 0);
-		assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000 - 2000 / 7);
-		run(other, "UPDATE item SET name = name || 'x' WHERE id = 5");
+		assert_int_equal(sql_number(other, "SELECT count(*) FROM item"), 2000 - 2000 / 7);
+		sql_run(other, "UPDATE item SET name = name || 'x' WHERE id = 5");
 		assert_int_equal(
-			number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+			sql_number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			1);
 	}
 	assert_int_equal(reset(place, 0, &result, &error), 0);
-	assert_int_equal(number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
 	(void)sqlite3_close(other);
 }
 
 /* A database of 2 GiB that takes no space: its rows, and pages that are free, which nobody reads. Beyond 1 GiB lies the
  * page that holds SQLite's locks and is none. */
-static void make_large(const struct place *place, const char *mode)
+static void make_large(const struct scratch *place, const char *mode)
 {
 	enum { PAGE = 65536, PAGES = 33000, LOCK_PAGE = 0x40000000 / PAGE + 1, HEADER = 28, TRUNK_MOST = 16000 };
 	owned_text sql = text_format("PRAGMA page_size=65536; PRAGMA journal_mode=%s;"
@@ -340,8 +297,8 @@ static void make_large(const struct place *place, const char *mode)
 	uint32_t free_pages = 0;
 	owned_fd fd = -1;
 
-	run(database, sql);
-	used = (uint32_t)number(database, "PRAGMA page_count");
+	sql_run(database, sql);
+	used = (uint32_t)sql_number(database, "PRAGMA page_count");
 	(void)sqlite3_close(database);
 	fd = openat(place->fd, "start", O_RDWR | O_CLOEXEC);
 	assert_int_equal(ftruncate(fd, (off_t)PAGES * PAGE), 0);
@@ -364,7 +321,7 @@ static void make_large(const struct place *place, const char *mode)
 	assert_int_equal(pwrite(fd, header, sizeof(header), HEADER), sizeof(header));
 }
 
-static void check_large(struct place *place, const char *mode)
+static void check_large(struct scratch *place, const char *mode)
 {
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
@@ -377,7 +334,7 @@ static void check_large(struct place *place, const char *mode)
 	copy(place); /* which keeps holes */
 	other = open_live(place, "live");
 	/* A row in the last free page, which the free list's end gives first, and another free list. */
-	run(other, "UPDATE item SET name = 'x' WHERE id = 7; CREATE TABLE made AS SELECT * FROM item");
+	sql_run(other, "UPDATE item SET name = 'x' WHERE id = 7; CREATE TABLE made AS SELECT * FROM item");
 	pid = fork();
 	if (pid == 0) {
 		status = reset(place, 0, &result, &error);
@@ -386,8 +343,8 @@ static void check_large(struct place *place, const char *mode)
 	assert_int_equal(wait4(pid, &status, 0, &usage), pid);
 	assert_int_equal(status, 0);
 	assert_in_range(usage.ru_maxrss, 1, 64 << 10); /* KiB */
-	assert_int_equal(number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
-	assert_int_equal(number(other, "SELECT count(*) FROM sqlite_schema"), 1);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM item WHERE name <> 'x'"), 2000);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM sqlite_schema"), 1);
 	(void)sqlite3_close(other);
 }
 
@@ -404,7 +361,7 @@ static void two_gibibytes_take_little_memory_in_wal_mode(void **state)
 /* fact R1, R3: a connection that cached another state with the same numbers would go on with that. */
 static void numbers_never_go_back(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	int64_t schema;
@@ -415,8 +372,8 @@ static void numbers_never_go_back(void **state)
 	for (int round = 0; round < 4; round++) {
 		sqlite3 *other = open_live(place, "live");
 
-		run(other, changes);
-		schema = number(other, "PRAGMA schema_version");
+		sql_run(other, changes);
+		schema = sql_number(other, "PRAGMA schema_version");
 		assert_true(schema > last);
 		last = schema;
 		(void)sqlite3_close(other);
@@ -426,7 +383,7 @@ static void numbers_never_go_back(void **state)
 
 static void another_page_size_comes_back(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	sqlite3 *other;
@@ -434,17 +391,17 @@ static void another_page_size_comes_back(void **state)
 	make(place, "start", "DELETE");
 	copy(place);
 	other = open_live(place, "live");
-	run(other, "PRAGMA page_size=8192; VACUUM");
+	sql_run(other, "PRAGMA page_size=8192; VACUUM");
 	(void)sqlite3_close(other);
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	other = open_live(place, "live");
-	assert_int_equal(number(other, "PRAGMA page_size"), 4096);
+	assert_int_equal(sql_number(other, "PRAGMA page_size"), 4096);
 	(void)sqlite3_close(other);
 }
 
 static void one_that_is_gone_is_made(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	sqlite3 *other;
@@ -453,13 +410,13 @@ static void one_that_is_gone_is_made(void **state)
 	assert_int_equal(reset(place, 0, &result, &error), 0);
 	assert_true(result.was_made);
 	other = open_live(place, "live");
-	assert_int_equal(number(other, "SELECT count(*) FROM item"), 2000);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM item"), 2000);
 	(void)sqlite3_close(other);
 }
 
 static void a_lock_is_waited_for_and_named(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	struct reset_rows_result result = { 0 };
 	struct error error = { 0 };
 	int lock;
@@ -477,23 +434,25 @@ static void a_lock_is_waited_for_and_named(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(rows_come_back_in_rollback_mode, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(rows_come_back_in_wal_mode, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_written, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_logged, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(one_that_was_switched_to_wal_is_logged_and_switched_back, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(a_kill_leaves_the_old_rows_or_the_new_ones, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(numbers_never_go_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(another_page_size_comes_back, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_old_rows_and_is_named, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory, set_up_in_memory, tear_down),
+		cmocka_unit_test_setup_teardown(rows_come_back_in_rollback_mode, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(rows_come_back_in_wal_mode, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_written, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(only_pages_that_differ_are_logged, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(one_that_was_switched_to_wal_is_logged_and_switched_back,
+						scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(a_kill_leaves_the_old_rows_or_the_new_ones, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(a_kill_leaves_the_old_rows_or_the_new_ones_in_wal_mode, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(numbers_never_go_back, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(another_page_size_comes_back, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_old_rows_and_is_named, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory, set_up_in_memory, scratch_tear_down),
 		cmocka_unit_test_setup_teardown(two_gibibytes_take_little_memory_in_wal_mode, set_up_in_memory,
-						tear_down),
-		cmocka_unit_test_setup_teardown(one_that_is_gone_is_made, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_lock_is_waited_for_and_named, set_up, tear_down),
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(one_that_is_gone_is_made, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(a_lock_is_waited_for_and_named, scratch_set_up, scratch_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,40 +17,11 @@
 #include "base/fd.h"
 #include "base/sqlite.h"
 #include "base/text.h"
-#include "base/tree.h"
 #include "overlay/changeset.h"
 #include "overlay/rows.h"
+#include "tests/unit/scratch.h"
 
-struct place {
-	char *path;
-	int fd;
-};
-
-static int set_up(void **state)
-{
-	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
-
-	place->path = text_format("%s/sbx-rows.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->path))
-		return -1;
-	place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = place;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *place = *state;
-
-	fd_close(&place->fd);
-	(void)tree_remove(AT_FDCWD, place->path, NULL);
-	text_free(&place->path);
-	free(place);
-	return 0;
-}
-
-static void run(const struct place *place, const char *name, const char *sql)
+static void run(const struct scratch *place, const char *name, const char *sql)
 {
 	owned_text path = text_format("%s/%s", place->path, name);
 	sqlite3 *database = NULL;
@@ -101,7 +72,7 @@ static int on_row(void *argument, enum rows_kind kind, const struct rows_table *
 	return 0;
 }
 
-static struct rows_request request_of(const struct place *place)
+static struct rows_request request_of(const struct scratch *place)
 {
 	return (struct rows_request){
 		.before = { .path = "before",
@@ -112,7 +83,7 @@ static struct rows_request request_of(const struct place *place)
 	};
 }
 
-static void assert_differs(const struct place *place, const char *want)
+static void assert_differs(const struct scratch *place, const char *want)
 {
 	owned_buffer told = { 0 };
 	struct rows_request request = request_of(place);
@@ -132,7 +103,7 @@ static void assert_differs(const struct place *place, const char *want)
 
 static void test_rows_tells_inserted_updated_deleted(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 
 	run(place, "before",
 	    "CREATE TABLE p(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO p VALUES(1, 'a'), (2, 'b')");
@@ -143,7 +114,7 @@ static void test_rows_tells_inserted_updated_deleted(void **state)
 
 static void test_rows_are_the_same_by_type_and_bytes(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	static const char made[] = "CREATE TABLE p(id INTEGER PRIMARY KEY, a, b TEXT COLLATE NOCASE)";
 
 	run(place, "before", made);
@@ -157,7 +128,7 @@ static void test_rows_are_the_same_by_type_and_bytes(void **state)
 
 static void test_rows_of_all_kinds_of_keys(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	static const char made[] = "CREATE TABLE w(a TEXT, b INT, v, PRIMARY KEY(b, a)) WITHOUT ROWID;"
 				   "CREATE TABLE n(k TEXT COLLATE NOCASE PRIMARY KEY, v);"
 				   "CREATE TABLE r(x, rowid, _rowid_); CREATE TABLE q(x, rowid, oid, _rowid_)";
@@ -181,7 +152,7 @@ static void test_rows_of_all_kinds_of_keys(void **state)
 
 static void test_rows_with_a_key_of_other_case_are_two(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 
 	run(place, "before",
 	    "CREATE TABLE n(k TEXT COLLATE NOCASE NOT NULL PRIMARY KEY); INSERT INTO n VALUES('b'), ('C')");
@@ -192,7 +163,7 @@ static void test_rows_with_a_key_of_other_case_are_two(void **state)
 
 static void test_rows_names_the_schema(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 
 	run(place, "before",
 	    "CREATE TABLE gone(a); INSERT INTO gone VALUES(1); CREATE TABLE alt(id INTEGER PRIMARY KEY, a);"
@@ -210,7 +181,7 @@ static void test_rows_names_the_schema(void **state)
 
 static void test_rows_of_generated_columns_and_full_text(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	static const char made[] =
 		"CREATE TABLE g(id INTEGER PRIMARY KEY, a, b AS (a * 2) STORED, c AS (a * 3));"
 		"CREATE VIRTUAL TABLE f USING fts5(body); CREATE VIRTUAL TABLE t USING rtree(id, x, y);"
@@ -227,7 +198,7 @@ static void test_rows_of_generated_columns_and_full_text(void **state)
 
 static void test_rows_of_other_encodings(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	struct rows_request request = request_of(place);
 	const struct rows_sink sink = { 0 };
 	struct rows_result result;
@@ -249,7 +220,7 @@ static void test_rows_of_other_encodings(void **state)
 
 static void test_rows_without_one_side(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	struct rows_request request = request_of(place);
 	const struct rows_sink sink = { 0 };
 	struct rows_result result;
@@ -268,7 +239,7 @@ static void test_rows_without_one_side(void **state)
 
 static void test_rows_refuses_what_is_no_database(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	struct rows_request request = request_of(place);
 	const struct rows_sink sink = { 0 };
 	struct rows_result result;
@@ -299,7 +270,7 @@ static void test_value_text_reads_back(void **state)
 
 /* ---- changesets ---- */
 
-static void make(const struct place *place, struct changeset *changeset)
+static void make(const struct scratch *place, struct changeset *changeset)
 {
 	struct rows_request request = request_of(place);
 	struct error error = { 0 };
@@ -308,7 +279,7 @@ static void make(const struct place *place, struct changeset *changeset)
 		fail_msg("%s: %s", error.step, error.cause);
 }
 
-static int apply(const struct place *place, const struct changeset *changeset, struct error *error)
+static int apply(const struct scratch *place, const struct changeset *changeset, struct error *error)
 {
 	const struct changeset_target target = { .path = "before", .directory_fd = place->fd, .name = "before" };
 	uint64_t changes = 0;
@@ -329,7 +300,7 @@ static const char changing[] =
 
 static void test_changeset_leads_from_before_to_after(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_changeset changeset = { 0 };
 	struct error error = { 0 };
 	char name[400];
@@ -361,7 +332,7 @@ static void test_changeset_leads_from_before_to_after(void **state)
 
 static void test_changeset_names_what_it_cannot_hold(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_changeset changeset = { 0 };
 
 	run(place, "before", "CREATE TABLE l(x); CREATE TABLE d(id INTEGER PRIMARY KEY); INSERT INTO d VALUES(1)");
@@ -377,7 +348,7 @@ static void test_changeset_names_what_it_cannot_hold(void **state)
 
 static void test_changeset_is_refused_by_another_schema(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_changeset changeset = { 0 };
 	struct error error = { 0 };
 
@@ -394,7 +365,7 @@ static void test_changeset_is_refused_by_another_schema(void **state)
 
 static void test_changeset_keeps_foreign_keys(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_changeset changeset = { 0 };
 	struct error error = { 0 };
 	static const char made[] =
@@ -417,7 +388,7 @@ static void test_changeset_keeps_foreign_keys(void **state)
 /* As Entity Framework Core makes them: the parents' name sorts before the children's. */
 static void test_changeset_of_what_keys_did_by_themselves(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_changeset changeset = { 0 };
 	struct error error = { 0 };
 	static const char made[] =
@@ -439,7 +410,7 @@ static void test_changeset_of_what_keys_did_by_themselves(void **state)
 
 static void test_changeset_that_is_cut_or_garbage_is_refused(void **state)
 {
-	const struct place *place = *state;
+	const struct scratch *place = *state;
 	owned_changeset changeset = { 0 };
 	struct error error = { 0 };
 	uint64_t changes;
@@ -464,7 +435,7 @@ static void test_changeset_that_is_cut_or_garbage_is_refused(void **state)
 	assert_int_equal(changeset_apply(&target, "garbage", 7, &changes, &error), -EBADMSG);
 }
 
-#define ROWS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define ROWS_TEST(name) cmocka_unit_test_setup_teardown(name, scratch_set_up, scratch_tear_down)
 
 int main(void)
 {

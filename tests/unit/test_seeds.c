@@ -22,6 +22,7 @@
 #include "sandbox/registry/place.h"
 #include "sandbox/registry/seeds.h"
 #include "sandbox/registry/state.h"
+#include "tests/unit/scratch.h"
 
 struct place {
 	char *root;
@@ -34,10 +35,9 @@ struct place {
 static int set_up(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
 
-	place->root = text_format("%s/sbx-seeds.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->root))
+	place->root = scratch_make(NULL);
+	if (!place->root)
 		return -1;
 	(void)unsetenv("XDG_STATE_HOME");
 	(void)setenv("XDG_RUNTIME_DIR", place->root, 1);
@@ -53,8 +53,7 @@ static int tear_down(void **state)
 {
 	struct place *place = *state;
 	owned_list names = { 0 };
-	owned_text parent = NULL;
-	owned_fd parent_fd = -1;
+	int result;
 
 	(void)seed_list(place->state_fd, &names, NULL);
 	for (size_t i = 0; i < names.count; i++)
@@ -62,13 +61,10 @@ static int tear_down(void **state)
 	(void)collect_dead(&place->paths, COLLECT_REMOVE, NULL, NULL);
 	fd_close(&place->seeds_fd);
 	fd_close(&place->state_fd);
-	parent = path_parent(place->root);
-	parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	(void)tree_remove(parent_fd, path_name(place->root), NULL);
+	result = scratch_remove(&place->root);
 	state_paths_release(&place->paths);
-	free(place->root);
 	free(place);
-	return 0;
+	return result;
 }
 
 /* One without a layer. /var/tmp may be what cannot hold layers. */

@@ -19,8 +19,8 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/text.h"
-#include "base/tree.h"
 #include "sandbox/registry/state.h"
+#include "tests/unit/scratch.h"
 
 enum { FOREIGN_UID = 4711 };
 
@@ -33,10 +33,9 @@ struct place {
 static int set_up(void **state)
 {
 	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
 
-	place->root = text_format("%s/sbx-state.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->root))
+	place->root = scratch_make(NULL);
+	if (!place->root)
 		return -1;
 	/* Any bytes are legal in a path. */
 	place->home = text_format("%s/h\xff \n'%%", place->root);
@@ -50,13 +49,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct place *place = *state;
+	int result = scratch_remove(&place->root);
 
-	(void)tree_remove(AT_FDCWD, place->root, NULL);
-	free(place->root);
 	free(place->home);
 	free(place->runtime);
 	free(place);
-	return 0;
+	return result;
 }
 
 static char *below(const char *directory, const char *path)

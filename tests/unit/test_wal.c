@@ -20,48 +20,29 @@
 #include "base/sqlite.h"
 #include "base/text.h"
 #include "overlay/wal.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/sql.h"
 
 enum { PAGE = 1024 };
 
-struct place {
-	char *directory;
-	int fd;
-};
-
-static void run(sqlite3 *database, const char *sql)
+static void shell(const struct scratch *place, const char *command)
 {
-	char *message = NULL;
-
-	if (sqlite3_exec(database, sql, NULL, NULL, &message) != SQLITE_OK)
-		fail_msg("%s: %s", sql, message);
-}
-
-static int64_t number(sqlite3 *database, const char *sql)
-{
-	int64_t result = -1;
-
-	assert_int_equal(sqlite_number(database, sql, &result), SQLITE_ROW);
-	return result;
-}
-
-static void shell(const struct place *place, const char *command)
-{
-	owned_text line = text_format("cd '%s' && %s", place->directory, command);
+	owned_text line = text_format("cd '%s' && %s", place->path, command);
 
 	assert_int_equal(system(line), 0);
 }
 
-static sqlite3 *open_rows(const struct place *place, const char *name)
+static sqlite3 *open_rows(const struct scratch *place, const char *name)
 {
 	sqlite3 *database = NULL;
 
 	assert_int_equal(sqlite_open(place->fd, name, SQLITE_RULE_CREATE, &database), SQLITE_OK);
-	run(database, "PRAGMA synchronous=OFF");
+	sql_run(database, "PRAGMA synchronous=OFF");
 	return database;
 }
 
 /* In WAL mode, of pages of 1 KiB, about `rows` of them; whatever is committed stays in the log. */
-static sqlite3 *make(const struct place *place, const char *name, int rows, int seed)
+static sqlite3 *make(const struct scratch *place, const char *name, int rows, int seed)
 {
 	owned_text sql = text_format("PRAGMA page_size=1024; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
 				     "CREATE TABLE item(id INTEGER PRIMARY KEY, value);"
@@ -71,12 +52,12 @@ static sqlite3 *make(const struct place *place, const char *name, int rows, int 
 				     rows, seed);
 	sqlite3 *database = open_rows(place, name);
 
-	run(database, sql);
+	sql_run(database, sql);
 	return database;
 }
 
 /* All pages of the file `start`, in place of those of the database. */
-static void commit_file(const struct place *place, sqlite3 *database, const char *start)
+static void commit_file(const struct scratch *place, sqlite3 *database, const char *start)
 {
 	owned_fd fd = openat(place->fd, start, O_RDONLY | O_CLOEXEC);
 	off_t size = lseek(fd, 0, SEEK_END);
@@ -94,19 +75,19 @@ static void commit_file(const struct place *place, sqlite3 *database, const char
 			SQLITE_OK);
 	}
 	assert_int_equal(wal_commit(wal), SQLITE_OK);
-	run(database, "COMMIT");
+	sql_run(database, "COMMIT");
 }
 
 static void assert_whole(sqlite3 *database, int rows, int seed)
 {
-	assert_int_equal(number(database, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
-			 1);
-	assert_int_equal(number(database, "SELECT count(*) FROM item"), rows);
-	assert_int_equal(number(database, "SELECT sum(value) FROM item"), (int64_t)rows * (rows + 1) / 2 * seed);
+	assert_int_equal(
+		sql_number(database, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	assert_int_equal(sql_number(database, "SELECT count(*) FROM item"), rows);
+	assert_int_equal(sql_number(database, "SELECT sum(value) FROM item"), (int64_t)rows * (rows + 1) / 2 * seed);
 }
 
 /* What somebody finds who has database and log, and no index. */
-static void assert_recovered(const struct place *place, int rows, int seed)
+static void assert_recovered(const struct scratch *place, int rows, int seed)
 {
 	sqlite3 *database;
 
@@ -117,37 +98,12 @@ static void assert_recovered(const struct place *place, int rows, int seed)
 	shell(place, "rm -f copied*");
 }
 
-static int set_up(void **state)
-{
-	struct place *place = calloc(1, sizeof(*place));
-	const char *base = getenv("TMPDIR");
-
-	place->directory = text_format("%s/sbx-wal.XXXXXX", base && base[0] == '/' ? base : "/tmp");
-	if (!mkdtemp(place->directory))
-		return -1;
-	place->fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = place;
-	return place->fd < 0;
-}
-
-static int tear_down(void **state)
-{
-	struct place *place = *state;
-	owned_text command = text_format("rm -rf '%s'", place->directory);
-	int result = system(command);
-
-	(void)close(place->fd);
-	text_free(&place->directory);
-	free(place);
-	return result;
-}
-
 /* fact W1, W2 */
 static void what_is_committed_is_seen_and_recovered(void **state)
 {
 	/* Into an empty log, behind frames of SQLite's, and over the ends of the index's pieces, of 4062 and 4096. */
 	static const int counts[] = { 10, 700, 4058, 4100, 9000 };
-	struct place *place = *state;
+	struct scratch *place = *state;
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		int rows = counts[i];
@@ -161,13 +117,13 @@ static void what_is_committed_is_seen_and_recovered(void **state)
 		assert_whole(other, rows, 3);
 		assert_whole(live, rows, 3);
 		assert_recovered(place, rows, 3);
-		run(other, "UPDATE item SET value = 2 * value; DELETE FROM item WHERE id > 9");
+		sql_run(other, "UPDATE item SET value = 2 * value; DELETE FROM item WHERE id > 9");
 		assert_whole(live, 9, 6);
 		assert_recovered(place, 9, 6);
 		commit_file(place, live, "start");
 		assert_whole(other, rows, 3);
 		assert_recovered(place, rows, 3);
-		run(live, "PRAGMA wal_checkpoint(TRUNCATE)");
+		sql_run(live, "PRAGMA wal_checkpoint(TRUNCATE)");
 		assert_whole(live, rows, 3);
 		assert_whole(other, rows, 3);
 		sqlite_close(&other);
@@ -178,7 +134,7 @@ static void what_is_committed_is_seen_and_recovered(void **state)
 
 static void a_page_is_read_as_it_was_committed_last(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	sqlite3 *live = make(place, "live", 5000, 7);
 	owned_wal wal = NULL;
 	owned_fd fd = -1;
@@ -186,12 +142,12 @@ static void a_page_is_read_as_it_was_committed_last(void **state)
 	uint8_t wanted[PAGE];
 	unsigned in_log = 0;
 
-	run(live, "UPDATE item SET value = 1 WHERE id % 3 = 0; UPDATE item SET value = 2 WHERE id % 5 = 0");
-	run(live, "DELETE FROM item WHERE id > 4000");
+	sql_run(live, "UPDATE item SET value = 1 WHERE id % 3 = 0; UPDATE item SET value = 2 WHERE id % 5 = 0");
+	sql_run(live, "DELETE FROM item WHERE id > 4000");
 	/* As SQLite puts it together. */
 	shell(place, "cp live whole && cp live-wal whole-wal && sqlite3 whole 'PRAGMA wal_checkpoint(TRUNCATE)'");
 	fd = openat(place->fd, "whole", O_RDONLY | O_CLOEXEC);
-	run(live, "BEGIN IMMEDIATE");
+	sql_run(live, "BEGIN IMMEDIATE");
 	assert_int_equal(wal_open(live, PAGE, &wal), SQLITE_OK);
 	assert_int_equal((off_t)wal_page_count(wal) * PAGE, lseek(fd, 0, SEEK_END));
 	for (uint32_t i = 1; i <= wal_page_count(wal); i++) {
@@ -202,28 +158,28 @@ static void a_page_is_read_as_it_was_committed_last(void **state)
 		assert_memory_equal(page, wanted, PAGE);
 	}
 	assert_true(in_log > 1000);
-	run(live, "ROLLBACK");
+	sql_run(live, "ROLLBACK");
 	sqlite_close(&live);
 }
 
 static void a_reader_keeps_what_it_began_with(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	sqlite3 *start = make(place, "start", 600, 3);
 	sqlite3 *live = make(place, "live", 50, 5);
 	sqlite3 *reader = open_rows(place, "live");
 	sqlite3 *writer = open_rows(place, "live");
 
 	sqlite_close(&start);
-	run(reader, "BEGIN");
+	sql_run(reader, "BEGIN");
 	assert_whole(reader, 50, 5);
 	commit_file(place, live, "start");
 	assert_whole(reader, 50, 5);
-	run(writer, "UPDATE item SET value = 2 * value");
+	sql_run(writer, "UPDATE item SET value = 2 * value");
 	assert_whole(reader, 50, 5);
 	/* One that read before others wrote may not write on that. */
 	assert_int_equal(sqlite3_exec(reader, "DELETE FROM item", NULL, NULL, NULL), SQLITE_BUSY_SNAPSHOT);
-	run(reader, "ROLLBACK");
+	sql_run(reader, "ROLLBACK");
 	assert_whole(reader, 600, 6);
 	sqlite_close(&writer);
 	sqlite_close(&reader);
@@ -233,17 +189,17 @@ static void a_reader_keeps_what_it_began_with(void **state)
 /* A transaction too large for its cache has frames in the log and in the index before it is committed. */
 static void what_a_killed_writer_left_does_not_count(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	sqlite3 *start = make(place, "start", 40, 3);
 	sqlite3 *live = make(place, "live", 5000, 5);
 	pid_t pid;
 
-	run(live, "UPDATE item SET value = 5 WHERE id = 1");
+	sql_run(live, "UPDATE item SET value = 5 WHERE id = 1");
 	pid = fork();
 	if (pid == 0) {
 		sqlite3 *writer = open_rows(place, "live");
 
-		run(writer, "PRAGMA cache_size=10; BEGIN; UPDATE item SET value = 1");
+		sql_run(writer, "PRAGMA cache_size=10; BEGIN; UPDATE item SET value = 1");
 		(void)kill(getpid(), SIGKILL);
 	}
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
@@ -257,21 +213,21 @@ static void what_a_killed_writer_left_does_not_count(void **state)
 /* Frames that were added and never committed, as of one that was killed. */
 static void what_was_not_committed_does_not_count(void **state)
 {
-	struct place *place = *state;
+	struct scratch *place = *state;
 	sqlite3 *live = make(place, "live", 300, 5);
 	uint8_t page[PAGE];
 	owned_wal wal = NULL;
 
 	memset(page, 0xff, sizeof(page));
-	run(live, "UPDATE item SET value = 4 * value");
-	run(live, "BEGIN IMMEDIATE");
+	sql_run(live, "UPDATE item SET value = 4 * value");
+	sql_run(live, "BEGIN IMMEDIATE");
 	assert_int_equal(wal_open(live, PAGE, &wal), SQLITE_OK);
 	for (uint32_t i = 1; i < 200; i++)
 		assert_int_equal(wal_add(wal, i, page, 0), SQLITE_OK);
-	run(live, "ROLLBACK");
+	sql_run(live, "ROLLBACK");
 	assert_whole(live, 300, 20);
 	assert_recovered(place, 300, 20);
-	run(live, "UPDATE item SET value = 2 * value");
+	sql_run(live, "UPDATE item SET value = 2 * value");
 	assert_whole(live, 300, 40);
 	assert_recovered(place, 300, 40);
 	sqlite_close(&live);
@@ -281,7 +237,7 @@ static void what_was_not_committed_does_not_count(void **state)
 static void nobody_sees_a_mixture(void **state)
 {
 	enum { READERS = 2, ROUNDS = 100 };
-	struct place *place = *state;
+	struct scratch *place = *state;
 	sqlite3 *start = make(place, "start", 300, 3);
 	sqlite3 *live = make(place, "live", 300, 3);
 	pid_t pids[READERS + 1];
@@ -317,19 +273,24 @@ static void nobody_sees_a_mixture(void **state)
 		assert_int_equal(kill(pids[i], SIGKILL), 0);
 		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
 	}
-	assert_int_equal(number(live, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"), 1);
+	assert_int_equal(sql_number(live, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			 1);
 	sqlite_close(&live);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_is_committed_is_seen_and_recovered, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_page_is_read_as_it_was_committed_last, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_reader_keeps_what_it_began_with, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_a_killed_writer_left_does_not_count, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_was_not_committed_does_not_count, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(nobody_sees_a_mixture, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_committed_is_seen_and_recovered, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(a_page_is_read_as_it_was_committed_last, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(a_reader_keeps_what_it_began_with, scratch_set_up, scratch_tear_down),
+		cmocka_unit_test_setup_teardown(what_a_killed_writer_left_does_not_count, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(what_was_not_committed_does_not_count, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(nobody_sees_a_mixture, scratch_set_up, scratch_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
