@@ -964,6 +964,14 @@ void project_settings_add(struct project_settings *settings, const char *key, co
 	};
 }
 
+bool project_settings_has(const struct project_settings *settings, const char *key)
+{
+	for (size_t i = 0; i < settings->count; i++)
+		if (text_equal(settings->items[i].key, key))
+			return true;
+	return false;
+}
+
 void project_settings_release(struct project_settings *settings)
 {
 	for (size_t i = 0; i < settings->count; i++) {

@@ -88,6 +88,7 @@ struct project_settings {
 void project_settings_release(struct project_settings *settings);
 void project_settings_add(struct project_settings *settings, const char *key, const char *value, unsigned line,
 			  unsigned column);
+bool project_settings_has(const struct project_settings *settings, const char *key);
 
 struct project {
 	char *file;			  /* as errors call it; NULL: there is none */

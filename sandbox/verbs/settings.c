@@ -113,18 +113,10 @@ static char *place_value(const struct project *project, const char *key, const c
 	return text_duplicate(value);
 }
 
-static bool is_given(const struct project_settings *given, const char *key)
-{
-	for (size_t i = 0; i < given->count; i++)
-		if (text_equal(given->items[i].key, key))
-			return true;
-	return false;
-}
-
 /* Whether what the line says takes the place of what the file says; else it comes behind. */
 static bool is_replaced(const struct option *option, const struct project_settings *given)
 {
-	return (!option->repeats || text_equal(option->key, "databases")) && is_given(given, option->key);
+	return (!option->repeats || text_equal(option->key, "databases")) && project_settings_has(given, option->key);
 }
 
 void settings_take_place(const struct project *project, struct spec *spec)

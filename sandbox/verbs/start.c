@@ -177,14 +177,6 @@ void start_list_content(const struct invocation *invocation, const struct projec
 		}
 }
 
-static bool has_setting(const struct project_settings *settings, const char *key)
-{
-	for (size_t i = 0; i < settings->count; i++)
-		if (text_equal(settings->items[i].key, key))
-			return true;
-	return false;
-}
-
 /* The settings hold for it as for the worlds, but for what is of one run. */
 static void shape_spec(const struct invocation *invocation, const struct project *project, struct spec *ret_spec)
 {
@@ -197,8 +189,8 @@ static void shape_spec(const struct invocation *invocation, const struct project
 	ret_spec->timeout_ms = 0;
 	ret_spec->ways.publish = (struct text_list){ 0 };
 	ret_spec->seed = NULL;
-	if (project->is_above && !has_setting(&project->settings, "working_dir") &&
-	    !has_setting(&invocation->given, "working_dir"))
+	if (project->is_above && !project_settings_has(&project->settings, "working_dir") &&
+	    !project_settings_has(&invocation->given, "working_dir"))
 		ret_spec->workdir = project->directory;
 }
 

@@ -19,14 +19,6 @@
 #include "sandbox/verbs/start.h"
 #include "sandbox/verbs/verbs.h"
 
-static bool has_setting(const struct project_settings *settings, const char *key)
-{
-	for (size_t i = 0; i < settings->count; i++)
-		if (text_equal(settings->items[i].key, key))
-			return true;
-	return false;
-}
-
 static int say_why(const struct run_options *run, const char *title, struct error *error)
 {
 	struct why_options options = { .run = run, .title = title, .say = say_line };
@@ -279,14 +271,14 @@ int verb_test(struct invocation *invocation, struct error *error)
 	if (result < 0)
 		return result;
 	/* The world of a red test is what its debugging begins with. */
-	if (!has_setting(&invocation->given, "keep") && !has_setting(&project.settings, "keep"))
+	if (!project_settings_has(&invocation->given, "keep") && !project_settings_has(&project.settings, "keep"))
 		invocation->spec.keep = KEEP_FAILED;
 	if (invocation->bundle && invocation->spec.keep == KEEP_NEVER)
 		return error_set(error, .number = EINVAL, .step = "use", .object = "--bundle",
 				 .cause = "a bundle is made of a world that was kept, and --keep=never keeps none",
 				 .remedy = "leave one of them out");
 	/* So that browsers believe they are online. */
-	if (!has_setting(&invocation->given, "net") && !has_setting(&project.settings, "net"))
+	if (!project_settings_has(&invocation->given, "net") && !project_settings_has(&project.settings, "net"))
 		invocation->spec.network = NETWORK_ONLINE;
 	result = start_choose(invocation, &project, &hold, error);
 	if (result == 0)
