@@ -9,6 +9,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "sandbox/run/changes.h"
+#include "sandbox/run/journal.h"
 
 enum {
 	SUSPECTS_MAX = 3,
@@ -21,8 +22,8 @@ enum {
 
 static const char *const verdict_texts[] = {
 	[AGAIN_UNKNOWN] = "unknown",
-	[AGAIN_PASSES_ONLY_FRESH] = "passes only when fresh",
-	[AGAIN_FAILS_FRESH] = "fails when fresh",
+	[AGAIN_PASSES_ONLY_FRESH] = JOURNAL_PASSES_FRESH,
+	[AGAIN_FAILS_FRESH] = JOURNAL_FAILS_FRESH,
 };
 
 /* ---- what has been in a world ---- */
@@ -399,7 +400,7 @@ static void tell_case(const struct again_case *item, launch_say *say)
 {
 	owned_buffer text = { 0 };
 
-	text_buffer_add_text(&text, "passes only when fresh: ");
+	text_buffer_add_text(&text, JOURNAL_PASSES_FRESH ": ");
 	add_place(&text, item->file, item->line, item->title);
 	if (!item->is_looked_at)
 		text_buffer_add_text(&text, "\n  what earlier tests had left in its world could not be looked at");

@@ -36,6 +36,10 @@ enum {
 	JOURNAL_FILES_MAX = 1000, /* told of one test */
 };
 
+/* What a red test did in a world that nobody had used. */
+#define JOURNAL_PASSES_FRESH "passes only when fresh"
+#define JOURNAL_FAILS_FRESH  "fails when fresh"
+
 enum journal_event {
 	JOURNAL_START,	/* its world is being made, its services started */
 	JOURNAL_READY,	/* idle */

@@ -16,9 +16,6 @@ enum {
 	OPEN_MAX = 20,	      /* tests whose files are unfolded at first */
 };
 
-#define VERDICT_PASSES "passes only when fresh"
-#define VERDICT_FAILS  "fails when fresh"
-
 #define FOR_EACH(item, container)                                                                                      \
 	for (struct json_value item = json_first(container); json_type(item) != JSON_MISSING; item = json_next(item))
 
@@ -100,7 +97,7 @@ void report_take_fresh(struct report_run *run, struct json_value object)
 		return;
 	fresh = REPORT_ADD(&run->fresh, &run->fresh_count);
 	take_place(&fresh->test, object);
-	fresh->passes = json_text_is(json_member(object, "verdict"), VERDICT_PASSES);
+	fresh->passes = json_text_is(json_member(object, "verdict"), JOURNAL_PASSES_FRESH);
 	FOR_EACH(item, json_member(object, "suspects"))
 	if (fresh->suspect_count < REPORT_SUSPECTS_MAX) {
 		struct report_left *suspect = REPORT_ADD(&fresh->suspects, &fresh->suspect_count);
@@ -143,7 +140,7 @@ static void write_fresh(const struct report_fresh *fresh, struct text_buffer *ou
 {
 	json_begin_object(out, NULL);
 	write_place(&fresh->test, out);
-	json_add_text(out, "verdict", fresh->passes ? VERDICT_PASSES : VERDICT_FAILS);
+	json_add_text(out, "verdict", fresh->passes ? JOURNAL_PASSES_FRESH : JOURNAL_FAILS_FRESH);
 	json_begin_array(out, "suspects");
 	for (size_t i = 0; i < fresh->suspect_count; i++) {
 		json_begin_object(out, NULL);
