@@ -939,31 +939,36 @@ int rootfs_seal_homes(struct world *world, struct error *error)
 	return 0;
 }
 
-static void add_writable(struct world *world, const char *path)
+static int add_writable(struct world *world, const char *path, struct error *error)
 {
 	int fd = open(path, O_PATH | O_CLOEXEC);
 
-	/* What is not there needs no rule. */
-	if (fd >= 0)
+	if (fd >= 0) {
 		world->writable_fds[world->writable_count++] = fd;
+		return 0;
+	}
+	/* What is not there, or cannot be reached, needs no rule. */
+	if (errno == ENOENT || errno == ENOTDIR || errno == EACCES)
+		return 0;
+	return error_set(error, .number = errno, .step = "open what may be written", .object = path);
 }
 
 int rootfs_open_writable(struct world *world, struct error *error)
 {
 	static const char *const always[] = { "/tmp", "/var/tmp", "/run", "/dev", "/proc" };
 	const struct volume_list *volumes = &world->plan->spec->volumes;
+	int result = 0;
 
-	(void)error;
 	world->writable_fds = calloc(world->layers.count + volumes->count + ARRAY_SIZE(always), sizeof(int));
 	if (!world->writable_fds)
 		abort();
-	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
-		add_writable(world, always[i]);
-	for (size_t i = 0; i < world->layers.count; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(always) && result == 0; i++)
+		result = add_writable(world, always[i], error);
+	for (size_t i = 0; i < world->layers.count && result == 0; i++)
 		if (world->layers.items[i].kind != LAYER_BIND)
-			add_writable(world, world->layers.items[i].path);
-	for (size_t i = 0; i < volumes->count; i++)
+			result = add_writable(world, world->layers.items[i].path, error);
+	for (size_t i = 0; i < volumes->count && result == 0; i++)
 		if (volumes->items[i].kind == VOLUME_READ_WRITE || volumes->items[i].kind == VOLUME_TMPFS)
-			add_writable(world, world->volumes[i].target);
-	return 0;
+			result = add_writable(world, world->volumes[i].target, error);
+	return result;
 }
