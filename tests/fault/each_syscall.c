@@ -10,9 +10,9 @@
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
- * its socket), one directory at most of a layer on disk, one of a worker being kept, and nothing after the next command
- * but a kept worker that is whole; a call that failed ended in status 125 and words, or in a payload that says
- * "protected".
+ * its socket), one directory at most of a layer on disk, with --keep one of the worker being kept, and nothing after
+ * the next command but a kept worker that is whole; a call that failed ended in status 125 and words, or in a payload
+ * that says "protected".
  *
  * It is the tracer of all three, and a subreaper: wait(2) says ECHILD only once nothing that sbx started is left. */
 #include <dirent.h>
@@ -466,12 +466,21 @@ static bool remove_kept(char *sbx)
 	return is_whole;
 }
 
-static const char *look_at_state(char *sbx)
+static bool keeps(char *const command[])
 {
+	for (; *command; command++)
+		if (strncmp(*command, "--keep", strlen("--keep")) == 0)
+			return true;
+	return false;
+}
+
+static const char *look_at_state(char *const command[])
+{
+	char *sbx = command[0];
 	char *const next[] = { sbx, (char *)"ps", (char *)"--quiet", NULL };
 	bool has_more_files = count_entries("run") > 2;
 	/* With --keep also the one that the layer was being copied to. */
-	bool has_more_directories = count_layers() > 1 || count_entries("kept") > 1;
+	bool has_more_directories = count_layers() > 1 || count_entries("kept") > keeps(command);
 
 	if (run_to_end(next) != 0)
 		return "the next command failed";
@@ -555,7 +564,7 @@ static bool run_point(const struct mode *mode, size_t index, char **command, str
 	if (!what)
 		what = look_at_status(&point, output);
 	if (!what)
-		what = look_at_state(command[0]);
+		what = look_at_state(command);
 	if (point.is_hit && tally->points < POINTS_MAX)
 		tally->left_ms[tally->points++] = ended_ms - point.hit_ms;
 	if (what) {
