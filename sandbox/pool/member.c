@@ -66,6 +66,7 @@ int member_begin(struct member *member, const struct member_options *options, st
 	member->plan.hold_fd = options->hold_fd > 0 ? options->hold_fd : -1;
 	member->plan.outlives_owner = options->is_to_detach;
 	member->plan.shared = options->shared;
+	member->plan.last_pid = options->last_pid;
 	member->plan.moved = options->moved;
 	if (options->seed) {
 		member->plan.seed = options->seed;

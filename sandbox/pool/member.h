@@ -40,6 +40,7 @@ struct member_options {
 	int log_fd;			  /* the same, borrowed until it has begun; -1 */
 	bool is_to_detach;		  /* member_detach() will follow */
 	struct shared_ports shared;	  /* what it has of another world; its fd is taken over */
+	unsigned last_pid;		  /* its processes are numbered from the next on; 0: from 1 on */
 	int hold_fd; /* what its PID 1 keeps open as long as the world lives, borrowed; 0: nothing */
 };
 

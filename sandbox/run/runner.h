@@ -33,6 +33,7 @@ struct runner {
 	struct servers *declared;	/* what starts there for sbx.yaml; NULL: nothing */
 	struct servers_world *services; /* those, on their way; NULL */
 	struct listeners listeners;	/* who listened there as it was frozen last */
+	unsigned worlds_begun;		/* beside it, with replaced ones; slot.c counts */
 	int log_fd;			/* where the services' logs are; -1 */
 	bool has_begun;			/* the command */
 	bool has_ended;			/* the command, as `status` says */

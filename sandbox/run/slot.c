@@ -10,6 +10,7 @@
 #include "sandbox/run/artifacts.h"
 #include "sandbox/run/directory.h"
 #include "sandbox/run/listeners.h"
+#include "sandbox/worker/machine.h"
 #include "sandbox/worker/request.h"
 #include "sandbox/worker/reset.h"
 
@@ -43,6 +44,20 @@ void slot_journal(struct slot *slot, enum journal_event event, const char *detai
 	journal_world(slot->source->runner->directory, (int)slot->index, slot->name, event, detail);
 }
 
+/* Where the process ids of the run's next world begin: each has a part of the range, after that of R, which has the
+ * first. One that makes more processes than that, and the one after as many as there are parts, go on in another's,
+ * where two processes have to meet in time too.
+ * @return 0: as R's, since the range cannot be known */
+static unsigned next_last_pid(struct runner *runner)
+{
+	enum { PART = 4096 };
+	uint64_t max = 0;
+
+	if (machine_read_number("/proc/sys/kernel/pid_max", &max) < 0 || max < 2 * PART || max > INT32_MAX)
+		return 0;
+	return PART * (1 + runner->worlds_begun++ % ((unsigned)(max / PART) - 1));
+}
+
 int slot_start(struct slot *slot, struct error *error)
 {
 	const struct slot_source *source = slot->source;
@@ -53,6 +68,7 @@ int slot_start(struct slot *slot, struct error *error)
 					  .index = (int)slot->index,
 					  .count = runner->options->workers,
 					  .seed = &source->freeze->seed,
+					  .last_pid = next_last_pid(runner),
 					  .log_fd = -1 };
 	owned_text logs = run_directory_path(runner->directory, "w%u", slot->index);
 	owned_fd log_fd = -1;

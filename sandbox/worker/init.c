@@ -10,6 +10,7 @@
 #include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -98,6 +99,27 @@ static int stage_forbid_namespaces(struct world *world, struct error *error)
 	if (fd < 0 || write(fd, "0", 1) != 1)
 		return error_set(error, .number = errno, .step = "forbid nested user namespaces",
 				 .object = "/proc/sys/user/max_user_namespaces");
+	return 0;
+}
+
+/* Worlds that share directories have programs that name temporary files there after their process id alone, as Jest's
+ * caches do, and files that stay, as coverage does. ns_last_pid: Documentation/admin-guide/sysctl/kernel.rst; it is
+ * that of the namespace of who writes it, whichever /proc that is. */
+static int stage_number_processes(struct world *world, struct error *error)
+{
+	owned_fd fd = -1;
+	char text[16];
+	int length;
+
+	(void)error;
+	if (world->plan->last_pid == 0)
+		return 0;
+	length = snprintf(text, sizeof(text), "%u", world->plan->last_pid);
+	fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, (size_t)length) != length)
+		world_note(world, "no process ids of its own",
+			   "/proc/sys/kernel/ns_last_pid cannot be written: files that are named after one in TMPDIR "
+			   "and artifact directories may meet another world's");
 	return 0;
 }
 
@@ -192,6 +214,7 @@ static const struct stage {
 	{ "write the id maps", stage_write_maps },
 	{ "start on the network", stage_start_network },
 	{ "forbid nested user namespaces", stage_forbid_namespaces },
+	{ "number the processes", stage_number_processes },
 	{ "leave the caller's keyring", stage_leave_keyring },
 	{ "take the volumes", rootfs_take_volumes },
 	{ "take the display", stage_take_display },

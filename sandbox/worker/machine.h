@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this machine is, as far as it decides whether worlds can be made: container, AppArmor, filters, limits.
  *
- * Host side. Read only by `sbx doctor` and where a step has failed; nothing here is on the start path. All of it is
- * best effort: what cannot be read counts as not there. */
+ * Host side. Read by `sbx doctor`, where a step has failed, and once for what has several worlds; nothing here is on
+ * the start path of one. All of it is best effort: what cannot be read counts as not there. */
 #ifndef SBX_WORKER_MACHINE_H
 #define SBX_WORKER_MACHINE_H
 

@@ -97,6 +97,8 @@ struct worker_plan {
 	size_t graft_count;
 	const struct seed *seed; /* what the layers start from, overlay/seed.h; borrowed; NULL: none */
 	int seed_fd;		 /* kept open by PID 1 for the lock on the seed, borrowed; -1: none */
+	/* Its processes are numbered from the next on; 0: as in any namespace, from 1 on. */
+	unsigned last_pid;
 	bool stays; /* after the main payload has ended, until the owner ends: something is to be taken from it then */
 	const struct server_guest *guest; /* borrowed; NULL: none */
 	int log_fd;			  /* a directory that the guest writes logs to, borrowed; -1: none */

@@ -302,6 +302,19 @@ C $tree/shop.db" "$(grep -v transform-cache <<<"$output")"
 	[[ ! -e notes-2.txt ]]
 }
 
+@test "artifacts: files that two worlds name after their process ids at one time are two" {
+	cat >item <<-'END'
+		#!/bin/sh
+		touch "shared/here.$1"
+		until [ -e shared/here.1 ] && [ -e shared/here.2 ]; do sleep 0.01; done
+		exec sh -c 'echo "$1" >shared/pid.$$' - "$1"
+	END
+	chmod +x item
+	run_sbx 0 test -n 2 --artifacts shared/ --items 'seq 2' -- ./item {}
+	assert_has "$output" "2 ok, 0 not ok"
+	assert_same 2 "$(find shared -name 'pid.*' | wc -l)"
+}
+
 @test "P1: artifacts come to the tree and its repository only: not to HOME, .git, or through a symbolic link" {
 	rm tests/rows.spec.js
 	local outside=$HOME/outside-$BATS_TEST_NUMBER
