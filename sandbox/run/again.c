@@ -326,31 +326,35 @@ static void write_test(const struct again_test *test, struct text_buffer *out)
 	json_add_number(out, "line", test->line);
 }
 
-void again_write(const struct again_case *item, struct text_buffer *out)
+void again_log(const struct again_case *item, struct run_directory *directory)
 {
-	json_add_text(out, "test", item->id);
-	json_add_text(out, "title", item->title);
-	json_add_text(out, "file", item->file);
-	json_add_number(out, "line", item->line);
-	json_add_text(out, "verdict", verdict_texts[item->verdict]);
-	json_begin_array(out, "suspects");
+	owned_buffer line = { 0 };
+
+	journal_begin_line(&line, "fresh");
+	json_add_text(&line, "test", item->id);
+	json_add_text(&line, "title", item->title);
+	json_add_text(&line, "file", item->file);
+	json_add_number(&line, "line", item->line);
+	json_add_text(&line, "verdict", verdict_texts[item->verdict]);
+	json_begin_array(&line, "suspects");
 	for (size_t i = 0; i < item->suspect_count; i++) {
 		const struct again_suspect *suspect = &item->suspects[i];
 
-		json_begin_object(out, NULL);
-		write_test(&suspect->test, out);
-		json_add_list(out, "left", &suspect->left);
-		json_end_object(out);
+		json_begin_object(&line, NULL);
+		write_test(&suspect->test, &line);
+		json_add_list(&line, "left", &suspect->left);
+		json_end_object(&line);
 	}
-	json_end_array(out);
-	json_begin_array(out, "silent");
+	json_end_array(&line);
+	json_begin_array(&line, "silent");
 	for (size_t i = 0; i < item->silent_count; i++) {
-		json_begin_object(out, NULL);
-		write_test(&item->silent[i], out);
-		json_end_object(out);
+		json_begin_object(&line, NULL);
+		write_test(&item->silent[i], &line);
+		json_end_object(&line);
 	}
-	json_end_array(out);
-	json_add_number(out, "silent_missed", (int64_t)item->silent_missed);
+	json_end_array(&line);
+	json_add_number(&line, "silent_missed", (int64_t)item->silent_missed);
+	journal_end_line(directory, &line);
 }
 
 unsigned again_count(const struct again *again, enum again_verdict verdict)

@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/run/blame.h"
+#include "sandbox/run/directory.h"
 #include "sandbox/run/events.h"
 
 /* A test that has been in a world. */
@@ -82,8 +83,8 @@ void again_take_blame(struct again *again, const struct events_test *test, const
 		      const struct blame *blame, const char *world);
 /** The try in a fresh world has ended. @return the case, borrowed; NULL: of no test that again_suspect() knows */
 const struct again_case *again_decide(struct again *again, const struct events_test *test);
-/** As members of the object that is open. */
-void again_write(const struct again_case *item, struct text_buffer *out);
+/** As a line of the run's journal. */
+void again_log(const struct again_case *item, struct run_directory *directory);
 
 unsigned again_count(const struct again *again, enum again_verdict verdict);
 /** The last lines of a run. @is_failure  whether they leave the run red */

@@ -414,6 +414,26 @@ static void tell_entry(const struct blame *blame, const struct blame_entry *entr
 	blame->say(text.bytes);
 }
 
+static void log_entry(struct run_directory *directory, const struct blame_entry *entry)
+{
+	owned_buffer line = { 0 };
+	owned_json json = { 0 };
+
+	if (json_read(&json, entry->left, strlen(entry->left), NULL) < 0)
+		return;
+	journal_begin_line(&line, "left");
+	json_add_number(&line, "worker", entry->slot);
+	json_add_text(&line, "world", entry->world);
+	json_add_number(&line, "sequence", (int64_t)entry->sequence);
+	json_add_text(&line, "test", entry->name.test);
+	json_add_text(&line, "title", entry->name.title);
+	json_add_text(&line, "file", entry->name.file);
+	json_add_number(&line, "line", entry->name.line);
+	json_add_list(&line, "lines", &entry->lines);
+	json_add_raw(&line, "left", entry->left);
+	journal_end_line(directory, &line);
+}
+
 void blame_tell(struct blame *blame)
 {
 	unsigned told = 0;
@@ -424,7 +444,7 @@ void blame_tell(struct blame *blame)
 	for (size_t i = 0; i < blame->count; i++) {
 		const struct blame_entry *entry = &blame->entries[i];
 
-		journal_left(blame->directory, entry);
+		log_entry(blame->directory, entry);
 		if (entry->left_nothing)
 			continue;
 		leaving++;

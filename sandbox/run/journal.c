@@ -6,8 +6,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "sandbox/run/again.h"
-#include "sandbox/run/blame.h"
 #include "sandbox/run/changes.h"
 
 enum { HOST_SIZE = 256 };
@@ -18,14 +16,14 @@ const char *const journal_event_words[JOURNAL_EVENTS] = {
 	[JOURNAL_RESET] = "reset", [JOURNAL_CRASH] = "crash",	[JOURNAL_END] = "end",
 };
 
-static void begin_line(struct text_buffer *line, const char *type)
+void journal_begin_line(struct text_buffer *line, const char *type)
 {
 	json_begin_object(line, NULL);
 	json_add_number(line, "at_ns", clock_wall_ns());
 	json_add_text(line, "type", type);
 }
 
-static void end_line(struct run_directory *directory, struct text_buffer *line)
+void journal_end_line(struct run_directory *directory, struct text_buffer *line)
 {
 	json_end_object(line);
 	run_directory_log_event(directory, line->bytes, line->length);
@@ -38,7 +36,7 @@ void journal_begin(struct run_directory *directory, const char *tree, const stru
 	char host[HOST_SIZE] = "";
 
 	(void)gethostname(host, sizeof(host) - 1);
-	begin_line(&line, "run");
+	journal_begin_line(&line, "run");
 	json_add_text(&line, "event", "begin");
 	json_add_number(&line, "version", 1);
 	json_add_text(&line, "id", directory->id);
@@ -53,17 +51,17 @@ void journal_begin(struct run_directory *directory, const char *tree, const stru
 
 		json_add_text(&line, "shard", text);
 	}
-	end_line(directory, &line);
+	journal_end_line(directory, &line);
 }
 
 void journal_end(struct run_directory *directory, int exit_code)
 {
 	owned_buffer line = { 0 };
 
-	begin_line(&line, "run");
+	journal_begin_line(&line, "run");
 	json_add_text(&line, "event", "end");
 	json_add_number(&line, "exit_code", exit_code);
-	end_line(directory, &line);
+	journal_end_line(directory, &line);
 }
 
 void journal_world(struct run_directory *directory, int worker, const char *name, enum journal_event event,
@@ -71,13 +69,13 @@ void journal_world(struct run_directory *directory, int worker, const char *name
 {
 	owned_buffer line = { 0 };
 
-	begin_line(&line, "world");
+	journal_begin_line(&line, "world");
 	json_add_number(&line, "worker", worker);
 	json_add_text(&line, "name", name);
 	json_add_text(&line, "event", journal_event_words[event]);
 	if (detail)
 		json_add_text(&line, "detail", detail);
-	end_line(directory, &line);
+	journal_end_line(directory, &line);
 }
 
 void journal_runner(struct run_directory *directory, const char *line, size_t size)
@@ -90,9 +88,9 @@ void journal_runner(struct run_directory *directory, const char *line, size_t si
 	if (json_read(&json, line, size, NULL) < 0 || json_type(json_root(&json)) != JSON_OBJECT)
 		return;
 	raw = text_format("%.*s", (int)size, line);
-	begin_line(&out, "runner");
+	journal_begin_line(&out, "runner");
 	json_add_raw(&out, "line", raw);
-	end_line(directory, &out);
+	journal_end_line(directory, &out);
 }
 
 struct changes_line {
@@ -124,7 +122,7 @@ static void journal_files(struct run_directory *directory, int worker, const str
 	owned_buffer out = { 0 };
 	struct changes_line line = { .out = &out };
 
-	begin_line(&out, "changes");
+	journal_begin_line(&out, "changes");
 	json_add_number(&out, "worker", worker);
 	json_add_text(&out, "test", test->id);
 	json_add_number(&out, "retry", test->retry);
@@ -134,7 +132,7 @@ static void journal_files(struct run_directory *directory, int worker, const str
 		return;
 	json_end_array(&out);
 	json_add_number(&out, "missed", line.missed);
-	end_line(directory, &out);
+	journal_end_line(directory, &out);
 }
 
 static void journal_rows(struct run_directory *directory, int worker, const struct member *member,
@@ -145,7 +143,7 @@ static void journal_rows(struct run_directory *directory, int worker, const stru
 	owned_text rows = NULL;
 	int result = changes_read_rows(member, &rows, &error);
 
-	begin_line(&out, "rows");
+	journal_begin_line(&out, "rows");
 	json_add_number(&out, "worker", worker);
 	json_add_text(&out, "test", test->id);
 	json_add_number(&out, "retry", test->retry);
@@ -157,7 +155,7 @@ static void journal_rows(struct run_directory *directory, int worker, const stru
 	} else {
 		json_add_raw(&out, "databases", rows);
 	}
-	end_line(directory, &out);
+	journal_end_line(directory, &out);
 }
 
 void journal_changes(struct run_directory *directory, int worker, const struct member *member,
@@ -167,56 +165,27 @@ void journal_changes(struct run_directory *directory, int worker, const struct m
 	journal_rows(directory, worker, member, test);
 }
 
-void journal_left(struct run_directory *directory, const struct blame_entry *entry)
-{
-	owned_buffer line = { 0 };
-	owned_json json = { 0 };
-
-	if (json_read(&json, entry->left, strlen(entry->left), NULL) < 0)
-		return;
-	begin_line(&line, "left");
-	json_add_number(&line, "worker", entry->slot);
-	json_add_text(&line, "world", entry->world);
-	json_add_number(&line, "sequence", (int64_t)entry->sequence);
-	json_add_text(&line, "test", entry->name.test);
-	json_add_text(&line, "title", entry->name.title);
-	json_add_text(&line, "file", entry->name.file);
-	json_add_number(&line, "line", entry->name.line);
-	json_add_list(&line, "lines", &entry->lines);
-	json_add_raw(&line, "left", entry->left);
-	end_line(directory, &line);
-}
-
-void journal_fresh(struct run_directory *directory, const struct again_case *item)
-{
-	owned_buffer line = { 0 };
-
-	begin_line(&line, "fresh");
-	again_write(item, &line);
-	end_line(directory, &line);
-}
-
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
 		  const struct text_list *databases, bool has_logs)
 {
 	owned_buffer line = { 0 };
 
-	begin_line(&line, "kept");
+	journal_begin_line(&line, "kept");
 	json_add_number(&line, "worker", worker);
 	json_add_text(&line, "test", test);
 	json_add_text(&line, "name", name);
 	json_add_list(&line, "databases", databases);
 	json_add_bool(&line, "logs", has_logs);
-	end_line(directory, &line);
+	journal_end_line(directory, &line);
 }
 
 void journal_bundle(struct run_directory *directory, int worker, const char *test, const char *path)
 {
 	owned_buffer line = { 0 };
 
-	begin_line(&line, "bundle");
+	journal_begin_line(&line, "bundle");
 	json_add_number(&line, "worker", worker);
 	json_add_text(&line, "test", test);
 	json_add_text(&line, "path", path);
-	end_line(directory, &line);
+	journal_end_line(directory, &line);
 }

@@ -28,9 +28,6 @@
 #include "sandbox/run/directory.h"
 #include "sandbox/run/shard.h"
 
-struct again_case;
-struct blame_entry;
-
 enum {
 	JOURNAL_RUNNER = -1,	  /* as a worker's number */
 	JOURNAL_FILES_MAX = 1000, /* told of one test */
@@ -76,11 +73,14 @@ void journal_runner(struct run_directory *directory, const char *line, size_t si
 /** Asks a live world for the files and rows that changed in it. */
 void journal_changes(struct run_directory *directory, int worker, const struct member *member,
 		     const struct journal_test *test);
-void journal_left(struct run_directory *directory, const struct blame_entry *entry);
-void journal_fresh(struct run_directory *directory, const struct again_case *item);
 void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
 		  const struct text_list *databases, bool has_logs);
 /** @path  of its file, absolute */
 void journal_bundle(struct run_directory *directory, int worker, const char *test, const char *path);
+
+/** For what others tell, blame.c and again.c: a line is begun, its members are added, and it is written at its end.
+ *  @line  {0}; the caller's */
+void journal_begin_line(struct text_buffer *line, const char *type);
+void journal_end_line(struct run_directory *directory, struct text_buffer *line);
 
 #endif

@@ -222,7 +222,7 @@ static void hear_try(struct run *run, const struct events_test *test, struct slo
 		const struct again_case *item = again_decide(&run->again, test);
 
 		if (item)
-			journal_fresh(&run->directory, item);
+			again_log(item, &run->directory);
 		return;
 	}
 	again_add(&slot->again, test, tree);
