@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "sandbox/pool/project.h"
-#include "sandbox/pool/services.h"
+#include "sandbox/pool/service.h"
 #include "sandbox/worker/world.h"
 
 enum declared_shared {

@@ -70,36 +70,6 @@ struct services {
 	struct text_list variables; /* NAME=VALUE that readiness found */
 };
 
-/* ---- lists ---- */
-
-struct service *service_list_add(struct service_list *list)
-{
-	list->items = reallocarray(list->items, list->count + 1, sizeof(*list->items));
-	if (!list->items)
-		abort();
-	list->items[list->count] = (struct service){ .stop_signal = SIGTERM };
-	return &list->items[list->count++];
-}
-
-void service_list_release(struct service_list *list)
-{
-	for (size_t i = 0; i < list->count; i++) {
-		struct service *service = &list->items[i];
-
-		text_free(&service->name);
-		text_list_release(&service->command);
-		text_list_release(&service->set);
-		text_list_release(&service->unset);
-		text_free(&service->directory);
-		readiness_options_release(&service->ready);
-		text_list_release(&service->after);
-		text_list_release(&service->after_start);
-		text_list_release(&service->after_end);
-	}
-	free(list->items);
-	*list = (struct service_list){ 0 };
-}
-
 /* ---- news ---- */
 
 struct services_news services_news_unpack(int64_t number)

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
-#include "sandbox/pool/services.h"
+#include "sandbox/pool/service.h"
 
 /** Adds the member "services" to the object that is open in `out`. */
 void services_write(const struct service_list *list, struct text_buffer *out);

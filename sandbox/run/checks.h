@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "sandbox/pool/services.h"
+#include "sandbox/pool/service.h"
 #include "sandbox/run/advice.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/listeners.h"

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "sandbox/pool/services.h"
+#include "sandbox/pool/service.h"
 #include "sandbox/run/events.h"
 
 #define RECIPE_FILE "recipe.json"

@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "sandbox/pool/declared.h"
 #include "sandbox/pool/probe.h"
+#include "sandbox/pool/services.h"
 
 struct servers {
 	struct service_list list;

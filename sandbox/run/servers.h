@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "sandbox/pool/member.h"
 #include "sandbox/pool/project.h"
-#include "sandbox/pool/services.h"
+#include "sandbox/pool/service.h"
 #include "sandbox/run/events.h"
 #include "sandbox/run/listeners.h"
 
