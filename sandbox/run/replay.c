@@ -215,15 +215,31 @@ static int set_environment(struct replay *replay, struct error *error)
 	return result;
 }
 
+static bool is_given(const struct replay *replay, const char *target)
+{
+	const struct volume_list *volumes = &replay->options->spec->volumes;
+
+	for (size_t i = 0; i < volumes->count; i++)
+		if (text_equal(volumes->items[i].target, target))
+			return true;
+	return false;
+}
+
 /* What it does not get, since it would be taken from this host: told, so that nobody wonders. */
 static void tell_refused(const struct replay *replay)
 {
 	const struct spec *recorded = &replay->recorded;
 
-	for (size_t i = 0; i < recorded->volumes.count; i++)
-		if (recorded->volumes.items[i].kind != VOLUME_TMPFS)
-			say_escaped(replay, "not taken from the bundle: the volume at ",
-				    recorded->volumes.items[i].target);
+	/* What --copy filled in is among the changed files. */
+	for (size_t i = 0; i < recorded->volumes.count; i++) {
+		const struct volume *volume = &recorded->volumes.items[i];
+
+		if (volume->kind != VOLUME_TMPFS && volume->kind != VOLUME_COPY && !is_given(replay, volume->target))
+			say_escaped(replay,
+				    "not taken from the bundle; -v DIR:TARGET:O has a directory of yours there: "
+				    "the volume at ",
+				    volume->target);
+	}
 	if (recorded->network == NETWORK_HOST || recorded->network == NETWORK_OUTBOUND)
 		say(replay, text_duplicate("not taken from the bundle: its way out of the network"));
 	if (recorded->ways.reach.count > 0)
@@ -261,6 +277,8 @@ static int shape_world(struct replay *replay, struct error *error)
 	for (size_t i = 0; i < recorded->volumes.count; i++)
 		if (recorded->volumes.items[i].kind == VOLUME_TMPFS)
 			spec_add_volume(spec, &recorded->volumes.items[i]);
+	for (size_t i = 0; i < given->volumes.count; i++)
+		spec_add_volume(spec, &given->volumes.items[i]);
 	spec->timeout_ms = given->timeout_ms;
 	spec->scratch = text_duplicate(given->scratch);
 	spec->scratch_bytes_max = given->scratch_bytes_max;

@@ -142,6 +142,30 @@ static int ask_for_parent(const struct worker_plan *plan, const char *path, stru
 	return 0;
 }
 
+/* A database beside tree and HOME lies in a directory of its own, of which nothing of this machine shows. */
+static int ask_for_database(const struct worker_plan *plan, const char *database, struct layer_request *requests,
+			    size_t *count, struct text_list *paths, struct error *error)
+{
+	owned_text directory = path_parent(database);
+	int result;
+
+	if (path_is_below(directory, plan->tree) || (plan->home && path_is_below(directory, plan->home)))
+		return 0;
+	for (size_t i = 0; i < *count; i++)
+		if (text_equal(requests[i].path, directory))
+			return 0;
+	result = check_path(directory, "use the directory of a database of the bundle", error);
+	if (result == 0)
+		result = ask_for_parent(plan, directory, requests, count, paths, error);
+	if (result < 0)
+		return result;
+	text_list_add(paths, directory);
+	requests[(*count)++] = (struct layer_request){ .path = paths->items[paths->count - 1],
+						       .purpose = LAYER_FOR_OTHER,
+						       .without_lower = true };
+	return 0;
+}
+
 int moved_open(struct world *world, struct layer_request *requests, size_t *count, struct text_list *paths,
 	       struct error *error)
 {
@@ -154,7 +178,11 @@ int moved_open(struct world *world, struct layer_request *requests, size_t *coun
 		return error_set(error, .number = -world->moved_fd, .step = "open the files of the bundle",
 				 .object = plan->moved->files);
 	result = plan->home ? ask_for_parent(plan, plan->home, requests, count, paths, error) : 0;
-	return result < 0 ? result : ask_for_parent(plan, plan->tree, requests, count, paths, error);
+	if (result == 0)
+		result = ask_for_parent(plan, plan->tree, requests, count, paths, error);
+	for (size_t i = 0; i < plan->databases.count && result == 0; i++)
+		result = ask_for_database(plan, plan->databases.items[i], requests, count, paths, error);
+	return result;
 }
 
 struct filling {

@@ -35,7 +35,8 @@ void moved_hide(struct worker_plan *plan, const char *path);
 
 /* ---- In PID 1 ---- */
 
-/** Opens what belongs into the layers, and asks for those that mount points need. @requests room for 3 more */
+/** Opens what belongs into the layers, and asks for those that mount points need.
+ *  @requests  room for 3 more, and 2 for each database */
 int moved_open(struct world *world, struct layer_request *requests, size_t *count, struct text_list *paths,
 	       struct error *error);
 /** Lays it over the layers, after layers_hide(). @base_fd where they are */

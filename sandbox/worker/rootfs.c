@@ -220,7 +220,7 @@ int rootfs_open_layers(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
 	struct layer_request *requests =
-		calloc(plan->databases.count + plan->spec->volumes.count + 4, sizeof(*requests));
+		calloc(2 * plan->databases.count + plan->spec->volumes.count + 4, sizeof(*requests));
 	owned_list directories = { 0 };
 	const struct layers_skip skip = { .paths = &plan->hidden, .databases = &plan->databases };
 	size_t count = 0;

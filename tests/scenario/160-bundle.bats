@@ -154,7 +154,7 @@ db.commit()
 PYTHON
 	elsewhere 0 replay "$base/red.sbx" -- sh -c "cat ~/visible; cat ~/.ssh/id ~/.config/gh/hosts.yml $base/bob/.ssh/id; echo x >$base/out/x; grep Seccomp: /proc/self/status"
 	assert_same 1 "$(grep -c secret <<<"$output")"
-	assert_has "$output" "not taken from the bundle: the volume at $base/out"
+	assert_has "$output" "not taken from the bundle; -v DIR:TARGET:O has a directory of yours there: the volume at $base/out"
 	assert_has "$output" "Seccomp:	2"
 	[[ ! -e $base/out/x ]]
 }
@@ -191,6 +191,36 @@ PYTHON
 	assert_same 0 "$(grep -c ^secret <<<"$output")"
 	elsewhere 125 replay -C / "$base/red.sbx" -- true
 	assert_has "$output" "the root directory cannot be a tree"
+}
+
+@test "replay: --copy and databases beside tree and HOME are there again, and a volume over a directory of one's own" {
+	local outside
+	outside=$(mktemp -d /var/tmp/sbx-outside.XXXXXX)
+	mkdir -p copied/a "$base/over" "$base/bob/over"
+	chmod 755 "$outside"
+	echo one >copied/a/f; echo theirs >"$base/over/lower"; echo mine >"$base/bob/over/lower"
+	sqlite3 "$outside/far.db" 'CREATE TABLE t(x)'
+	cp -r . "$base/checkout/"
+	run_sbx 0 run --keep --name red --copy copied -v "$base/over:/mnt:O" --db "$outside/far.db" -- sh -c "
+		mv copied/a copied/b; echo changed >/mnt/changed; sqlite3 $outside/far.db 'INSERT INTO t VALUES (7)'"
+	run_sbx 0 bundle red "$base/red.sbx"
+	sqlite3 "$outside/far.db" 'INSERT INTO t VALUES (8)'
+	elsewhere 0 replay "$base/red.sbx" -- sh -ec "ls copied; cat copied/b/f; mv copied/b copied/c; sqlite3 $outside/far.db 'INSERT INTO t VALUES (9); SELECT group_concat(x) FROM t'; ls -A $outside; ls /mnt"
+	assert_has "$output" "b
+one
+7,9
+far.db"
+	[[ $output != *"volume at copied"* && $output != *$'\nchanged'* ]]
+	assert_has "$output" "the volume at /mnt"
+	elsewhere 0 replay "$base/red.sbx" -v "$base/bob/over:/mnt:O" -- sh -c 'cat /mnt/lower /mnt/changed'
+	assert_has "$output" "mine
+changed"
+	[[ $output != *"volume at /mnt"* ]]
+	assert_same lower "$(ls "$base/bob/over")"
+	assert_same 8 "$(sqlite3 "$outside/far.db" 'SELECT * FROM t')"
+	rm -rf "$outside"
+	elsewhere 0 replay "$base/red.sbx" -- sqlite3 "$outside/far.db" 'SELECT x FROM t'
+	assert_has "$output" 7
 }
 
 @test "replay: a world of a bundle is not put back to the tree" {
