@@ -407,7 +407,7 @@ END
 	assert_has "$output" $'built\n1\nm'
 }
 
-@test "worlds share the pages of a seed" {
+@test "64 worlds share the pages of a seed" {
 	run_sbx 0 seed create m -- sh -c 'head -c 16M /dev/urandom >big'
 	cat >mapper.py <<'END'
 import mmap, signal
@@ -417,14 +417,14 @@ sum(mapped[i] for i in range(0, len(mapped), 4096))
 open("mapped", "w").close()
 signal.pause()
 END
-	up_detached -n "${SHARING:-8}" --seed m -- python3 -S mapper.py
-	for ((i = 0; i < ${SHARING:-8}; i++)); do
+	up_detached -n "${SHARING:-64}" --seed m -- python3 -S mapper.py
+	for ((i = 0; i < ${SHARING:-64}; i++)); do
 		wait_for "$SBX" exec "w$i" test -e mapped
 	done
 	# Pss, proc_pid_smaps(5): each page divided by how many processes have it mapped.
 	run_sbx 0 exec w0 sh -c 'cat "/proc/$(pgrep -x python3)/smaps"'
 	read -r rss pss < <(awk '/^[0-9a-f]+-/ { big = / .*\/big$/ } big && /^Rss:/ { rss += $2 } big && /^Pss:/ { pss += $2 } END { print rss, pss }' <<<"$output")
-	echo "of $rss KiB mapped by each of ${SHARING:-8} worlds, $pss KiB are its share"
+	echo "of $rss KiB mapped by each of ${SHARING:-64} worlds, $pss KiB are its share"
 	assert_same 16384 "$rss"
-	assert_same $((16384 / ${SHARING:-8})) "$pss"
+	assert_same $((16384 / ${SHARING:-64})) "$pss"
 }
