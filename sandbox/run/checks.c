@@ -681,8 +681,9 @@ void checks_end(struct checks *checks, const struct events *events)
 		if (!longest || checks->files[i].tests > longest->tests)
 			longest = &checks->files[i];
 	}
-	if (slots < 2 || span_ms == 0 || !longest || longest->tests < IDLE_TESTS_MIN || 2 * longest->tests < total ||
-	    events->is_fully_parallel)
+	/* The word that helps is Playwright's. */
+	if (!events->has_config || slots < 2 || span_ms == 0 || !longest || longest->tests < IDLE_TESTS_MIN ||
+	    2 * longest->tests < total || events->is_fully_parallel)
 		return;
 	for (unsigned i = 0; i < slots; i++) {
 		if (checks->busy_ms[i] * 100 > span_ms * (100 - IDLE_PERCENT))

@@ -68,6 +68,8 @@ static void take_hello(struct events *events, struct json_value root)
 	replace_text(&events->directory, json_member(root, "cwd"));
 	(void)json_number(json_member(root, "pid"), &events->pid);
 	(void)json_bool(json_member(root, "alone"), &events->is_alone);
+	/* By itself where GitHub Actions has it run. */
+	events->has_annotations = text_equal(events->runner, "vitest");
 	/* "50%" is not counted. */
 	if (json_text(json_member(root, "workersAsked"), &asked) == 0 &&
 	    number_parse(asked, 1, UINT16_MAX, &number) == 0)

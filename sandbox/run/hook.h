@@ -72,7 +72,7 @@
  *parallelIndex, slot, workerIndex, retry, retries, fresh, startedMs|null} retries: the user's own; fresh: this try is the one
  *that sbx added test	{event:"end", … the same, status, expected, ok, durationMs,
  *message|null, attachments[{name, path, contentType}]; exitCode of an
- *item} output	{id, text}	what a red item printed, its end; after its test end, and its lease's end	end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
+ *item} Jest and Vitest: at the end of their file, `end` alone, and only of a world; title is the name that -t takes, or HOOK_TITLE_UNREAD output	{id, text}	what a red item printed, its end; after its test end, and its lease's end	end	{status, durationMs} rest	{}	nothing in R will ask its servers again, since the worlds have
  *theirs: the services of sbx.yaml end there; those of the config the hook has stopped itself refuse	{message, remedy}	the runner will not run N-wide as it was
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
  *socket
@@ -104,6 +104,9 @@
 
 /* What NODE_OPTIONS has in R. */
 #define HOOK_OPTION "--require=" ANNEX_DIRECTORY "/hook.cjs"
+
+/* In place of a test's name: its file could not be read, so that it has none. */
+#define HOOK_TITLE_UNREAD "(cannot be read)"
 
 struct hook_file {
 	const char *name; /* below the directory that holds both */

@@ -8,6 +8,7 @@
 #include "base/macro.h"
 #include "base/path.h"
 #include "sandbox/pool/services_json.h"
+#include "sandbox/run/hook.h"
 
 #define STEP_READ "read how the test was run"
 
@@ -167,31 +168,117 @@ static const char *portable_program(const char *program)
 	return text_equal(path_name(program), "node") ? "node" : program;
 }
 
+/* What sets out from other tests than the red one, or from more processes than one world bears: sbx's own words and the
+ * user's. Global setup would do away with what the test failed on. */
+struct runner_words {
+	const char *runner;
+	const char *verbs[4];	/* that stand first */
+	const char *dropped[8]; /* with a value, behind "=" or as the next word */
+	const char *serial[4];	/* added */
+	const char *by_path;	/* added where one file is wanted; NULL: its path will do */
+};
+
+static const struct runner_words runners[] = {
+	{ .runner = "jest",
+	  .dropped = { "--maxWorkers", "-w", "--globalSetup", "--globalTeardown" },
+	  .serial = { "--runInBand", "--globalSetup=", "--globalTeardown=" },
+	  .by_path = "--runTestsByPath" },
+	{ .runner = "vitest",
+	  .verbs = { "run", "watch", "dev" },
+	  .dropped = { "--maxWorkers" },
+	  .serial = { "--no-file-parallelism" } },
+};
+
+/* Of one test: what would choose others as well, or none. */
+static const char *const choosing_words[] = { "-t", "--testNamePattern", "--shard", "--changedSince", NULL };
+static const char *const choosing_flags[] = { "--onlyChanged", "-o", "--lastCommit", "--onlyFailures", "-f", NULL };
+
+static bool is_among(const char *const *words, const char *word)
+{
+	for (; *words; words++)
+		if (text_equal(*words, word))
+			return true;
+	return false;
+}
+
+static bool has_value(const char *const *options, const char *word)
+{
+	for (; *options; options++)
+		if (text_starts_with(word, *options) && word[strlen(*options)] == '=')
+			return true;
+	return false;
+}
+
+/* Whether it is an option that may have the next word as its value. */
+static bool may_take_next(const char *word)
+{
+	return word[0] == '-' && !strchr(word, '=');
+}
+
+static bool is_verb(const struct runner_words *words, const struct recipe *recipe, size_t at)
+{
+	return at == 2 && is_among(words->verbs, recipe->arguments.items[at]);
+}
+
+/* Names of files choose, too. One behind an option stays, which may be its value: then more files are read, of which
+ * no test is run. */
+static bool chooses_file(const struct runner_words *words, const struct recipe *recipe, size_t at)
+{
+	const char *before = recipe->arguments.items[at - 1];
+
+	return recipe->arguments.items[at][0] != '-' && !is_verb(words, recipe, at) &&
+	       (at == 2 || !may_take_next(before));
+}
+
+/* The runner's words without those. @return how many of them were looked at: what stands behind "--" is left */
+static size_t copy_words(const struct runner_words *words, const struct recipe *recipe, bool is_alone,
+			 struct text_list *ret_command)
+{
+	size_t at = 2;
+
+	text_list_add(ret_command, portable_program(recipe->arguments.items[0]));
+	text_list_add(ret_command, recipe->arguments.items[1]);
+	for (; at < recipe->arguments.count && !text_equal(recipe->arguments.items[at], "--"); at++) {
+		const char *word = recipe->arguments.items[at];
+
+		if (is_among(words->dropped, word) || (is_alone && is_among(choosing_words, word)))
+			at++;
+		else if (!has_value(words->dropped, word) &&
+			 !(is_alone && (has_value(choosing_words, word) || is_among(choosing_flags, word) ||
+					chooses_file(words, recipe, at))))
+			text_list_add(ret_command, word);
+	}
+	return at;
+}
+
 /* Its test processes would meet in this one world. */
 static int make_serial_command(const struct recipe *recipe, struct text_list *ret_command)
 {
-	static const struct {
-		const char *runner;
-		const char *option;
-	} options[] = { { "jest", "--runInBand" }, { "vitest", "--no-file-parallelism" } };
+	const struct runner_words *words = NULL;
+	bool is_alone = recipe->file != NULL;
+	size_t rest;
 
-	for (size_t i = 0; i < ARRAY_SIZE(options) && recipe->arguments.count >= 2; i++) {
-		if (!text_equal(recipe->runner, options[i].runner))
-			continue;
-		text_list_add(ret_command, portable_program(recipe->arguments.items[0]));
-		for (size_t j = 1; j < recipe->arguments.count; j++) {
-			const char *word = recipe->arguments.items[j];
-
-			/* How many at once: sbx's own word or the user's. Jest takes one or the other. */
-			if (text_equal(word, "--maxWorkers") || text_equal(word, "-w"))
-				j++;
-			else if (!text_starts_with(word, "--maxWorkers=") && !text_starts_with(word, "-w="))
-				text_list_add(ret_command, word);
-		}
-		text_list_add(ret_command, options[i].option);
+	for (size_t i = 0; i < ARRAY_SIZE(runners); i++)
+		if (text_equal(recipe->runner, runners[i].runner))
+			words = &runners[i];
+	if (!words || recipe->arguments.count < 2)
+		return -ENOENT;
+	rest = copy_words(words, recipe, is_alone, ret_command);
+	for (const char *const *word = words->serial; *word; word++)
+		text_list_add(ret_command, *word);
+	for (; rest < recipe->arguments.count && !is_alone; rest++)
+		text_list_add(ret_command, recipe->arguments.items[rest]);
+	if (!is_alone)
 		return 0;
+	if (recipe->title && recipe->title[0] && !text_equal(recipe->title, HOOK_TITLE_UNREAD)) {
+		owned_text pattern = escape_pattern(recipe->title);
+
+		text_list_take(ret_command, text_format("--testNamePattern=^%s$", pattern));
 	}
-	return -ENOENT;
+	if (words->by_path)
+		text_list_add(ret_command, words->by_path);
+	text_list_add(ret_command, recipe->file);
+	return 0;
 }
 
 int recipe_make_command(const struct recipe *recipe, struct text_list *ret_command, char **ret_config,

@@ -50,7 +50,7 @@ int recipe_read_file(int directory_fd, struct recipe *ret_recipe, struct error *
 /** The command that runs the red test alone in a world where its servers run already and global setup has been done.
  *  @ret_config       what has to be written as a configuration file beside the runner's own; NULL: nothing
  *  @ret_config_path  of that, absolute
- *  Of a runner that does not tell its tests it is all of them, one at a time.
+ *  Of Jest and Vitest in a single world, which do not tell their tests, it is all files, one at a time.
  *  @return 0, or -ENOENT: it is not known how */
 int recipe_make_command(const struct recipe *recipe, struct text_list *ret_command, char **ret_config,
 			char **ret_config_path);

@@ -608,8 +608,8 @@ static int check_isolation(const struct run *run, struct error *error)
 static void keep_last(struct run *run)
 {
 	bool is_told_to_end = run->is_interrupted || (run->is_stopping && !run->timed_out);
-	bool has_failed =
-		process_exit_code(run->runner.status) != 0 && !run->runner.events.has_config && !is_told_to_end;
+	bool has_failed = process_exit_code(run->runner.status) != 0 && !run->runner.events.has_config &&
+			  run->runner.events.tests_failed == 0 && !is_told_to_end;
 
 	for (unsigned i = 0; i < run->slots.count; i++) {
 		struct slot *slot = run->slots.items[i];

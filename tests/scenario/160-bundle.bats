@@ -657,32 +657,57 @@ nothing_half() {
 	elsewhere 0 replay "$base/bundles/item-2.sbx" -- sh -c "cd $tree/sub && touch fixed && ./check b"
 }
 
-@test "replay: Jest and Vitest, which do not tell their tests, run one file at a time in the one world" {
+@test "replay: of Jest and Vitest the red test alone, with what earlier ones left" {
 	mkdir jest vitest
+	echo '{}' >package.json
+	# The second test is red by the first one's row, which global setup would do away with.
+	cat >rows.cjs <<'ROWS'
+const fs = require('node:fs');
+exports.define = test => {
+	test('leaves a row', () => fs.appendFileSync('rows', 'row\n'));
+	test('finds (none)', () => { if (fs.existsSync('rows')) throw new Error('there are rows'); });
+};
+ROWS
+	echo "require('../rows.cjs').define(test);" >jest/rows.test.js
+	echo "test('is fine', () => {});" >jest/fine.test.js
+	echo "import { test } from 'vitest'; import rows from '../rows.cjs'; rows.define(test);" >vitest/rows.test.js
+	echo "import { test } from 'vitest'; test('is fine', () => {});" >vitest/fine.test.js
+	echo "module.exports = () => require('node:fs').rmSync('rows', { force: true });" >setup.cjs
+	cp -r "$RUNNERS/node_modules" node_modules
+	cp -r . "$base/checkout/"
+	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/jest" -- npx jest jest --globalSetup ./setup.cjs
+	assert_has "$output" "sbx replay '$base/jest/jest-rows.test.js.sbx'"
+	[[ $output != *"the end of the run"* ]]
+	chmod -R a+rX "$base/jest"
+	elsewhere 1 replay "$base/jest/jest-rows.test.js.sbx"
+	assert_has "$output" "--runTestsByPath $tree/jest/rows.test.js"
+	assert_has "$output" "there are rows"
+	assert_has "$output" "Tests:       1 failed, 1 skipped, 2 total"
+	elsewhere 0 replay "$base/jest/jest-rows.test.js.sbx" -- sh -c "rm rows && npx jest --runTestsByPath jest/rows.test.js -t finds"
+	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/vitest" -- npx vitest run --pool=forks --dir vitest
+	chmod -R a+rX "$base/vitest"
+	NO_COLOR=1 elsewhere 1 replay "$base/vitest/vitest-rows.test.js.sbx"
+	assert_has "$output" "--no-file-parallelism"
+	assert_has "$output" "there are rows"
+	[[ $output == *"1 failed"*"1 skipped"* && $output != *"fine.test.js"* ]]
+}
+
+@test "replay: Jest of one world, whose tests nobody hears, runs its files one at a time" {
+	mkdir jest
 	echo '{}' >package.json
 	# Which of two meet in one world, fail.
 	echo "const fs = require('node:fs'); exports.check = async () => { fs.mkdirSync('busy'); await new Promise(done => setTimeout(done, 300)); fs.rmdirSync('busy'); if (fs.existsSync('red')) throw new Error('it is red'); };" >alone.cjs
 	for name in one two three; do
 		echo "const { check } = require('../alone.cjs'); test('$name', check);" >"jest/$name.test.js"
-		echo "import { test } from 'vitest'; import { check } from '../alone.cjs'; test('$name', check);" >"vitest/$name.test.js"
 	done
 	cp -r "$RUNNERS/node_modules" node_modules
 	cp -r . "$base/checkout/"
-	local bundle
 	: >red
-	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/jest" -- npx jest jest
-	rm -rf red
-	bundle=$base/jest/the-end.sbx
+	run_sbx 1 test -n 1 --bundle=failed --bundle-dir "$base/jest" -- npx jest jest -w 1
 	chmod -R a+rX "$base/jest"
-	elsewhere 0 replay "$bundle"
+	elsewhere 0 replay "$base/jest/the-end.sbx"
 	assert_has "$output" "--runInBand"
 	assert_has "$output" "3 passed"
-	run_sbx 1 test -n 2 --bundle=failed --bundle-dir "$base/vitest" -- sh -c 'touch red; exec npx vitest run --pool=forks --dir vitest'
-	bundle=$base/vitest/the-end.sbx
-	chmod -R a+rX "$base/vitest"
-	elsewhere 1 replay "$bundle"
-	assert_has "$output" "--no-file-parallelism"
-	assert_has "$output" "it is red"
 }
 
 # write_suite: a suite whose second test fails only because of the rows that the first one leaves.

@@ -37,6 +37,7 @@ const shared = {
 	mayRest: false, // nothing in R asks the servers once the worlds have theirs
 	initialEnvironment: { ...process.env },
 	nextReporter: undefined, // the user's own PW_TEST_REPORTER
+	major: 0, // the runner's version
 };
 
 // ---- which runner this is ------------------------------------------------------------------------------------------
@@ -46,6 +47,7 @@ function install() {
 
 	if (!runner)
 		return;
+	shared.major = parseInt(runner.version, 10);
 	runner.prepare(runner);
 	addShard(runner);
 	send({ type: 'hello', version: 1, runner: runner.name, runnerVersion: runner.version, pid: process.pid,
@@ -462,12 +464,14 @@ function hearAnswers(chunk) {
 
 // Jest's own work: the map of the project's files, before globalSetup, and coverage, after the tests. Both belong to R.
 const jestOwn = /[\\/](jest-haste-map[\\/]build[\\/]worker|@jest[\\/]reporters[\\/]build[\\/]CoverageWorker)\.js$/;
-const [jestInitialize, jestCall] = [0, 1]; // first in a message of jest-worker's
+const [jestInitialize, jestCall] = [0, 1]; // first in a message to a process of jest-worker's
+const [jestDone, jestFailed] = [0, 1]; // … and in one from it
 
 function startJest(call) {
 	const number = Number(call.options.env?.JEST_WORKER_ID);
 	const wanted = Number.isInteger(number) && number > 0 ? number : 0;
 	let isOwn = false;
+	let file = ''; // of tests, which it is at
 	const child = new Deferred(call, {
 		// Which of jest-worker's processes it is comes with the first message, right after the fork.
 		decide(message) {
@@ -482,8 +486,14 @@ function startJest(call) {
 			return wanted ? { slot: wanted - 1 } : {};
 		},
 		hear(message) {
-			if (!isOwn && Array.isArray(message) && message[0] === jestCall)
-				hearJestConfig(message[3]?.[0]);
+			if (isOwn || !Array.isArray(message) || message[0] !== jestCall)
+				return;
+			file = message[3]?.[0]?.path ?? '';
+			hearJestConfig(message[3]?.[0]);
+		},
+		told(message, place) {
+			if (!isOwn && place.slot !== undefined && Array.isArray(message))
+				tellJestFile(message, file, place.slot);
 		},
 	});
 
@@ -503,18 +513,105 @@ function hearJestConfig(test) {
 		(global.projects?.length ?? 0) <= 1;
 }
 
+/* Jest's answer to a file: its result, or the error for which it has none. */
+function tellJestFile([kind, answer, message], file, slot) {
+	if (kind === jestDone && Array.isArray(answer?.testResults))
+		answer.testResults.forEach(result => tellTest({
+			title: result.fullName, file: answer.testFilePath ?? file, line: result.location?.line, slot,
+			status: result.status, retry: (result.invocations ?? 1) - 1, durationMs: result.duration,
+			startedMs: result.startAt, message: result.failureMessages?.[0],
+		}));
+	if ((kind === jestDone && answer?.testExecError) || kind === jestFailed)
+		tellTest({ title: unread, file: answer?.testFilePath ?? file, slot, status: 'failed',
+			   message: kind === jestFailed ? message : answer.testExecError.message });
+}
+
 function startVitest(call) {
 	const number = Number(call.options.env?.TINYPOOL_WORKER_ID);
+	const files = new Map(); // id -> { task, results }, of those that are not done
 
-	if (Number.isInteger(number) && number > 0)
-		return spawnLeased(call, { slot: slotOf(number - 1) });
+	if (Number.isInteger(number) && number > 0) {
+		const child = spawnLeased(call, { slot: slotOf(number - 1) });
+
+		child.on('message', message => hearVitest(message, files, slotOf(number - 1)));
+		return child;
+	}
 	// Vitest 4: the number comes with the first message.
 	return new Deferred(call, {
+		told: (message, place) => place.slot !== undefined && hearVitest(message, files, place.slot),
 		decide(message) {
 			return message?.type === 'start' && Number.isInteger(message.poolId)
 				? { slot: slotOf(message.poolId - 1) } : message?.type === 'start' ? {} : null;
 		},
 	});
+}
+
+/* Calls of the test process's, of which two say what the tests are and what becomes of them. */
+function hearVitest(message, files, slot) {
+	let call = message;
+
+	if (message?.type === 'Buffer' && Array.isArray(message.data)) {
+		// Up to Vitest 3.
+		try {
+			call = require('node:v8').deserialize(Buffer.from(message.data));
+		} catch {
+			return;
+		}
+	}
+	if (call?.m === 'onCollected')
+		[call.a?.[0]].flat().filter(Boolean).forEach(task => files.set(task.id, { task, results: new Map() }));
+	if (call?.m !== 'onTaskUpdate' || !Array.isArray(call.a?.[0]))
+		return;
+	for (const [id, result] of call.a[0]) {
+		for (const [fileId, { results }] of files)
+			if (result && (id === fileId || id.startsWith(fileId + '_')))
+				results.set(id, result);
+	}
+	for (const [id, { task, results }] of files) {
+		// A test may be tried again until its file has a result.
+		if (!['pass', 'fail', 'skip'].includes(results.get(id)?.state))
+			continue;
+		files.delete(id);
+		if (tellVitestTests(task.tasks ?? [], [], task.filepath, results, slot) === 0 && results.get(id).state === 'fail')
+			tellTest({ title: unread, file: task.filepath, slot, status: 'fail',
+				   message: (results.get(id).errors ?? task.result?.errors)?.[0]?.message });
+	}
+}
+
+/* @return how many are red */
+function tellVitestTests(tasks, names, file, results, slot) {
+	let red = 0;
+
+	for (const task of tasks) {
+		const all = [...names, task.name];
+		const result = results.get(task.id);
+
+		if (Array.isArray(task.tasks)) {
+			red += tellVitestTests(task.tasks, all, file, results, slot);
+			continue;
+		}
+		red += result?.state === 'fail' ? 1 : 0;
+		// As --testNamePattern of that version has it.
+		tellTest({ title: all.join(shared.major >= 5 ? ' > ' : ' '), file, line: task.location?.line, slot,
+			   status: result?.state ?? 'skip', retry: result?.retryCount, durationMs: result?.duration,
+			   startedMs: result?.startTime, message: result?.errors?.[0]?.message });
+	}
+	return red;
+}
+
+const statusWords = new Map([['pass', 'passed'], ['passed', 'passed'], ['fail', 'failed'], ['failed', 'failed']]);
+const messageLengthMax = 4096;
+const unread = '(cannot be read)'; // in place of a test's name: of its file
+
+/* A test that has ended, in the words of Playwright's. */
+function tellTest({ title, file, line, slot, status, retry, durationMs, startedMs, message }) {
+	const word = statusWords.get(status) ?? 'skipped';
+
+	send({ type: 'test', event: 'end', id: `${file} ${title}`, project: '', hosted: false, title, file, line: line ?? 0, slot,
+	       parallelIndex: slot, retry: Math.max(0, retry ?? 0), retries: Math.max(0, retry ?? 0), fresh: false,
+	       startedMs: Number.isFinite(startedMs) ? Math.round(startedMs) : null, status: word, expected: 'passed',
+	       ok: word !== 'failed', durationMs: Math.round(durationMs ?? 0),
+	       message: message === undefined || word !== 'failed' ? null : String(message).slice(0, messageLengthMax), attachments: [] });
 }
 
 // ---- Playwright: the place is known from what the runner sends first -------------------------------------------------
@@ -759,6 +856,7 @@ class Deferred extends require('node:events') {
 		child.on('message', (message, handle) => {
 			if (child !== this._child)
 				return void (this._protocol.outlives?.(message) && this.emit('message', message));
+			this._protocol.told?.(message, this._place);
 			if (this._isReady || !isReady(message))
 				return void (this._holdBack(message) || this.emit('message', message, handle));
 			this._isReady = true;
