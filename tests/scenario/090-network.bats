@@ -153,6 +153,8 @@ is_unpublished() {
 	assert_has "$output" "no interface of the host has this address"
 	run_sbx 125 run --net host -p 0:80 -- true
 	assert_has "$output" "its ports are the host's already"
+	run_sbx 125 up -d -n 2 -p "$((port + 1)):80" -- true
+	assert_has "$output" "several workers cannot share one port of the host"
 }
 
 @test "sbx port add and rm: on a live worker, for good; rm ends connections; what is not published is an error" {
@@ -273,7 +275,7 @@ outside() {
 
 @test "--gui: the display of the environment and no other; without one, exit 125" {
 	command -v Xvfb >/dev/null && command -v xdpyinfo >/dev/null && command -v xauth >/dev/null || skip "Xvfb, xdpyinfo or xauth is missing"
-	export XAUTHORITY=$XDG_STATE_HOME/key
+	export XAUTHORITY=$tree/key # which each world sees
 	touch "$XAUTHORITY"
 	local number=$((200 + RANDOM % 700))
 	xauth -q add ":$number" . "$(mcookie)"
@@ -286,6 +288,7 @@ outside() {
 	run_sbx 0 run --gui -- sh -c 'ls /tmp/.X11-unix; ! touch "$XAUTHORITY" 2>/dev/null'
 	assert_same "X$number" "$output"
 	run_sbx 1 run -- xdpyinfo
+	run_sbx 1 run -e DISPLAY="$DISPLAY" -e XAUTHORITY="$XAUTHORITY" -- xdpyinfo
 	DISPLAY=:9999 run_sbx 125 run --gui -- true
 	assert_has "$output" "X9999"
 	unset DISPLAY WAYLAND_DISPLAY

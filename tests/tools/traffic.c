@@ -14,6 +14,7 @@
  * Exit status 0: all was as it must be. Every wait ends after 30 seconds. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -265,9 +266,23 @@ static void echo(int fd, uint64_t size)
 		fail("the writer failed");
 }
 
+/* Of a new one: whoever has many gets them small, fs.pipe-user-pages-soft in pipe(7). */
+static int pipe_size(void)
+{
+	int ends[2];
+	int size = pipe(ends) < 0 ? -1 : fcntl(ends[0], F_GETPIPE_SZ);
+
+	if (size < 0)
+		fail("look at a pipe");
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	return size;
+}
+
 static void open_many(const char *host, const char *port, uint64_t count, uint64_t size)
 {
 	int *fds = calloc(count, sizeof(int));
+	int size_before = pipe_size();
 	struct rlimit limit;
 
 	if (!fds || getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -280,6 +295,9 @@ static void open_many(const char *host, const char *port, uint64_t count, uint64
 		write_all(fds[i], "x", 1);
 		expect(fds[i], size, false);
 	}
+	errno = EMFILE;
+	if (pipe_size() < size_before)
+		fail("have a pipe of %d bytes beside them", size_before);
 	for (uint64_t i = 0; i < count; i++)
 		(void)close(fds[i]);
 }
