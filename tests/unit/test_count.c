@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -73,6 +80,98 @@ static void test_what_cannot_be_told_does_not_bind(void **state)
 	      &(struct count_size){ UINT64_C(1000) << 20, 30 });
 }
 
+/* A "PID 1" whose only child has the memory and the two inotify instances, a name that looks like the rest of its line
+ * in stat, and a child of its own with a variable. @return its pid; they end when the caller closes life[1] */
+static pid_t start_family(const int life[2], int ready_fd)
+{
+	enum { MEMORY = 16 << 20 };
+	char byte;
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	(void)close(life[1]);
+	if (fork() == 0) {
+		char *memory = malloc(MEMORY);
+
+		(void)prctl(PR_SET_NAME, "x) R 1 (", 0, 0, 0);
+		if (!memory || inotify_init1(IN_CLOEXEC) < 0 || inotify_init1(IN_CLOEXEC) < 0)
+			_exit(1);
+		memset(memory, 1, MEMORY);
+		if (fork() == 0) {
+			(void)dup2(life[0], 0);
+			/* Says so itself, so that it is there when it has been heard. */
+			(void)dup2(ready_fd, 1);
+			(void)execle("/bin/sh", "sh", "-c", "echo; read line", NULL,
+				     (char *[]){ (char *)"A=b", (char *)"COUNT_MARK=1", NULL });
+			_exit(1);
+		}
+		(void)close(ready_fd);
+		(void)!read(life[0], &byte, 1);
+		_exit(memory[1]);
+	}
+	/* Whoever waits for the word that all is ready must see that nobody is left to say it. */
+	(void)close(ready_fd);
+	(void)!read(life[0], &byte, 1);
+	_exit(0);
+}
+
+static void test_a_world_is_its_first_process_and_all_below(void **state)
+{
+	struct count_size before;
+	struct count_size size;
+	int life[2];
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe2(life, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	count_measure(getpid(), &before);
+	pid = start_family(life, ready[1]);
+	(void)close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	count_measure(pid, &size);
+	assert_int_equal(size.inotify_instances, 2);
+	assert_true(size.memory_bytes >= before.memory_bytes + (16 << 20));
+	count_measure(getpid(), &size);
+	assert_int_equal(size.inotify_instances, before.inotify_instances + 2);
+	assert_true(count_memory_of(pid, "COUNT_MARK=1") > 0);
+	assert_true(count_memory_of(pid, "COUNT_MARK=1") < 16 << 20); /* of the one that has it */
+	assert_int_equal(count_memory_of(pid, "COUNT_MARK=2"), 0);
+	assert_int_equal(count_memory_of(pid, "COUNT_MARK"), 0);
+	(void)close(life[1]); /* an end of file for all of them */
+	(void)close(life[0]);
+	(void)close(ready[0]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	count_measure(pid, &size);
+	assert_int_equal(size.memory_bytes, before.memory_bytes);
+}
+
+static void test_this_machine_has_something_of_each(void **state)
+{
+	struct count_machine found;
+	cpu_set_t one;
+	cpu_set_t all;
+	int cpu = sched_getcpu();
+
+	(void)state;
+	count_read_machine(&found);
+	assert_true(found.processors > 0);
+	assert_true(found.memory_bytes > 1 << 20);
+	assert_true(found.inotify_instances > 0);
+	assert_true(found.namespaces > 0);
+	/* Those that this process may use, not those that there are. */
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET((size_t)cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	count_read_machine(&found);
+	assert_int_equal(found.processors, 1);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -80,6 +179,8 @@ int main(void)
 		cmocka_unit_test(test_percent_is_playwrights),
 		cmocka_unit_test(test_the_least_binds_and_is_named),
 		cmocka_unit_test(test_what_cannot_be_told_does_not_bind),
+		cmocka_unit_test(test_a_world_is_its_first_process_and_all_below),
+		cmocka_unit_test(test_this_machine_has_something_of_each),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
