@@ -59,10 +59,22 @@ static char *find_root(const struct member *runner)
 	return root ? root : text_duplicate(runner->plan.tree);
 }
 
+/* Worlds do not see what is there: what they have in its place would take the place of the host's. */
+static bool has_hidden(const struct member *runner, const char *path)
+{
+	const struct text_list *hidden = &runner->plan.hidden;
+
+	for (size_t i = 0; i < hidden->count; i++)
+		if (path_is_below(path, hidden->items[i]) || path_is_below(hidden->items[i], path))
+			return true;
+	return false;
+}
+
 /* The tree itself as a place of artifacts would make the worlds one. */
 static bool is_granted(const struct member *runner, const char *root, const char *path)
 {
-	return path_is_below(path, root) && !path_is_below(runner->plan.tree, path) && !has_component(path, ".git");
+	return path_is_below(path, root) && !path_is_below(runner->plan.tree, path) && !has_component(path, ".git") &&
+	       !has_hidden(runner, path);
 }
 
 static void add_path(struct text_list *paths, const char *path)
@@ -77,13 +89,14 @@ static void add_told(const struct member *runner, const char *told, struct text_
 		     struct text_list *outside)
 {
 	owned_text root = find_root(runner);
+	owned_text path = path_normal("/", told);
 	const char *home = runner->plan.home;
 
-	if (is_granted(runner, root, told))
-		add_path(granted, told);
-	else if (!path_is_below(runner->plan.tree, told) && !(home && path_is_below(home, told)) &&
-		 !has_component(told, ".git"))
-		add_path(outside, told);
+	if (is_granted(runner, root, path))
+		add_path(granted, path);
+	else if (!path_is_below(runner->plan.tree, path) && !(home && path_is_below(home, path)) &&
+		 !has_component(path, ".git"))
+		add_path(outside, path);
 }
 
 static bool is_file(const char *path, const char *written)
@@ -197,15 +210,18 @@ static void tell_outside(const struct member *runner, const struct text_list *pa
 		char shown[PATH_SHOWN_SIZE];
 
 		text_escape(shown, sizeof(shown), paths->items[i]);
-		line = can_be_named
-			       ? text_format(
-					 "dropped: %s, which lies outside of the repository. Keep: `artifacts: [%s]` "
-					 "in sbx.yaml",
-					 shown, shown)
-			       : text_format(
-					 "dropped: %s, which lies neither in the tree nor in HOME. Let it be written "
-					 "into the tree",
-					 shown);
+		if (can_be_named)
+			line = text_format("dropped: %s, which lies outside of the repository. Keep: `artifacts: [%s]` "
+					   "in sbx.yaml",
+					   shown, shown);
+		else if (has_hidden(runner, paths->items[i]))
+			line = text_format("dropped: %s, where credentials or sbx's own state lie, which worlds do not "
+					   "see. Let it be written into the tree",
+					   shown);
+		else
+			line = text_format("dropped: %s, which lies neither in the tree nor in HOME. Let it be written "
+					   "into the tree",
+					   shown);
 		say(line);
 	}
 }
@@ -319,6 +335,9 @@ int artifacts_open_parent(const struct member *runner, const char *path, int *re
 	int result = fd < 0 ? fd : 0;
 	char *rest = below;
 
+	if (has_hidden(runner, path))
+		return error_set(error, .number = EACCES, .step = "copy the artifacts to", .object = path,
+				 .cause = "there lie credentials or sbx's own state, which worlds do not see");
 	while (result == 0 && strchr(rest, '/'))
 		result = enter_or_make(&fd, strsep(&rest, "/"));
 	if (result < 0)

@@ -118,3 +118,15 @@ nothing_left() {
 		nothing_left
 	done
 }
+
+@test "artifacts that sbx.yaml names where worlds see nothing, since it is hidden: the host's stay as they are" {
+	export HOME=$tree/home
+	mkdir -p "$HOME/.ssh" "$HOME/.config/gh" "$HOME/project"
+	echo mine | tee "$HOME/.ssh/key" "$HOME/.config/gh/hosts.yml" >/dev/null
+	cd "$HOME/project"
+	printf 'artifacts: [../.ssh, ../.config, ../.netrc]\n' >sbx.yaml
+	run_sbx 0 test -n 2 --items 'seq 2' -- sh -c 'mkdir -p ~/.ssh ~/.config; echo theirs | tee ~/.ssh/key ~/.config/new ~/.netrc' {}
+	assert_has "$output" "dropped: $HOME/.ssh, where credentials or sbx's own state lie"
+	assert_same $'.config\n.config/gh\n.config/gh/hosts.yml\n.ssh\n.ssh/key' "$(cd .. && find .ssh .config .netrc 2>/dev/null | sort)"
+	assert_same $'mine\nmine' "$(cat ~/.ssh/key ~/.config/gh/hosts.yml)"
+}
