@@ -267,7 +267,12 @@ static int keep(struct evidence *evidence, const struct member *member, const st
 					.kept_id = text_duplicate(kept.row.id),
 					.worker = worker };
 	databases = (struct text_list){ 0 };
-	journal_kept(evidence->directory, worker, item->id, item->name, &item->databases, has_logs);
+	journal_kept(evidence->directory, worker,
+		     &(struct journal_kept){ .test = item->id,
+					     .name = item->name,
+					     .databases = &item->databases,
+					     .has_logs = has_logs,
+					     .has_servers = services && services->count > 0 });
 	evidence->bytes += (uint64_t)kept.bytes;
 	evidence->count++;
 	write_outputs(evidence);

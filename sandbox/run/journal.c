@@ -165,17 +165,17 @@ void journal_changes(struct run_directory *directory, int worker, const struct m
 	journal_rows(directory, worker, member, test);
 }
 
-void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
-		  const struct text_list *databases, bool has_logs)
+void journal_kept(struct run_directory *directory, int worker, const struct journal_kept *kept)
 {
 	owned_buffer line = { 0 };
 
 	journal_begin_line(&line, "kept");
 	json_add_number(&line, "worker", worker);
-	json_add_text(&line, "test", test);
-	json_add_text(&line, "name", name);
-	json_add_list(&line, "databases", databases);
-	json_add_bool(&line, "logs", has_logs);
+	json_add_text(&line, "test", kept->test);
+	json_add_text(&line, "name", kept->name);
+	json_add_list(&line, "databases", kept->databases);
+	json_add_bool(&line, "logs", kept->has_logs);
+	json_add_bool(&line, "servers", kept->has_servers);
 	journal_end_line(directory, &line);
 }
 

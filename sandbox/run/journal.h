@@ -16,11 +16,13 @@
  *	fresh	{test, title, file, line, verdict:"passes only when fresh"|"fails when fresh", suspects[{test, title, file,
  *		line, left[]}], silent[{test, title, file, line}], silent_missed}	a red test was tried once more in a fresh
  *		world: who left something in the one where it failed, and who was there and left nothing
- *	kept	{worker, test, name, databases[], logs}	the world of a red test was kept under that name
+ *	kept	{worker, test, name, databases[], logs, servers}	the world of a red test was kept under that name;
+ *		servers: it had some, which sbx open starts
  *	bundle	{worker, test, path}	the same, as a file for sbx replay */
 #ifndef SBX_RUN_JOURNAL_H
 #define SBX_RUN_JOURNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/text.h"
@@ -50,6 +52,15 @@ enum journal_event {
 	JOURNAL_EVENTS,
 };
 
+/* A world that was kept. */
+struct journal_kept {
+	const char *test; /* its id */
+	const char *name;
+	const struct text_list *databases;
+	bool has_logs;
+	bool has_servers;
+};
+
 extern const char *const journal_event_words[JOURNAL_EVENTS];
 
 /* A red test, as far as the journal names it. */
@@ -73,8 +84,7 @@ void journal_runner(struct run_directory *directory, const char *line, size_t si
 /** Asks a live world for the files and rows that changed in it. */
 void journal_changes(struct run_directory *directory, int worker, const struct member *member,
 		     const struct journal_test *test);
-void journal_kept(struct run_directory *directory, int worker, const char *test, const char *name,
-		  const struct text_list *databases, bool has_logs);
+void journal_kept(struct run_directory *directory, int worker, const struct journal_kept *kept);
 /** @path  of its file, absolute */
 void journal_bundle(struct run_directory *directory, int worker, const char *test, const char *path);
 

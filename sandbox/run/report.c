@@ -614,6 +614,7 @@ static void take_kept(struct report_reader *reader, struct json_value root)
 	text_list_release(&try->databases);
 	try->databases = (struct text_list){ 0 };
 	(void)json_list(json_member(root, "databases"), &try->databases);
+	(void)json_bool(json_member(root, "servers"), &try->has_servers);
 }
 
 static void take_bundle(struct report_reader *reader, struct json_value root)

@@ -69,6 +69,7 @@ struct report_try {
 	char *message;		    /* of its first error, with the colours of a terminal; NULL */
 	char *kept;		    /* the kept worker with its world; NULL */
 	struct text_list databases; /* of that one */
+	bool has_servers;	    /* that one, for sbx open */
 	char *bundle;		    /* a file for sbx replay; NULL */
 	struct report_attachment *attachments;
 	size_t attachment_count;

@@ -76,6 +76,7 @@ static void write_try(const struct report_try *try, struct text_buffer *out)
 	if (try->kept) {
 		json_add_text(out, "kept", try->kept);
 		json_add_list(out, "databases", &try->databases);
+		json_add_bool(out, "servers", try->has_servers);
 	}
 	add_optional(out, "bundle", try->bundle);
 	if (try->attachment_count > 0) {
@@ -226,6 +227,7 @@ static void read_try(struct report_try *try, struct json_value object)
 	try->message = report_take_text(object, "message", NULL);
 	try->kept = report_take_text(object, "kept", NULL);
 	(void)json_list(json_member(object, "databases"), &try->databases);
+	(void)json_bool(json_member(object, "servers"), &try->has_servers);
 	try->bundle = report_take_text(object, "bundle", NULL);
 	report_take_attachments(try, json_member(object, "attachments"));
 	try->has_changes = json_type(json_member(object, "files")) == JSON_ARRAY;

@@ -268,7 +268,6 @@ static void add_commands(struct writer *writer, const struct report_run *run, co
 	text_buffer_add_text(writer->out, "<ul class=\"commands\">\n");
 	if (try->kept) {
 		owned_text shell = text_format("sbx shell %s", try->kept);
-		owned_text open = text_format("sbx open %s", try->kept);
 
 		add_command(writer, shell);
 		for (size_t i = 0; i < try->databases.count; i++) {
@@ -279,7 +278,11 @@ static void add_commands(struct writer *writer, const struct report_run *run, co
 
 			add_command(writer, line);
 		}
-		add_command(writer, open);
+		if (try->has_servers) {
+			owned_text open = text_format("sbx open %s", try->kept);
+
+			add_command(writer, open);
+		}
 		if (writer->page->can_bundle && !try->bundle) {
 			owned_text bundle = text_format("sbx bundle %s %s.sbx", try->kept, try->kept);
 

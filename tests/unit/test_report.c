@@ -573,7 +573,8 @@ static struct report make_hostile_report(void)
 		title, title, title, title, title, title, title, title, title);
 	add_line(&journal, 10, end);
 	text_free(&end);
-	end = text_format("\"type\":\"kept\",\"worker\":0,\"test\":\"%s\",\"name\":\"%s\",\"databases\":[\"%s\"]",
+	end = text_format("\"type\":\"kept\",\"worker\":0,\"test\":\"%s\",\"name\":\"%s\",\"databases\":[\"%s\"],"
+			  "\"servers\":true",
 			  title, title, title);
 	add_line(&journal, 11, end);
 	text_free(&end);
@@ -627,6 +628,30 @@ static void test_report_page_holds_no_markup_of_others(void **state)
 	assert_null(strstr(page, "https://"));
 	assert_null(strstr(page, "src=\""));
 	assert_int_equal(count(page, "url("), 0);
+}
+
+/* `sbx open` refuses one without servers: its command is not run again. */
+static void test_report_offers_to_open_what_has_servers(void **state)
+{
+	static const char *const kept[] = { "", ",\"servers\":false", ",\"servers\":true" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		owned_buffer journal = { 0 };
+		owned_text line =
+			text_format("\"type\":\"kept\",\"worker\":1,\"test\":\"a\",\"name\":\"r.w1-1\"%s", kept[i]);
+		owned_report report = { .run_count = 1 };
+		owned_text page = NULL;
+
+		add_begin(&journal);
+		add_test(&journal, 10, "end", "a", 1, FAILED);
+		add_line(&journal, 11, line);
+		report.runs = calloc(1, sizeof(*report.runs));
+		read_text(journal.bytes, report.runs);
+		page = write_page(&report);
+		assert_non_null(strstr(page, "sbx shell r.w1-1"));
+		assert_int_equal(count(page, "sbx open r.w1-1"), i == 2);
+	}
 }
 
 static void test_report_pages_have_a_nonce_of_their_own(void **state)
@@ -734,6 +759,7 @@ int main(void)
 		cmocka_unit_test(test_report_names_what_is_no_run),
 		cmocka_unit_test(test_report_escapes_for_html),
 		cmocka_unit_test(test_report_page_holds_no_markup_of_others),
+		cmocka_unit_test(test_report_offers_to_open_what_has_servers),
 		cmocka_unit_test(test_report_pages_have_a_nonce_of_their_own),
 		cmocka_unit_test(test_report_json_is_read_again_as_it_was),
 		cmocka_unit_test(test_report_junit_is_xml),
