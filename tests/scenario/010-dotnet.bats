@@ -6,6 +6,7 @@ load helpers
 worker() {
 	"$SBX" run -C "$DEMO" -- sh -c '
 		dotnet App.dll >/tmp/log 2>&1 &
+		app=$!
 		n=0
 		until curl -sf -m 5 http://localhost:5555/health >/dev/null; do
 			n=$((n + 1)); [ $n -lt 300 ] || { cat /tmp/log; exit 1; }
@@ -13,6 +14,8 @@ worker() {
 		done
 		sqlite3 -cmd ".timeout 5000" TestDb.db "insert into Roles(Name) values(\"worker '"$1"'\")" || exit 1
 		sqlite3 -cmd ".timeout 5000" TestDb.db "select Name from Roles where Name like \"worker%\""
+		# It was this one that answered, not that of another worker.
+		kill $app && wait $app && grep -q "listening on:.*5555" /tmp/log || { cat /tmp/log; exit 1; }
 		ls ~/.aspnet/DataProtection-Keys'
 }
 
