@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,7 +37,8 @@ static int setup(void **state)
 	if (!mkdtemp(place.path))
 		return -1;
 	if (chdir(place.path) < 0 || mkdir("allowed", 0755) < 0 || mkdir("forbidden", 0755) < 0 ||
-	    mkdir("allowed/d", 0755) < 0 || mknod("forbidden/file", S_IFREG | 0644, 0) < 0)
+	    mkdir("allowed/d", 0755) < 0 || mkdir("allowed/empty", 0755) < 0 || mkdir("forbidden/d", 0755) < 0 ||
+	    mknod("forbidden/file", S_IFREG | 0644, 0) < 0)
 		return -1;
 	place.allowed_fd = open("allowed", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	place.forbidden_fd = open("forbidden", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -95,6 +97,7 @@ static int changes_are_allowed_only_beneath(void *argument)
 	EXPECT(confine_to(&rules) == landlock_level());
 	EXPECT(can_write("allowed/new", O_CREAT | O_EXCL));
 	EXPECT(truncate("allowed/new", 0) == 0);
+	EXPECT(mknod("allowed/socket", S_IFSOCK | 0644, 0) == 0 && rmdir("allowed/empty") == 0);
 	EXPECT(mkdir("allowed/dir", 0755) == 0 && symlink("x", "allowed/link") == 0);
 	EXPECT(mknod("allowed/fifo", S_IFIFO | 0644, 0) == 0);
 	EXPECT(rename("allowed/new", "allowed/dir/moved") == 0);
@@ -106,6 +109,12 @@ static int changes_are_allowed_only_beneath(void *argument)
 	EXPECT(truncate("forbidden/file", 0) < 0 && errno == EACCES);
 	EXPECT(!can_write("forbidden/new", O_CREAT) && errno == EACCES);
 	EXPECT(mkdir("forbidden/dir", 0755) < 0 && errno == EACCES);
+	EXPECT(rmdir("forbidden/d") < 0 && errno == EACCES);
+	EXPECT(symlink("x", "forbidden/link") < 0 && errno == EACCES);
+	EXPECT(mknod("forbidden/fifo", S_IFIFO | 0644, 0) < 0 && errno == EACCES);
+	EXPECT(mknod("forbidden/device", S_IFCHR | 0644, makedev(1, 3)) < 0 && errno == EACCES);
+	EXPECT(mknod("forbidden/disk", S_IFBLK | 0644, makedev(7, 0)) < 0 && errno == EACCES);
+	EXPECT(mknod("forbidden/socket", S_IFSOCK | 0644, 0) < 0 && errno == EACCES);
 	EXPECT(unlink("forbidden/file") < 0 && errno == EACCES);
 	EXPECT(rename("allowed/dir/moved", "forbidden/file") < 0 && errno == EACCES);
 	EXPECT(link("allowed/dir/moved", "forbidden/linked") < 0 && errno == EACCES);
@@ -126,16 +135,23 @@ static int a_writable_file_is_no_writable_directory(void *argument)
 
 static int what_was_passed_may_be_opened_anew(void *argument)
 {
-	const int passed[] = { 1, 2, 150, 9 };
+	const int passed[] = { 1, 2, 150, 9, 10, 11 };
 	struct landlock_rules rules = { .passed_fds = passed, .passed_count = ARRAY_SIZE(passed) };
 	int ends[2];
 
 	(void)argument;
 	EXPECT(dup2(open("forbidden/file", O_WRONLY | O_APPEND | O_CLOEXEC), 1) == 1);
 	EXPECT(pipe2(ends, O_CLOEXEC) == 0 && dup2(ends[1], 9) == 9);
+	EXPECT(dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 10) == 10);
+	EXPECT(mknod("forbidden/fifo", S_IFIFO | 0644, 0) == 0);
+	EXPECT(dup2(open("forbidden/fifo", O_RDWR | O_CLOEXEC), 11) == 11);
 	EXPECT(confine_to(&rules) > 0);
 	EXPECT(can_write("/proc/self/fd/1", O_TRUNC));
 	EXPECT(can_write("/proc/self/fd/9", 0));
+	/* As programs do with /dev/stdout, be it a terminal. */
+	EXPECT(can_write("/proc/self/fd/10", 0));
+	EXPECT(can_write("/proc/self/fd/11", 0));
+	EXPECT(!can_write("/dev/zero", 0) && errno == EACCES);
 	EXPECT(!can_write("allowed/d/x", O_CREAT) && errno == EACCES);
 	return INSIDE_OK;
 }
@@ -189,11 +205,14 @@ static int the_scope_holds(void *argument)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = "\0sbx-landlock-test" };
 	socklen_t length = offsetof(struct sockaddr_un, sun_path) + sizeof("\0sbx-landlock-test") - 1;
-	struct landlock_rules rules = { .allow_userns = true, .scope_for_host_network = true };
+	const struct place *place = argument;
+	struct landlock_rules rules = { .allow_userns = true,
+					.scope_for_host_network = true,
+					.writable_fds = &place->allowed_fd,
+					.writable_count = 1 };
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)argument;
 	EXPECT(bind(listener, (struct sockaddr *)&address, length) == 0 && listen(listener, 1) == 0);
 	EXPECT(kill(getppid(), 0) == 0);
 	EXPECT(confine_to(&rules) > 0);
@@ -221,6 +240,17 @@ static int a_closed_place_is_an_error(void *argument)
 
 	(void)argument;
 	EXPECT(confine_to(&rules) == -EBADF);
+	return INSIDE_OK;
+}
+
+/* Left out, it could not be written; and what cannot be told of one cannot be told of the others. */
+static int a_place_without_a_rule_is_an_error(void *argument)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct landlock_rules rules = { .writable_fds = &fd, .writable_count = 1 };
+
+	(void)argument;
+	EXPECT(confine_to(&rules) == -EBADFD);
 	return INSIDE_OK;
 }
 
@@ -260,6 +290,7 @@ TEST(test_nothing_wanted_confines_nothing, 0, 0, nothing_wanted_is_level_0)
 TEST(test_mounts_are_refused_under_rules_for_files, CLONE_NEWUSER | CLONE_NEWNS, 0, mounts_are_refused)
 TEST(test_without_no_new_privileges_it_is_an_error, CLONE_NEWUSER, 0, without_no_new_privs_it_is_an_error)
 TEST(test_a_closed_place_is_an_error, 0, 0, a_closed_place_is_an_error)
+TEST(test_a_place_that_can_have_no_rule_is_an_error, 0, 0, a_place_without_a_rule_is_an_error)
 TEST(test_it_takes_little_time, 0, 0, it_is_quick)
 
 static void test_with_the_hosts_network_abstract_sockets_and_signals_stay_inside(void **state)
@@ -284,6 +315,7 @@ int main(void)
 		T(test_mounts_are_refused_under_rules_for_files),
 		T(test_without_no_new_privileges_it_is_an_error),
 		T(test_a_closed_place_is_an_error),
+		T(test_a_place_that_can_have_no_rule_is_an_error),
 		T(test_it_takes_little_time),
 		T(test_with_the_hosts_network_abstract_sockets_and_signals_stay_inside),
 #undef T
