@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/policy/capabilities.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -11,6 +13,7 @@
 #include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -86,6 +89,44 @@ static int a_process_without_setpcap_is_told(void *argument)
 	return INSIDE_OK;
 }
 
+/* From now on the kernel seems not to know the capability, as far as dropping it goes. */
+static void refuse_to_drop(cap_value_t capability)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_CAPBSET_DROP, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)capability, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_SIZE(filter), .filter = filter };
+
+	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	EXPECT(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+/* Taken for the end of the list, all from it on would stay. */
+static int a_capability_that_stays_is_told(void *argument)
+{
+	struct error error = { 0 };
+
+	(void)argument;
+	refuse_to_drop(CAP_SYS_ADMIN);
+	EXPECT(capabilities_drop_all(&error) == -EINVAL);
+	EXPECT(strcmp(error.step, "empty the bounding set of capabilities") == 0);
+	EXPECT(prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 1);
+	return INSIDE_OK;
+}
+
+static void test_a_capability_that_the_kernel_does_not_drop_is_an_error(void **state)
+{
+	(void)state;
+	assert_inside(CLONE_NEWUSER, 0, a_capability_that_stays_is_told, NULL);
+}
+
 static void test_every_set_is_empty_and_locked_for_the_callers_own_uid(void **state)
 {
 	(void)state;
@@ -131,6 +172,7 @@ int main(void)
 		cmocka_unit_test(test_exec_as_own_uid_gives_nothing_back),
 		cmocka_unit_test(test_mounting_is_refused_afterwards),
 		cmocka_unit_test(test_a_process_without_cap_setpcap_gets_an_error),
+		cmocka_unit_test(test_a_capability_that_the_kernel_does_not_drop_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,6 +132,9 @@ static void test_paths_follow_the_environment(void **state)
 	state_paths_release(&paths);
 
 	(void)unsetenv("XDG_STATE_HOME");
+	state_paths_find("home", &paths);
+	assert_null(paths.state);
+	state_paths_release(&paths);
 	state_paths_find(NULL, &paths);
 	assert_null(paths.state);
 	state_paths_release(&paths);
@@ -191,6 +194,10 @@ static void test_a_symlink_is_refused_by_name(void **state)
 	assert_int_equal(open_state(place->home, STATE_MAKE, &error), -ENOTDIR);
 	assert_string_equal(error.object, link);
 	assert_string_equal(error.cause, "it is a symbolic link");
+	/* For the lock files below it as well, though no link leads to those themselves. */
+	(void)unsetenv("XDG_RUNTIME_DIR");
+	assert_int_equal(open_runtime(place->home, STATE_MAKE, &error), -ENOTDIR);
+	assert_nothing(elsewhere, "run");
 	/* A dangling one, too. */
 	assert_int_equal(rmdir(elsewhere), 0);
 	assert_int_equal(open_state(place->home, STATE_MAKE, &error), -ENOTDIR);
@@ -223,7 +230,9 @@ static void test_a_part_that_is_a_symlink_is_refused_with_its_path(void **state)
 	assert_int_equal(symlink("/etc", kept), 0);
 	assert_int_equal(state_open_part(state_fd, STATE_KEPT, STATE_MAKE, &fd, &error), -ENOTDIR);
 	assert_string_equal(error.object, kept);
+	error = (struct error){ 0 };
 	assert_int_equal(state_open_part(state_fd, STATE_UPPERS, STATE_LEAVE, &fd, &error), -ENOENT);
+	assert_non_null(strstr(error.object, "/.local/state/sbx/uppers"));
 	assert_int_equal(state_open_part(state_fd, STATE_UPPERS, STATE_MAKE, &fd, &error), 0);
 	assert_directory(place->home, ".local/state/sbx/uppers", 0700);
 	state_paths_release(&paths);
@@ -333,6 +342,13 @@ static void test_each_runtime_directory_is_looked_at_once(void **state)
 	assert_int_equal(path_make_directories(AT_FDCWD, paths.runtime[0].path, 0700), 0);
 	state_open_runtimes(&paths, &runtimes);
 	assert_int_equal(runtimes.count, 1);
+	state_runtimes_close(&runtimes);
+	/* Two that are two: the workers of both are to be found. */
+	free(paths.runtime[0].path);
+	paths.runtime[0].path = below(place->runtime, "sbx");
+	assert_int_equal(path_make_directories(AT_FDCWD, paths.runtime[0].path, 0700), 0);
+	state_open_runtimes(&paths, &runtimes);
+	assert_int_equal(runtimes.count, 2);
 	state_paths_release(&paths);
 	(void)error;
 }
