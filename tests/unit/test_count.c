@@ -15,7 +15,9 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "sandbox/pool/count.h"
+#include "sandbox/worker/machine.h"
 
 static const struct count_machine machine = {
 	.processors = 8, .memory_bytes = UINT64_C(4096) << 20, .inotify_instances = 100, .namespaces = 1000
@@ -35,6 +37,8 @@ static void test_parse(void **state)
 	assert_true(count.is_auto);
 	assert_int_equal(count_parse("0", &count), -ERANGE);
 	assert_int_equal(count_parse("257", &count), -ERANGE);
+	assert_int_equal(count_parse("10000%", &count), 0);
+	assert_int_equal(count_parse("10001%", &count), -ERANGE);
 	assert_int_equal(count_parse("%", &count), -EINVAL);
 	assert_int_equal(count_parse("", &count), -EINVAL);
 	assert_int_equal(count_parse(" 4", &count), -EINVAL);
@@ -64,7 +68,8 @@ static void test_the_least_binds_and_is_named(void **state)
 
 	(void)state;
 	check(8, "bound by processors", &machine, NULL);
-	check(8, "bound by processors", &machine, &(struct count_size){ 1 << 20, 1 });
+	check(8, "a worker takes 1 MiB of 4096 MiB, 1 of 100 inotify", &machine, &(struct count_size){ 1 << 20, 1 });
+	assert_int_equal(count_fit(&machine, NULL, NULL), 8);
 	check(4, "bound by memory", &machine, &(struct count_size){ UINT64_C(1000) << 20, 1 });
 	check(3, "bound by inotify", &machine, &(struct count_size){ 1 << 20, 30 });
 	few.namespaces = 2;
@@ -78,6 +83,7 @@ static void test_what_cannot_be_told_does_not_bind(void **state)
 	(void)state;
 	check(8, "bound by processors", &(struct count_machine){ .processors = 8 },
 	      &(struct count_size){ UINT64_C(1000) << 20, 30 });
+	check(8, "bound by processors", &machine, &(struct count_size){ 0 });
 }
 
 /* A "PID 1" whose only child has the memory and the two inotify instances, a name that looks like the rest of its line
@@ -116,6 +122,9 @@ static pid_t start_family(const int life[2], int ready_fd)
 	_exit(0);
 }
 
+/* Above every limit of the kernel's, PID_MAX_LIMIT in include/linux/threads.h. */
+enum { PID_OF_NONE = 1 << 23 };
+
 static void test_a_world_is_its_first_process_and_all_below(void **state)
 {
 	struct count_size before;
@@ -124,6 +133,7 @@ static void test_a_world_is_its_first_process_and_all_below(void **state)
 	int ready[2];
 	char byte;
 	pid_t pid;
+	int others_fd;
 
 	(void)state;
 	assert_int_equal(pipe2(life, O_CLOEXEC), 0);
@@ -131,6 +141,8 @@ static void test_a_world_is_its_first_process_and_all_below(void **state)
 	count_measure(getpid(), &before);
 	pid = start_family(life, ready[1]);
 	(void)close(ready[1]);
+	others_fd = inotify_init1(IN_CLOEXEC); /* this one's, above the family */
+	assert_true(others_fd >= 0);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	count_measure(pid, &size);
 	assert_int_equal(size.inotify_instances, 2);
@@ -139,14 +151,56 @@ static void test_a_world_is_its_first_process_and_all_below(void **state)
 	assert_int_equal(size.inotify_instances, before.inotify_instances + 2);
 	assert_true(count_memory_of(pid, "COUNT_MARK=1") > 0);
 	assert_true(count_memory_of(pid, "COUNT_MARK=1") < 16 << 20); /* of the one that has it */
+	assert_true(count_memory_of(getpid(), "COUNT_MARK=1") > 0);
+	assert_int_equal(count_memory_of(PID_OF_NONE, "COUNT_MARK=1"), 0);
 	assert_int_equal(count_memory_of(pid, "COUNT_MARK=2"), 0);
 	assert_int_equal(count_memory_of(pid, "COUNT_MARK"), 0);
 	(void)close(life[1]); /* an end of file for all of them */
 	(void)close(life[0]);
 	(void)close(ready[0]);
+	(void)close(others_fd);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	count_measure(pid, &size);
 	assert_int_equal(size.memory_bytes, before.memory_bytes);
+}
+
+static void test_what_others_have_is_not_left(void **state)
+{
+	enum { TAKEN = 16 };
+	struct count_machine before;
+	struct count_machine found;
+	int fds[TAKEN];
+	int taken = 0;
+
+	(void)state;
+	count_read_machine(&before);
+	while (taken < TAKEN && (fds[taken] = inotify_init1(IN_CLOEXEC)) >= 0)
+		taken++;
+	count_read_machine(&found);
+	/* Others of this user take and give back meanwhile, but not as many. */
+	assert_true(found.inotify_instances == 1 ||
+		    found.inotify_instances + (uint64_t)taken / 2 <= before.inotify_instances);
+	while (taken > 0)
+		(void)close(fds[--taken]);
+}
+
+static void test_the_least_limit_of_namespaces_is_meant(void **state)
+{
+	struct count_machine found;
+	bool is_one = false;
+
+	(void)state;
+	count_read_machine(&found);
+	for (size_t i = 0; i < machine_namespace_count; i++) {
+		owned_text path = text_format("/proc/sys/user/%s", machine_namespaces[i].limit);
+		uint64_t limit = 0;
+
+		if (machine_read_number(path, &limit) < 0)
+			continue;
+		assert_true(found.namespaces <= limit || limit == 0);
+		is_one = is_one || found.namespaces == limit || limit == 0;
+	}
+	assert_true(is_one);
 }
 
 static void test_this_machine_has_something_of_each(void **state)
@@ -180,6 +234,8 @@ int main(void)
 		cmocka_unit_test(test_the_least_binds_and_is_named),
 		cmocka_unit_test(test_what_cannot_be_told_does_not_bind),
 		cmocka_unit_test(test_a_world_is_its_first_process_and_all_below),
+		cmocka_unit_test(test_what_others_have_is_not_left),
+		cmocka_unit_test(test_the_least_limit_of_namespaces_is_meant),
 		cmocka_unit_test(test_this_machine_has_something_of_each),
 	};
 
