@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -132,17 +133,20 @@ static size_t count_files(const char *prefix)
 	return fitting;
 }
 
-/* Whether the process waits for a lock of flock(2). */
-static bool waits_for_a_lock(pid_t pid)
+/* Whether the process waits for a lock of flock(2) on the file. @inode 0: any */
+static bool waits_for_a_lock(pid_t pid, ino_t inode)
 {
 	FILE *file = fopen("/proc/locks", "re");
 	char line[256];
 	bool waits = false;
 
 	while (file && fgets(line, sizeof(line), file)) {
-		const char *words = strstr(line, "-> FLOCK  ADVISORY  READ ");
+		unsigned long found;
+		int waiter;
 
-		waits = waits || (words && strtol(words + strlen("-> FLOCK  ADVISORY  READ "), NULL, 10) == pid);
+		/* 1: -> FLOCK  ADVISORY  READ  4711 08:01:12345 0 EOF */
+		waits = waits || (sscanf(line, "%*s -> FLOCK ADVISORY %*s %d %*x:%*x:%lu", &waiter, &found) == 2 &&
+				  waiter == pid && (inode == 0 || found == inode));
 	}
 	if (file)
 		(void)fclose(file);
@@ -163,7 +167,7 @@ static void test_the_end_of_a_turn_wakes_who_waits(void **state)
 		assert_int_equal(queue_enter(place_fd, "q", &ticket, NULL), 0);
 		killer = fork();
 		if (killer == 0) {
-			for (uint64_t end = soon(5000); !waits_for_a_lock(waiter) && soon(0) < end;)
+			for (uint64_t end = soon(5000); !waits_for_a_lock(waiter, 0) && soon(0) < end;)
 				(void)sched_yield();
 			_exit(kill(first, SIGKILL));
 		}
@@ -198,6 +202,37 @@ static void test_one_at_a_time_takes_a_number(void **state)
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 	assert_int_equal(count_files("ticket.d."), 1);
 	(void)close(door_fd);
+}
+
+/* Else it would be alone behind a door that nobody else comes to. */
+static void test_a_door_that_was_removed_is_looked_for_anew(void **state)
+{
+	int door_fd = openat(place_fd, "ticket.g.door", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct stat old;
+	struct stat new;
+	int new_fd;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(fstat(door_fd, &old) | flock(door_fd, LOCK_EX), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct ticket ticket;
+
+		(void)close(door_fd);
+		_exit(queue_enter(place_fd, "g", &ticket, NULL) < 0 ? 1 : 0);
+	}
+	for (uint64_t end = soon(20000); !waits_for_a_lock(pid, old.st_ino) && soon(0) < end;)
+		(void)sched_yield();
+	queue_remove(place_fd, "g");
+	new_fd = openat(place_fd, "ticket.g.door", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	assert_int_equal(fstat(new_fd, &new) | flock(new_fd, LOCK_EX), 0);
+	(void)close(door_fd);
+	for (uint64_t end = soon(20000); !waits_for_a_lock(pid, new.st_ino) && soon(0) < end;)
+		assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	end_holder(pid);
+	(void)close(new_fd);
+	queue_remove(place_fd, "g");
 }
 
 static void test_who_comes_later_is_not_waited_for(void **state)
@@ -262,7 +297,10 @@ static void test_a_list_that_cannot_be_read_is_nobodys_turn(void **state)
 	pid = fork();
 	if (pid == 0) {
 		refuse_to_list();
-		_exit(queue_wait(&ticket, soon(10000), NULL) == -EIO ? 0 : 1);
+		/* Nor can one queue up behind them. */
+		_exit(queue_wait(&ticket, soon(10000), NULL) == -EIO && queue_enter(place_fd, "q", &blind, NULL) == -EIO
+			      ? 0
+			      : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -317,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_waits_for_who_came_before),
 		cmocka_unit_test(test_the_end_of_a_turn_wakes_who_waits),
 		cmocka_unit_test(test_one_at_a_time_takes_a_number),
+		cmocka_unit_test(test_a_door_that_was_removed_is_looked_for_anew),
 		cmocka_unit_test(test_who_comes_later_is_not_waited_for),
 		cmocka_unit_test(test_queues_do_not_know_each_other),
 		cmocka_unit_test(test_a_list_that_cannot_be_read_is_nobodys_turn),
