@@ -88,13 +88,14 @@ size_t error_format(const struct error *error, char *text, size_t size)
 	char context[2 * sizeof(error->context)];
 	char object[2 * sizeof(error->object)];
 	char cause[2 * sizeof(error->cause)];
+	char remedy[2 * sizeof(error->remedy)]; /* the last lines of a log may be in it */
 	int length;
 
 	text_escape(context, sizeof(context), error->context);
 	text_escape(object, sizeof(object), error->object);
 	text_escape(cause, sizeof(cause), error->cause[0] ? error->cause : strerror(error->number));
+	text_escape_lines(remedy, sizeof(remedy), error->remedy);
 	length = snprintf(text, size, "%s%scannot %s%s%s%s: %s%s%s", context, context[0] ? ": " : "", error->step,
-			  object[0] ? " '" : "", object, object[0] ? "'" : "", cause, error->remedy[0] ? "\n  " : "",
-			  error->remedy);
+			  object[0] ? " '" : "", object, object[0] ? "'" : "", cause, remedy[0] ? "\n  " : "", remedy);
 	return length < 0 ? 0 : (size_t)length;
 }

@@ -66,7 +66,8 @@ void text_copy(char *target, size_t size, const char *source)
 	text_append(target, size, source);
 }
 
-void text_escape(char *target, size_t size, const char *source)
+/* @has_lines  newlines and tabs stay */
+static void escape(char *target, size_t size, const char *source, bool has_lines)
 {
 	const unsigned char *bytes = (const unsigned char *)source;
 	size_t used = 0;
@@ -80,6 +81,8 @@ void text_escape(char *target, size_t size, const char *source)
 			bytes[0] < 0x20 || bytes[0] == 0x7f || (bytes[0] == 0xc2 && length == 2 && bytes[1] < 0xa0);
 		char shown[16];
 
+		if (has_lines && (bytes[0] == '\n' || bytes[0] == '\t'))
+			is_control = false;
 		if (length == 0 || is_control) {
 			if (bytes[0] == '\n' || bytes[0] == '\t')
 				(void)snprintf(shown, sizeof(shown), "\\%c", bytes[0] == '\n' ? 'n' : 't');
@@ -101,15 +104,33 @@ void text_escape(char *target, size_t size, const char *source)
 	target[used] = '\0';
 }
 
-char *text_escaped(const char *source)
+void text_escape(char *target, size_t size, const char *source)
+{
+	escape(target, size, source, false);
+}
+
+void text_escape_lines(char *target, size_t size, const char *source)
+{
+	escape(target, size, source, true);
+}
+
+static char *escaped(const char *source, bool has_lines)
 {
 	size_t size = 4 * strlen(source) + 1; /* \xNN is the longest that a byte becomes */
-	char *escaped = malloc(size);
+	char *text = must_have(malloc(size));
 
-	if (!escaped)
-		abort();
-	text_escape(escaped, size, source);
-	return escaped;
+	escape(text, size, source, has_lines);
+	return text;
+}
+
+char *text_escaped(const char *source)
+{
+	return escaped(source, false);
+}
+
+char *text_escaped_lines(const char *source)
+{
+	return escaped(source, true);
 }
 
 bool text_equal(const char *a, const char *b)

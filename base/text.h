@@ -14,8 +14,11 @@ void text_append(char *target, size_t size, const char *source);
 /** Copies for people's eyes: control characters and bytes that are not UTF-8 become \xNN, newline \n, tab \t, backslash
  *  stays itself. A terminal cannot be commanded by what this wrote. */
 void text_escape(char *target, size_t size, const char *source);
+/** The same of several lines: newlines and tabs stay. */
+void text_escape_lines(char *target, size_t size, const char *source);
 /** The same, whole, in memory of its own. @return the caller's */
 char *text_escaped(const char *source);
+char *text_escaped_lines(const char *source);
 
 bool text_equal(const char *a, const char *b);
 bool text_starts_with(const char *text, const char *prefix);

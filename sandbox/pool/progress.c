@@ -143,7 +143,9 @@ void progress_set(struct progress *progress, unsigned worker, enum progress_stat
 
 void progress_say(struct progress *progress, const char *line)
 {
-	owned_text message = text_format("sbx: %s\n", line);
+	/* Output of a service may be in it: a terminal must not be commanded by it. */
+	owned_text shown = text_escaped_lines(line);
+	owned_text message = text_format("sbx: %s\n", shown);
 	bool was_hidden = progress->is_hidden;
 
 	progress_hide(progress);

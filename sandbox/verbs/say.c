@@ -9,7 +9,9 @@
 
 void say_line(const char *line)
 {
-	owned_text message = text_format("sbx: %s\n", line);
+	/* Paths, titles and output of whatever runs inside may be in it: a terminal must not be commanded by them. */
+	owned_text shown = text_escaped_lines(line);
+	owned_text message = text_format("sbx: %s\n", shown);
 
 	/* Without stderr there is nobody to tell. */
 	(void)fd_write_all(STDERR_FILENO, message, strlen(message));

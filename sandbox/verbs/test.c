@@ -24,9 +24,10 @@ static int say_why(const struct run_options *run, const char *title, struct erro
 	struct why_options options = { .run = run, .title = title, .say = say_line };
 	owned_text verdict = NULL;
 	int result = why_find(&options, &verdict, error);
+	owned_text shown = result == 0 ? text_escaped_lines(verdict) : NULL;
 
-	if (result == 0)
-		printf("%s\n", verdict);
+	if (shown)
+		printf("%s\n", shown);
 	return result;
 }
 

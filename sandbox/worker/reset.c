@@ -68,5 +68,6 @@ char *reset_format(const struct reset_answer *answer)
 	for (size_t i = 0; i < answer->stays_wal.count; i++)
 		text_buffer_format(&line, "%s stays in WAL mode, ", path_name(answer->stays_wal.items[i]));
 	text_buffer_format(&line, "%.1f ms", (double)answer->microseconds / 1000);
-	return text_duplicate(line.bytes);
+	/* The names of databases may be a payload's. */
+	return text_escaped(line.bytes);
 }

@@ -130,3 +130,17 @@ nothing_left() {
 	assert_same $'.config\n.config/gh\n.config/gh/hosts.yml\n.ssh\n.ssh/key' "$(cd .. && find .ssh .config .netrc 2>/dev/null | sort)"
 	assert_same $'mine\nmine' "$(cat ~/.ssh/key ~/.config/gh/hosts.yml)"
 }
+
+@test "what runs in a worker cannot command the terminal by the words of sbx: a service's last output, a database's name" {
+	printf '%s\n' 'services:' '  bad: { command: [sh, -c, "printf \"x\\033]0;title\\007y\\n\"; exit 3"], ready: { port: 4444 } }' >sbx.yaml
+	run_sbx 125 up -d
+	assert_has "$output" 'its last output: x\x1b]0;title\x07y'
+	rm sbx.yaml
+	for name in $'a\e]0;title\a.db' $'b\e]0;title\a.db'; do
+		sqlite3 "$name" 'CREATE TABLE T(a)'
+	done
+	run_sbx 1 test --items 'echo one' -- sh -c 'exit 1' {}
+	assert_has "$output" "db shell"
+	assert_has "$output" '/a\x1b]0;title\x07.db'
+	[[ $output != *$'\e'* ]]
+}

@@ -120,6 +120,11 @@ static void test_format_escapes_and_names_all_parts(void **state)
 	(void)error_set(&error, .number = ENOENT, .step = "open", .cause = "gone", .remedy = "bring it back");
 	assert_int_equal(error_format(&error, text, sizeof(text)), strlen("cannot open: gone\n  bring it back"));
 	assert_string_equal(text, "cannot open: gone\n  bring it back");
+	/* The end of a service's log, in its own lines. */
+	(void)error_set(&error, .number = EIO, .step = "start", .cause = "x",
+			.remedy = "its last output: a\n\033]0;b\a");
+	(void)error_format(&error, text, sizeof(text));
+	assert_string_equal(text, "cannot start: x\n  its last output: a\n\\x1b]0;b\\x07");
 }
 
 static void test_parts_are_cut_at_characters(void **state)
