@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/git.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,13 +20,27 @@ enum {
 	REFERENCES_MAX = 5, /* that lead to one another; git's own limit */
 };
 
+/* Whoever may write beside the tree may have put something there that nobody ever writes to. */
+static int read_file(const char *path, size_t size_max, char **ret_text)
+{
+	owned_fd fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char opened[FD_PROC_PATH_SIZE];
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EINVAL;
+	return fd_read_file(AT_FDCWD, fd_proc_path(fd, opened), size_max, ret_text, NULL);
+}
+
 /* The first line of a file. @return the caller's, or NULL */
 static char *read_line(const char *directory, const char *name)
 {
 	owned_text path = path_join(directory, name);
 	char *text = NULL;
 
-	if (fd_read_file(AT_FDCWD, path, LINK_SIZE_MAX, &text, NULL) < 0)
+	if (read_file(path, LINK_SIZE_MAX, &text) < 0)
 		return NULL;
 	text[strcspn(text, "\r\n")] = '\0';
 	return text;
@@ -73,7 +88,7 @@ static char *find_packed(const char *common, const char *name)
 	owned_text text = NULL;
 	char *rest;
 
-	if (fd_read_file(AT_FDCWD, path, PACKED_SIZE_MAX, &text, NULL) < 0)
+	if (read_file(path, PACKED_SIZE_MAX, &text) < 0)
 		return NULL;
 	rest = text;
 	for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
@@ -139,7 +154,7 @@ char *git_find_commit_at(const char *directory, int64_t seconds)
 	char *found = NULL;
 	char *rest;
 
-	if (!path || fd_read_file(AT_FDCWD, path, LOG_SIZE_MAX, &text, NULL) < 0)
+	if (!path || read_file(path, LOG_SIZE_MAX, &text) < 0)
 		return NULL;
 	rest = text;
 	for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {

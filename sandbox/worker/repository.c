@@ -9,6 +9,14 @@
 #include "overlay/mountinfo.h"
 #include "sandbox/worker/identity.h"
 
+/* Where others may write, as in /tmp, so may the mark be another's, even where the directory is the caller's: root's. */
+static bool is_own(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0 && status.st_uid == geteuid();
+}
+
 char *repository_find(const char *tree, const char *home)
 {
 	bool is_in_home = home && path_is_below(tree, home);
@@ -17,12 +25,11 @@ char *repository_find(const char *tree, const char *home)
 	while (is_in_home ? !text_equal(place, home)
 			  : !text_equal(place, "/") && !(home && path_is_below(home, place))) {
 		owned_text mark = path_join(place, ".git");
-		struct stat status;
 
 		if (access(mark, F_OK) == 0) {
 			char *found = place;
 
-			if (!is_in_home && (stat(place, &status) < 0 || status.st_uid != geteuid()))
+			if (!is_in_home && !(is_own(place) && is_own(mark)))
 				return NULL;
 			place = NULL;
 			return found;
