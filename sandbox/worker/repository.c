@@ -9,7 +9,7 @@
 #include "overlay/mountinfo.h"
 #include "sandbox/worker/identity.h"
 
-/* Where others may write, as in /tmp, so may the mark be another's, even where the directory is the caller's: root's. */
+/* Where others may write, as in /tmp, the mark may be another's, even where the directory is the caller's: root's. */
 static bool is_own(const char *path)
 {
 	struct stat status;

@@ -8,7 +8,8 @@
 #include "sandbox/worker/spec.h"
 
 /** The nearest directory with a .git, from `tree` upwards: below HOME where the tree lies there, else one of the
- *  caller's own, its .git as well, that does not hold HOME. @home  NULL: none   @return the caller's, NULL: there is none */
+ *  caller's own, its .git as well, that does not hold HOME.
+ *  @home  NULL: none   @return the caller's, NULL: there is none */
 char *repository_find(const char *tree, const char *home);
 
 /** Makes the repository around a tree outside of HOME copy-on-write, as -v DIR:DIR:O would: by a volume of the spec, so

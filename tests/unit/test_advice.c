@@ -427,6 +427,9 @@ static void test_checks_find_the_one_big_file(void **state)
 	end_tests(fixture, "/srv/app/tests/small.spec.ts", 1, 1, &now_ms);
 	end_tests(fixture, "/srv/app/tests/big.spec.ts", 0, 9, &now_ms);
 	checks_end(&fixture->checks, &fixture->events);
+	assert_said(""); /* of a runner that knows no such word */
+	fixture->events.has_config = true;
+	checks_end(&fixture->checks, &fixture->events);
 	assert_said("w1 idle 90 %: one file holds 9 of 10 tests (fullyParallel: false): big.spec.ts\n"
 		    "  fullyParallel: true, or --fully-parallel, spreads the tests of one file\n");
 }
