@@ -285,6 +285,7 @@ enum {
 	LOCK_OFFSET = 0x40000000, /* the page that holds it is never read or written, fileformat2.html 1.4 */
 	FILE_VERSIONS = 18, /* offsets in the header of the database, fileformat2.html 1.3: for writing, for reading */
 	CHANGE_COUNTER = 24,
+	PAGE_COUNT = 28,
 	SCHEMA_COOKIE = 40,
 	LARGEST_ROOT = 52,
 	INCREMENTAL = 64,
@@ -479,6 +480,13 @@ static bool is_in_mode(const uint8_t *header, bool is_wal)
 	return header[FILE_VERSIONS] == 1 + is_wal && header[FILE_VERSIONS + 1] == 1 + is_wal;
 }
 
+/* fact R5. Where it is not, SQLite changes the first page when the transaction begins, so its COMMIT writes over what
+ * was committed here; and with the start's numbers made new, nobody would doubt its count any more. */
+static bool has_true_count(const uint8_t *header, uint32_t pages)
+{
+	return get32(header + PAGE_COUNT) == pages;
+}
+
 /* Whether they differ in rows only, and maybe in one being in WAL mode: page size, reserved bytes, text encoding,
  * vacuum mode. With the full one SQLite may move pages at any commit, also of a transaction that changed nothing. */
 static bool are_alike(const struct patching *patching)
@@ -491,6 +499,7 @@ static bool are_alike(const struct patching *patching)
 	       is_in_mode(start, patching->restoring->is_source_wal) &&
 	       memcmp(live + FILE_VERSIONS + 2, start + FILE_VERSIONS + 2, 3) == 0 &&
 	       memcmp(live + LARGEST_ROOT, start + LARGEST_ROOT, 8) == 0 &&
+	       has_true_count(live, patching->live_pages) && has_true_count(start, patching->start_pages) &&
 	       get32(live + INCREMENTAL) == get32(start + INCREMENTAL) && !(patching->wal && is_full_vacuum);
 }
 

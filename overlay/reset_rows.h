@@ -21,6 +21,7 @@
  *   R1    -      fileformat2.html 1.3.7, wal.c WalIndexHdr        a mark sees each commit          test_reset_rows.c
  *   R4    -      fileformat2.html 3, pager.c hasHotJournal()      any connection puts pages back   test_reset_rows.c
  *   R2    -      sqlite3_backup_step(): WAL keeps its page size   another page size: ENOTSUP       test_reset_rows.c
+ *   R5    -      btree.c sqlite3BtreeBeginTrans(): "db-size"      a count is mended at BEGIN       test_reset_rows.c
  *   R3    -      backup.c: "iDestSchema+1"                        others read the schema anew      test_reset_rows.c
  *
  * As base/sqlite.h: in a process that has no other connection to either, where programs see the live one. */

@@ -9,10 +9,17 @@
  * snapshot, and whoever begins after wal_commit() sees all of it. A kill before that leaves frames that nobody looks
  * at.
  *
+ * What it leans on, of SQLite's: with the write lock nobody else appends, restarts the log or recovers the index; our
+ * read mark (or the lock that says "nothing of the log") keeps a checkpoint from writing to the database behind what we
+ * read, and from taking frames that are added here before they are committed. A checkpoint never shortens the log while
+ * we have that mark, so frames are appended also behind a log that is in the database already; to begin it anew is left
+ * to checkpoints, which the caller runs.
+ *
  * Life cycle: BEGIN IMMEDIATE on the connection, which takes the write lock and keeps the log from being restarted;
  * wal_open(); reading; wal_add() for each page and wal_commit(), or neither; wal_close(); COMMIT, which has nothing to
  * write and lets go of the lock. Not ROLLBACK, after which the connection would take what it has in its cache for what
- * was committed here.
+ * was committed here. The database's header must have the right number of pages: else SQLite changes the first page as
+ * BEGIN IMMEDIATE is run, and COMMIT writes over these frames.
  *
  *   fact  since   source                                what follows                              test
  *   W1    3.7.0   walformat.html 2.2                    the index's fields and its hash tables    test_wal.c

@@ -233,6 +233,94 @@ static void what_was_not_committed_does_not_count(void **state)
 	sqlite_close(&live);
 }
 
+enum { LEAF = 10 }; /* holds rows, the last digit of the first of them as its last byte */
+
+static void read_leaf(const struct scratch *place, uint8_t page[static PAGE], uint8_t digit)
+{
+	owned_fd fd = openat(place->fd, "live", O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(pread(fd, page, PAGE, (off_t)(LEAF - 1) * PAGE), PAGE);
+	page[PAGE - 1] = digit;
+}
+
+/* @pages  of the database */
+static void commit_leaf(const struct scratch *place, sqlite3 *database, uint8_t digit, uint32_t pages)
+{
+	uint8_t page[PAGE];
+	owned_wal wal = NULL;
+
+	read_leaf(place, page, digit);
+	sql_run(database, "BEGIN IMMEDIATE");
+	assert_int_equal(wal_open(database, PAGE, &wal), SQLITE_OK);
+	assert_int_equal(wal_add(wal, LEAF, page, pages), SQLITE_OK);
+	assert_int_equal(wal_commit(wal), SQLITE_OK);
+	sql_run(database, "COMMIT");
+}
+
+static int64_t count_digit(sqlite3 *database, char digit)
+{
+	owned_text sql = text_format("SELECT count(*) FROM item WHERE value LIKE '%%%c'", digit);
+
+	return sql_number(database, sql);
+}
+
+/* fact W1. Its entries in the index are in the way of the next writer, who removes them, and no others. */
+static void places_that_a_killed_writer_took_are_free_again(void **state)
+{
+	struct scratch *place = *state;
+	sqlite3 *live = make(place, "live", 50, 20);
+	sqlite3 *other = open_rows(place, "live");
+	uint8_t page[PAGE];
+	owned_wal wal = NULL;
+	uint32_t pages;
+
+	sql_run(live, "UPDATE item SET value = 1 WHERE id = 1");
+	read_leaf(place, page, '3');
+	sql_run(live, "BEGIN IMMEDIATE");
+	assert_int_equal(wal_open(live, PAGE, &wal), SQLITE_OK);
+	pages = wal_page_count(wal);
+	for (unsigned i = 0; i < 300; i++)
+		assert_int_equal(wal_add(wal, LEAF, page, 0), SQLITE_OK);
+	wal_close(&wal);
+	sql_run(live, "ROLLBACK");
+	assert_int_equal(count_digit(other, '3'), 0);
+	commit_leaf(place, live, '7', pages);
+	assert_int_equal(count_digit(other, '7'), 1);
+	assert_int_equal(sql_number(other, "SELECT value FROM item WHERE id = 1"), 1);
+	assert_int_equal(sql_number(other, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
+			 1);
+	sqlite_close(&other);
+	sqlite_close(&live);
+}
+
+/* fileformat2.html 4.1: after a crash of the machine a frame may be lost and those behind it not. The log begins anew
+ * with one that is like it: had it the old salts, those behind it would follow. */
+static void frames_of_a_log_that_was_lost_do_not_come_back(void **state)
+{
+	struct scratch *place = *state;
+	sqlite3 *live = make(place, "live", 50, 20);
+	sqlite3 *copied;
+	uint32_t pages = (uint32_t)sql_number(live, "PRAGMA page_count");
+	owned_fd fd = -1;
+
+	commit_leaf(place, live, '3', pages);
+	commit_leaf(place, live, '7', pages);
+	assert_int_equal(count_digit(live, '7'), 1);
+	shell(place, "cp live copied && cp live-wal copied-wal");
+	fd = openat(place->fd, "copied-wal", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "lost", 4, 100), 4);
+	copied = open_rows(place, "copied");
+	assert_int_equal(count_digit(copied, '3') + count_digit(copied, '7'), 0);
+	commit_leaf(place, copied, '3', pages);
+	shell(place, "cp copied again && cp copied-wal again-wal");
+	sqlite_close(&copied);
+	copied = open_rows(place, "again");
+	assert_int_equal(count_digit(copied, '3'), 1);
+	assert_int_equal(count_digit(copied, '7'), 0);
+	sqlite_close(&copied);
+	sqlite_close(&live);
+}
+
 /* Readers and writers of other processes at work meanwhile: each update changes all rows by the same. */
 static void nobody_sees_a_mixture(void **state)
 {
@@ -289,6 +377,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_killed_writer_left_does_not_count, scratch_set_up,
 						scratch_tear_down),
 		cmocka_unit_test_setup_teardown(what_was_not_committed_does_not_count, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(places_that_a_killed_writer_took_are_free_again, scratch_set_up,
+						scratch_tear_down),
+		cmocka_unit_test_setup_teardown(frames_of_a_log_that_was_lost_do_not_come_back, scratch_set_up,
 						scratch_tear_down),
 		cmocka_unit_test_setup_teardown(nobody_sees_a_mixture, scratch_set_up, scratch_tear_down),
 	};
