@@ -144,6 +144,12 @@ int run_directory_open_file(struct run_directory *directory, const char *what, i
 	return 0;
 }
 
+void run_directory_forget(struct run_directory *directory)
+{
+	if (directory->fd >= 0)
+		(void)unlinkat(directory->fd, RUN_DIRECTORY_EVENTS, 0);
+}
+
 void run_directory_log_event(struct run_directory *directory, const char *line, size_t size)
 {
 	owned_buffer text = { 0 };

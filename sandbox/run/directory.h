@@ -45,6 +45,8 @@ int run_directory_make_seed(const struct run_directory *directory, unsigned numb
 			    struct error *error);
 /** A new unnamed file in it, to be read and written. */
 int run_directory_open_file(struct run_directory *directory, const char *what, int *ret_fd, struct error *error);
+/** Takes its journal back: to who lists runs it is none, and the next one removes it. */
+void run_directory_forget(struct run_directory *directory);
 /** Adds a line to events.jsonl. */
 void run_directory_log_event(struct run_directory *directory, const char *line, size_t size);
 

@@ -212,7 +212,8 @@ int items_parse(const char *text, size_t size, struct text_list *ret_items, stru
 		take_lines(text, size, ret_items);
 	if (result == 0 && ret_items->count > ITEMS_MAX)
 		return error_set(error, .number = E2BIG, .step = "take the list apart",
-				 .cause = "more than a million items");
+				 .cause = "more than a million items",
+				 .remedy = "let each stand for more, or divide them with --shard");
 	return result;
 }
 
@@ -259,11 +260,15 @@ static int run_list(const char *list, struct text_buffer *ret_text, struct error
 		(void)process_wait(pid, &status);
 	if (result < 0)
 		return error_set(error, .number = -result, .step = "list the items", .object = list,
-				 .cause = result == -EFBIG ? "it prints more than 16 MiB" : NULL);
+				 .cause = result == -EFBIG ? "it prints more than 16 MiB" : NULL,
+				 .remedy = result == -EFBIG ? "let it print names, one a line" : NULL);
 	if (status == 0)
 		return 0;
 	cause = text_format("it ended with status %d", process_exit_code(status));
-	return error_set(error, .number = ECHILD, .step = "list the items", .object = list, .cause = cause);
+	return error_set(
+		error, .number = ECHILD, .step = "list the items", .object = list, .cause = cause,
+		.remedy = "what it said stands above; it runs in sh, in the current directory, with what a world has: "
+			  "'sbx run -- sh' is one to try it in");
 }
 
 /* Every so many, so that neighbours, which are alike as a rule, are not all in one. */

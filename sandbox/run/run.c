@@ -711,7 +711,8 @@ static int run_loop(struct run *run, struct error *error)
 	if (result < 0)
 		return result;
 	run->checks.tree = run->blame.tree = run->runner.member.plan.tree;
-	journal_begin(&run->directory, run->runner.member.plan.tree, &run->spec.payload, run->options->workers,
+	journal_begin(&run->directory, run->runner.member.plan.tree,
+		      run->options->command ? run->options->command : &run->spec.payload, run->options->workers,
 		      runner_is_the_world(&run->runner), &run->options->shard);
 	journal_world(&run->directory, JOURNAL_RUNNER, run->runner.name, JOURNAL_START, NULL);
 	if (run->spec.timeout_ms > 0)
@@ -721,6 +722,14 @@ static int run_loop(struct run *run, struct error *error)
 	if (run->has_failed)
 		stop_runner(run);
 	return run->has_failed ? -MAX(run->error->number, 1) : 0;
+}
+
+/* Nothing was tested, and the items' runner has said why. @result  of the run: where that failed, a service say, its logs
+ * are looked for */
+static bool is_list_missing(const struct run *run, int result, int exit_code)
+{
+	return result == 0 && run->options->command && exit_code == EXIT_SBX_FAILED &&
+	       run->runner.events.tests_ended == 0;
 }
 
 int run_suite(const struct run_options *options, int *ret_exit_code, struct error *error)
@@ -777,6 +786,8 @@ int run_suite(const struct run_options *options, int *ret_exit_code, struct erro
 	again_release(&run.again);
 	evidence_tell(&run.evidence);
 	evidence_release(&run.evidence);
+	if (is_list_missing(&run, result, *ret_exit_code))
+		run_directory_forget(&run.directory);
 	run_directory_close(&run.directory);
 	if (result < 0)
 		/* A runner that does not exist, or cannot be executed, has a status of its own. */

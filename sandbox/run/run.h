@@ -18,11 +18,12 @@
 struct run_options {
 	const struct spec *spec; /* borrowed: what a world is like; its payload is the runner's command. `keep`: which
 				  * worlds are kept */
-	const struct project *project; /* borrowed: its artifacts */
-	unsigned workers;	       /* -n; 0: the runner's own number */
-	struct shard shard;	       /* for the runner's own --shard; SHARD_NONE */
-	bool blame;		       /* look at a world after each test, and say what it left */
-	struct unit_choice units;      /* which tests begin in worlds that are fresh, or reset */
+	const struct text_list *command; /* borrowed: what the user wrote, where the payload is sbx items; NULL */
+	const struct project *project;	 /* borrowed: its artifacts */
+	unsigned workers;		 /* -n; 0: the runner's own number */
+	struct shard shard;		 /* for the runner's own --shard; SHARD_NONE */
+	bool blame;			 /* look at a world after each test, and say what it left */
+	struct unit_choice units;	 /* which tests begin in worlds that are fresh, or reset */
 	launch_say *say;
 	/* For one who runs a suite to find something out (why.h). */
 	const struct text_list *arguments; /* more words for the runner's command line, through the hook; NULL: none */

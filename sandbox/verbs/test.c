@@ -154,9 +154,9 @@ static int check_items(const struct invocation *invocation, struct error *error)
 			 .remedy = "runners write reports of their own: name their place by --artifacts");
 }
 
-/* Makes the items' runner the command. */
+/* Makes the items' runner the command. @command  added to: what it was */
 static int prepare_items(struct invocation *invocation, const char *here, const struct project *project,
-			 unsigned workers, struct items_plan *plan, struct error *error)
+			 unsigned workers, struct items_plan *plan, struct text_list *command, struct error *error)
 {
 	owned_text tree = path_normal(here, invocation->spec.tree ? invocation->spec.tree : ".");
 
@@ -164,6 +164,11 @@ static int prepare_items(struct invocation *invocation, const char *here, const 
 	plan->batch = (unsigned)MAX(invocation->batch, UINT64_C(1));
 	plan->workers = workers;
 	plan->junit = invocation->junit ? path_normal(here, invocation->junit) : NULL;
+	text_list_add(command, "--items");
+	text_list_add(command, invocation->items);
+	text_list_add(command, "--");
+	for (size_t i = 0; i < invocation->spec.payload.count; i++)
+		text_list_add(command, invocation->spec.payload.items[i]);
 	for (size_t i = 0; i < project->artifacts.count; i++)
 		text_list_take(&plan->directories, path_normal(project->directory ? project->directory : tree,
 							       project->artifacts.items[i]));
@@ -218,6 +223,7 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	struct run_options options = { .spec = &invocation->spec, .project = project, .say = say_line };
 	owned_text here = getcwd(NULL, 0);
 	struct items_plan plan;
+	owned_list command = { 0 };
 	struct shard shard = SHARD_NONE;
 	int result = choose_shard(invocation, &shard, error);
 
@@ -235,7 +241,9 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	/* A list of items is cut by its own runner, whatever LIST calls. */
 	*(invocation->items ? &plan.shard : &options.shard) = shard;
 	if (invocation->items)
-		result = prepare_items(invocation, here, project, options.workers, &plan, error);
+		options.command = &command;
+	if (invocation->items)
+		result = prepare_items(invocation, here, project, options.workers, &plan, &command, error);
 	if (invocation->bundle)
 		options.bundle_directory = invocation->bundle_directory ? invocation->bundle_directory : "sbx-bundles";
 	options.units = (struct unit_choice){ .fresh = invocation->fresh,

@@ -186,6 +186,13 @@ list() {
 	assert_has "$output" "it has no {}, where the item stands"
 	run_sbx 125 test -n 2 --junit x.xml -- echo
 	assert_has "$output" "it belongs to --items"
+	# Nothing was tested: they are no runs to anybody.
+	run_sbx 0 report --list
+	[[ $output != *items* && $output != *echo* ]]
+	run_sbx 0 test -n 2 --items 'echo a' -- echo {}
+	run_sbx 0 report --list
+	assert_has "$output" "--items echo a -- echo {}"
+	assert_same 2 "${#lines[@]}"
 }
 
 @test "items: an item that cannot be executed, one that is killed, and a long name with control characters" {
