@@ -55,6 +55,8 @@ enum {
 	/* A job that is cancelled on GitHub gets SIGINT, SIGTERM 7.5 s later, and SIGKILL 2.5 s after that: the copies
 	 * of the artifacts must be whole by then. */
 	CANCEL_MS = 1000,
+	/* npm passes a Ctrl-C on to what has it already, from the terminal: those are one. As long as Playwright's. */
+	SAME_INTERRUPT_MS = 1000,
 	EXIT_OF_RED_TESTS = 1, /* as Playwright has it */
 };
 
@@ -96,7 +98,9 @@ struct run {
 	int signal_fd;
 	int timer_fd;
 	bool is_stopping;
-	bool is_interrupted; /* by SIGINT */
+	bool is_interrupted;	 /* by SIGINT */
+	uint64_t interrupted_ms; /* by the first one */
+	bool is_impatient;	 /* and by a second one */
 	bool timed_out;
 	bool has_failed;
 	struct error *error;
@@ -479,6 +483,20 @@ static void pause_all(const struct run *run)
 	runner_signal(&run->runner, SIGCONT);
 }
 
+/* The second one is of somebody who does not want to wait for what the first began. */
+static void hear_interrupt(struct run *run)
+{
+	uint64_t now_ms = clock_ms();
+
+	if (!run->is_interrupted) {
+		run->interrupted_ms = now_ms;
+	} else if (now_ms - run->interrupted_ms >= SAME_INTERRUPT_MS && !run->is_impatient) {
+		run->is_impatient = run->is_stopping = true;
+		start_timer(run, MIN(run->spec.stop_timeout_ms, (uint64_t)CANCEL_MS));
+	}
+	run->is_interrupted = true;
+}
+
 static void hear_signals(struct run *run)
 {
 	struct signalfd_siginfo information;
@@ -496,7 +514,8 @@ static void hear_signals(struct run *run)
 		if (information.ssi_signo == SIGTERM || information.ssi_signo == SIGHUP)
 			begin_stop(run, run->is_interrupted ? MIN(run->spec.stop_timeout_ms, (uint64_t)CANCEL_MS)
 							    : run->spec.stop_timeout_ms);
-		run->is_interrupted |= information.ssi_signo == SIGINT;
+		if (information.ssi_signo == SIGINT)
+			hear_interrupt(run);
 	}
 }
 

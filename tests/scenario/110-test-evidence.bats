@@ -265,6 +265,69 @@ C $tree/shop.db" "$(grep -v transform-cache <<<"$output")"
 	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 }
 
+# press NUMBER: Ctrl-C as often, until the suite has ended. Within a second they are one, to Playwright as well.
+press() {
+	python3 - "$suite" "$1" <<-'EOF'
+		import os, select, signal, sys
+
+		suite = os.pidfd_open(int(sys.argv[1]))
+		for number in range(int(sys.argv[2])):
+		    signal.pidfd_send_signal(suite, signal.SIGINT)
+		    if select.select([suite], [], [], 1.5 if number + 1 < int(sys.argv[2]) else 20)[0]:
+		        sys.exit(number + 1 != int(sys.argv[2]))
+		sys.exit("it goes on")
+	EOF
+}
+
+# end_slowly: Playwright's end takes for ever.
+end_slowly() {
+	cat >slow-to-end.js <<-'EOF'
+		module.exports = class {
+			async onEnd() {
+				await new Promise(resolve => setTimeout(resolve, 600000));
+			}
+		};
+	EOF
+	sed -i "s/reporter: \[/reporter: [['.\/slow-to-end.js'], /" playwright.config.js
+}
+
+@test "artifacts: a second Ctrl-C ends the run at once, also what ignores it, and what was written by then is on the host" {
+	end_slowly
+	start_suite -n 2 --stop-timeout 60
+	press 2
+	end_suite 130
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
+	rm -rf test-results
+	launcher=(sh -c 'trap "" INT; npx playwright test "$@"; sleep 600' sh)
+	start_suite -n 2 --stop-timeout 60
+	press 2
+	end_suite 137
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
+	nothing_else " M playwright.config.js
+?? slow-to-end.js"
+}
+
+@test "artifacts: a job that is cancelled as GitHub does it, INT, TERM 7.5 s later, KILL 2.5 s after, has them in time" {
+	# All the time that it may take is taken: the copies are made in the last of it.
+	end_slowly
+	start_suite -n 2 --stop-timeout 60
+	python3 - "$suite" <<-'EOF'
+		import os, select, signal, sys
+
+		suite = os.pidfd_open(int(sys.argv[1]))
+		for number, seconds in (signal.SIGINT, 7.5), (signal.SIGTERM, 2.5), (signal.SIGKILL, 20):
+		    print(number.name)
+		    signal.pidfd_send_signal(suite, number)
+		    if select.select([suite], [], [], seconds)[0]:
+		        break
+	EOF
+	# Of SIGTERM, and not of SIGKILL: it was whole by then.
+	end_suite 143
+	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
+	nothing_else " M playwright.config.js
+?? slow-to-end.js"
+}
+
 @test "snapshots: what worlds write is on the host: the same bytes once, different ones as a named conflict; the rest is told" {
 	run_sbx 1 test -n 2 --keep=never -- npx playwright test -c snapshots.config.js
 	assert_has "$output" "conflict: tests/write.snap.js-snapshots/different-linux.txt: w"
