@@ -28,6 +28,8 @@ enum advice {
 	 * NO_SCREEN		what the user wrote
 	 * BROWSER_SANDBOX	project
 	 * NO_RUNNER, NO_WORLD	worlds
+	 * NO_TEST_COMMAND	command
+	 * ONLY_NO_TEST_COMMAND	worlds, command
 	 * NO_TEST		worlds, runner
 	 * NPX			program, directory
 	 * DOTNET_LINES		worlds, assembly */

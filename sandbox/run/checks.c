@@ -292,6 +292,11 @@ int checks_events(struct checks *checks, const struct events *events, const stru
 	bool has_screen = find_variable(environment, "DISPLAY") || find_variable(environment, "WAYLAND_DISPLAY");
 	int result = 0;
 
+	if (events_is_idle(events, &checks->spec->payload)) {
+		owned_text idle = text_join_words(&events->idle);
+
+		advice_say(&checks->said, ADVICE_NO_TEST_COMMAND, ADVICE_WORDS(idle));
+	}
 	if (events->has_hello && !checks->hello_done) {
 		checks->hello_done = true;
 		result = check_hello(checks, events, has_screen, error);

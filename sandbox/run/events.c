@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/macro.h"
 #include "base/number.h"
+#include "base/path.h"
 
 void events_release(struct events *events)
 {
@@ -21,6 +22,8 @@ void events_release(struct events *events)
 	text_free(&events->refusal);
 	text_free(&events->refusal_remedy);
 	text_free(&events->config);
+	text_list_release(&events->idle);
+	text_list_release(&events->unready);
 	text_list_release(&events->artifact_directories);
 	text_list_release(&events->artifact_files);
 	*events = (struct events){ 0 };
@@ -169,6 +172,35 @@ static void take_test(struct events *events, struct json_value root, events_test
 		callback(argument, &test);
 }
 
+static void take_idle(struct events *events, struct json_value root)
+{
+	owned_text runner = NULL;
+	owned_list words = { 0 };
+
+	if (json_text(json_member(root, "runner"), &runner) < 0 || json_list(json_member(root, "words"), &words) < 0)
+		return;
+	text_list_release(&events->idle);
+	events->idle = (struct text_list){ 0 };
+	text_list_add(&events->idle, runner);
+	for (size_t i = 0; i < words.count; i++)
+		text_list_add(&events->idle, words.items[i]);
+}
+
+static void take_unready(struct events *events, struct json_value root)
+{
+	owned_text service = NULL;
+	owned_text port = NULL;
+	owned_list open = { 0 };
+
+	if (json_text(json_member(root, "service"), &service) < 0 || json_text(json_member(root, "port"), &port) < 0 ||
+	    json_list(json_member(root, "open"), &open) < 0 || events->unready.count > 0)
+		return;
+	text_list_add(&events->unready, service);
+	text_list_add(&events->unready, port);
+	for (size_t i = 0; i < open.count; i++)
+		text_list_add(&events->unready, open.items[i]);
+}
+
 static void take_output(struct events *events, struct json_value root)
 {
 	text_free(&events->output_id);
@@ -194,6 +226,22 @@ bool events_may_have_had_no_tests(const struct events *events)
 	return false;
 }
 
+bool events_is_idle(const struct events *events, const struct text_list *command)
+{
+	size_t words = events->idle.count;
+	const char *program;
+
+	if (events->has_hello || words == 0 || command->count < words)
+		return false;
+	program = path_name(command->items[command->count - words]);
+	if (!text_equal(program, events->idle.items[0]) && !text_equal(program, "cli.js"))
+		return false;
+	for (size_t i = 1; i < words; i++)
+		if (!text_equal(command->items[command->count - words + i], events->idle.items[i]))
+			return false;
+	return true;
+}
+
 void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument)
 {
 	owned_json json = { 0 };
@@ -216,6 +264,10 @@ void events_take(struct events *events, const char *line, size_t size, events_te
 		take_test(events, root, callback, argument);
 	else if (json_text_is(type, "output"))
 		take_output(events, root);
+	else if (json_text_is(type, "idle"))
+		take_idle(events, root);
+	else if (json_text_is(type, "unready"))
+		take_unready(events, root);
 	else if (json_text_is(type, "complaint"))
 		replace_text(&events->complaint, json_member(root, "text"));
 	else if (json_text_is(type, "rest"))

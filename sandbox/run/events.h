@@ -33,7 +33,10 @@ struct events {
 	unsigned hosted_begun;
 	unsigned tests_ended;
 	unsigned tests_failed;
-	unsigned wanted; /* workers for which there is work, 0: not told */
+	unsigned wanted;       /* workers for which there is work, 0: not told */
+	struct text_list idle; /* a command of the runner that runs no tests: its name, its words; empty: none */
+	struct text_list
+		unready; /* a server of the config that never listened: its name, its port, those open; or empty */
 	bool may_rest;	 /* the worlds have servers of their own, and nothing in R asks its own any more */
 	bool has_ended;
 	char *output_id; /* of the item whose output was told last, until the caller takes it; NULL */
@@ -84,6 +87,10 @@ void events_release(struct events *events);
  *  Playwright tells of its config in any case; Jest is stopped by the hook where it runs tests elsewhere; for Vitest
  *  the command has to say so. */
 bool events_may_have_had_no_tests(const struct events *events);
+
+/** Whether the command is, behind npx, node or the like, one of the runner's that runs no tests: there is nothing in it that
+ *  could have run some. */
+bool events_is_idle(const struct events *events, const struct text_list *command);
 
 /** Takes one line. @callback  told of each test that ended; may be NULL */
 void events_take(struct events *events, const char *line, size_t size, events_test_ended *callback, void *argument);

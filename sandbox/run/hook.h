@@ -77,6 +77,9 @@
  *called: the hook ends it with status 125. The supervisor prints both parts; the hook prints them only when there is no
  *socket
  *
+ *	idle	{runner, words[]}	a command of the runner that runs no tests (playwright merge-reports); no `hello` follows
+ *	unready	{service, port, open[]}	a server of the config is ended before any test, and does not listen where it is
+ *awaited: texts; open: ports that are open in R
  *	look	{slot, test, number}	section 4; answered with a line that is the number
  *
  * 4. With --blame a test process of Playwright's stands still after each test

@@ -613,6 +613,13 @@ static int check_isolation(const struct run *run, struct error *error)
 	    run->runner.events.hosted_begun > 0 || process_exit_code(run->runner.status) != 0)
 		return 0;
 	worlds = run->options->workers ? text_format("%u", run->options->workers) : text_duplicate("N");
+	if (events_is_idle(&run->runner.events, &run->spec.payload))
+		return 0;
+	if (!run->runner.events.has_hello && run->runner.events.idle.count > 0) {
+		owned_text idle = text_join_words(&run->runner.events.idle);
+
+		return advice_refuse(ADVICE_ONLY_NO_TEST_COMMAND, ADVICE_WORDS(worlds, idle), error);
+	}
 	if (!run->runner.events.has_hello)
 		return advice_refuse(ADVICE_NO_RUNNER, ADVICE_WORDS(worlds), error);
 	if (run->runner.events.tests_ended > 0)

@@ -105,6 +105,24 @@ services:
 	assert_has "$output" "nothing listens on port $port where the tests run, but 'node server.js $port' does on the host: your dev server runs outside"
 }
 
+@test "first run: a command of Playwright's that runs no tests is that, and where it stands among others nothing is green" {
+	config ''
+	mkdir all
+	run_sbx 0 test -n 2 -- npx playwright --version
+	assert_has "$output" "sbx: 'playwright --version' runs no tests, so there is nothing to spread over worlds"
+	run_sbx 1 test -n 2 -- npx playwright merge-reports all
+	assert_has "$output" "No report files found"
+	assert_has "$output" "'playwright merge-reports all' runs no tests"
+	[[ $output != *"no test runner that sbx knows"* ]]
+	run_sbx 0 test -n 2 -- npx playwright test --list
+	[[ $output != *"runs no tests"* ]]
+	run_sbx 125 test -n 2 -- sh -c 'npx playwright --version; echo ok 1'
+	assert_has "$output" "'playwright --version' runs no tests, and nothing else of the command is a test runner that sbx knows: 0 of 2 worlds were used"
+	# One that serves tests to an editor is none of them.
+	run_sbx 125 test -n 2 -- sh -c 'npx playwright test-server </dev/null & kill $!; wait'
+	assert_has "$output" "no test runner that sbx knows"
+}
+
 @test "first run: a port of the host that is in use is not reused, and the run goes on" {
 	web_server "node server.js $port" 'reuseExistingServer: true'
 	on_host node -e "require('node:http').createServer((q, r) => r.end('the host')).listen($port, '127.0.0.1')"
@@ -229,6 +247,14 @@ services:
 	run_sbx 125 test -n 2 -- node later/node_modules/vitest/vitest.mjs watch
 	assert_has "$output" "vitest ended well, and nothing of it came to a world: 0 of 2 worlds were used"
 	run_sbx 0 test -n 2 -- node later/node_modules/vitest/vitest.mjs list
+	# Browser mode: by what it reads for its pages, or that it serves them.
+	runner @vitest/browser/dist/client/.vite/manifest.json '{}'
+	runner vitest/vitest.mjs "import { readFile } from 'node:fs/promises'; import http from 'node:http'; process.argv.includes('served') ? http.createServer().listen(0, function () { this.close(); }) : await readFile(import.meta.dirname + '/../@vitest/browser/dist/client/.vite/manifest.json');"
+	run_sbx 125 test -n 2 -- node later/node_modules/vitest/vitest.mjs run --passWithNoTests
+	assert_has "$output" "Vitest runs the tests in a browser of its own (browser mode), which is in none of the worlds"
+	run_sbx 0 test -n 1 -- node later/node_modules/vitest/vitest.mjs run --passWithNoTests
+	run_sbx 125 test -n 2 -- node later/node_modules/vitest/vitest.mjs run --passWithNoTests served
+	assert_has "$output" "Vitest served something (to a browser, it may be), and none of its tests came to a world"
 	: >later/node_modules/playwright/cli.js
 	run_sbx 125 test -n 2 -- node later/node_modules/playwright/cli.js test
 	assert_has "$output" "playwright ended well, and nothing of it came to a world"

@@ -161,6 +161,15 @@ static void test_advice_is_golden(void **state)
 				    "  NODE_OPTIONS must keep what it holds (--require=/run/sbx/hook.cjs) on the way "
 				    "to the runner; for anything "
 				    "with a list use 'sbx test --items', for one worker 'sbx run'" },
+		{ ADVICE_NO_TEST_COMMAND,
+		  "'A' runs no tests, so there is nothing to spread over worlds\n"
+		  "  call it without sbx test: what it writes stays on the host, what it serves can be reached" },
+		{ ADVICE_ONLY_NO_TEST_COMMAND,
+		  "'B' runs no tests, and nothing else of the command is a test runner that sbx knows: 0 of A worlds "
+		  "were used\n"
+		  "  call it without sbx test; if something else there runs tests, in a step of its own, then 'sbx "
+		  "test "
+		  "--items' is for anything with a list" },
 		{ ADVICE_NO_WORLD, "the tests ran beside each other in the runner's world: 0 of A worlds were used\n"
 				   "  use sbx test -n 1 if that is meant" },
 		{ ADVICE_NO_TEST,

@@ -133,9 +133,45 @@ static void test_events_know_when_there_may_be_no_tests(void **state)
 	}
 }
 
+static void test_events_know_a_command_that_runs_no_tests(void **state)
+{
+	static const struct {
+		const char *const command[8];
+		bool is_idle;
+	} cases[] = {
+		{ { "npx", "playwright", "merge-reports", "all" }, true },
+		{ { "node", "node_modules/playwright/cli.js", "merge-reports", "all" }, true },
+		{ { "env", "CI=1", "/app/node_modules/.bin/playwright", "merge-reports", "all" }, true },
+		/* What else they run is not known. */
+		{ { "npm", "run", "merge-reports", "all" }, false },
+		{ { "sh", "-c", "playwright merge-reports all; mocha" }, false },
+		{ { "npx", "playwright", "merge-reports", "all", "more" }, false },
+		{ { "merge-reports", "all" }, false },
+	};
+	static const char line[] =
+		"{\"type\":\"idle\",\"runner\":\"playwright\",\"words\":[\"merge-reports\",\"all\"]}";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct events events = { 0 };
+		owned_list command = { 0 };
+
+		for (size_t j = 0; cases[i].command[j]; j++)
+			text_list_add(&command, cases[i].command[j]);
+		assert_false(events_is_idle(&events, &command));
+		(void)take(&events, line);
+		assert_int_equal(events_is_idle(&events, &command), cases[i].is_idle);
+		/* Another one of its processes tests. */
+		(void)take(&events, "{\"type\":\"hello\",\"runner\":\"playwright\",\"argv\":[\"test\"]}");
+		assert_false(events_is_idle(&events, &command));
+		events_release(&events);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_events_know_a_command_that_runs_no_tests),
 		cmocka_unit_test(test_events_know_when_there_may_be_no_tests),
 		cmocka_unit_test(test_events_tell_of_a_red_test_and_its_world),
 		cmocka_unit_test(test_events_place_a_hosted_test_in_the_runners_world),

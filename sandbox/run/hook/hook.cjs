@@ -26,6 +26,9 @@ const threadEntries = [
 	{ pattern: /[\\/]tinypool[\\/]dist[\\/]entry[\\/]worker\.js$|[\\/]vitest[\\/]dist[\\/]workers[\\/](threads|vmThreads)\.js$/, message: 'Vitest runs the tests in threads (pool), and a thread cannot be in a world of its own', remedy: 'add --pool=forks to the command' },
 ];
 
+// What Playwright's command line does besides testing. Its servers of tests, for editors and agents, are none of it.
+const idleWords = /^(merge-reports|show-report|show-trace|codegen|open|cr|ff|wk|screenshot|pdf|install|install-deps|uninstall|clear-cache|help|-h|--help|-V|--version)$/;
+
 // What reporter.cjs, which Playwright loads into the same process, needs of this file.
 const shared = {
 	send,
@@ -58,6 +61,8 @@ function install() {
 		return;
 	patchFork();
 	patchThreads();
+	if (runner.name === 'vitest')
+		patchBrowser();
 	require('node:module').syncBuiltinESMExports();
 }
 
@@ -76,6 +81,8 @@ function recognise() {
 		{ name: 'jest', pattern: /[\\/]jest(-cli)?[\\/]bin[\\/]jest\.js$/, prepare: prepareJest },
 		{ name: 'vitest', pattern: /[\\/]vitest[\\/]vitest\.mjs$/, prepare: prepareVitest },
 	].find(candidate => candidate.pattern.test(main));
+	if (known?.name === 'playwright' && idleWords.test(process.argv[2] ?? '--help'))
+		sendNow({ type: 'idle', runner: known.name, words: process.argv.slice(2) });
 	if (!known || (known.name === 'playwright' && process.argv[2] !== 'test'))
 		return null;
 
@@ -254,9 +261,38 @@ function patchThreads() {
 	};
 }
 
+const browserPages = /[\\/]@vitest[\\/]browser[\\/]dist[\\/]client[\\/]/;
+let leases = 0;
+
+/* Vitest's browser mode runs its tests in a browser that the runner opens, beside the worlds: it is known by the pages that
+ * it reads for that, in all versions so far. One that would not be known still has to serve them. */
+function patchBrowser() {
+	const files = require('node:fs').promises;
+	const server = require('node:net').Server.prototype;
+	const { readFile } = files;
+	const { listen } = server;
+	let hasServed = false;
+
+	files.readFile = function sbxReadFile(file, ...rest) {
+		if (browserPages.test(String(file)))
+			refuse('Vitest runs the tests in a browser of its own (browser mode), which is in none of the worlds',
+			       'use sbx test -n 1; or leave the browser out with --browser.enabled=false');
+		return readFile.call(this, file, ...rest);
+	};
+	server.listen = function sbxListen(...rest) {
+		hasServed ||= typeof rest[0] !== 'string' && !rest[0]?.path;
+		return listen.apply(this, rest);
+	};
+	process.on('exit', status => {
+		if (status === 0 && hasServed && leases === 0)
+			refuse('Vitest served something (to a browser, it may be), and none of its tests came to a world',
+			       'use sbx test -n 1 if that is meant');
+	});
+}
+
 // ---- the servers of Playwright's config, in R --------------------------------------------------------------------------
 
-const servers = new Set(); // processes, while they live
+const servers = new Map(); // processes, while they live -> what the config says of each
 let areResting = false;
 
 /* Marks what the config starts, so that it can be told from a server that was started by hand: a variable, which what it
@@ -366,6 +402,7 @@ function spawnLeased(call, where) {
 	const channel = stdio.indexOf('ipc');
 	const words = ['lease'];
 
+	leases++;
 	if (where.slot !== undefined)
 		words.push('--slot', String(where.slot));
 	if (where.after)
@@ -1005,17 +1042,24 @@ function send(message) {
 	socket.write(JSON.stringify(message) + '\n');
 }
 
+/* The supervisor has it when this returns, whatever the process does next. By a process of its own: writing here would
+ * need the event loop. */
+function sendNow(message) {
+	if (!process.env.SBX_RUN_SOCKET)
+		return;
+	require('node:child_process').spawnSync(
+		process.execPath, ['-e', `require('node:net').connect(process.env.SBX_RUN_SOCKET).end(process.argv[1])`,
+				   JSON.stringify(message) + '\n'],
+		{ env: { SBX_RUN_SOCKET: process.env.SBX_RUN_SOCKET, PATH: process.env.PATH }, stdio: 'ignore', timeout: 10000 });
+}
+
 /* Ends the runner. The exit waits until the supervisor has the reason; nothing of the runner runs meanwhile. */
 function refuse(message, remedy) {
 	if (!process.env.SBX_RUN_SOCKET) {
 		process.stderr.write(`sbx: ${message}\n  ${remedy}\n`);
 		process.exit(125);
 	}
-	const { spawnSync } = require('node:child_process');
-	// A process of its own: writing here would need the event loop, which must not turn again.
-	spawnSync(process.execPath, ['-e', `require('node:net').connect(process.env.SBX_RUN_SOCKET).end(process.argv[1])`,
-				     JSON.stringify({ type: 'refuse', message, remedy }) + '\n'],
-		  { env: { SBX_RUN_SOCKET: process.env.SBX_RUN_SOCKET, PATH: process.env.PATH }, stdio: 'ignore', timeout: 10000 });
+	sendNow({ type: 'refuse', message, remedy });
 	process.exit(125);
 }
 
