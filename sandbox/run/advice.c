@@ -80,11 +80,16 @@ int advice_refuse(enum advice which, const char *const *words, struct error *err
 			 .remedy = remedy);
 }
 
+bool advice_was_said(const struct advice_said *said, enum advice which)
+{
+	return said->bits & UINT64_C(1) << which;
+}
+
 void advice_say(struct advice_said *said, enum advice which, const char *const *words)
 {
 	owned_text text = NULL;
 
-	if (said->bits & UINT64_C(1) << which)
+	if (advice_was_said(said, which))
 		return;
 	said->bits |= UINT64_C(1) << which;
 	text = advice_text(which, words);

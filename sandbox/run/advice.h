@@ -3,6 +3,7 @@
 #ifndef SBX_RUN_ADVICE_H
 #define SBX_RUN_ADVICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -20,8 +21,10 @@ enum advice {
 	 * SERVER_DIED		world, how, its last output
 	 * WORLD_DIED		world, how
 	 * TEST_SERVER_DIED	test, world, service
+	 * SERVER_ELSEWHERE	name of the server, port, open ports
 	 * DEAR_SERVICE		service, seconds, MiB
 	 * OPEN_ON_HOST		port, a name for it, where
+	 * NOBODY_LISTENS	port, where, open ports
 	 * NO_WAY_OUT		what was said, where
 	 * MORE_WANTED		workers, worlds
 	 * IDLE			worlds, percent, tests, of how many, file
@@ -54,6 +57,7 @@ struct advice_said {
 	uint64_t bits;
 };
 
+bool advice_was_said(const struct advice_said *said, enum advice which);
 /** Says it, unless it was. */
 void advice_say(struct advice_said *said, enum advice which, const char *const *words);
 

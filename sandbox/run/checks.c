@@ -18,6 +18,7 @@
 enum {
 	PROGRAM_LENGTH_MAX = 60, /* of a command, as a sentence shows it */
 	LINE_LENGTH_MAX = 120,
+	PORTS_SHOWN_MAX = 8,
 	IDLE_PERCENT = 60,
 	IDLE_TESTS_MIN = 4,
 	VARIABLES_MAX = 20,	/* of a block for sbx.yaml */
@@ -286,6 +287,16 @@ static int check_config(struct checks *checks, const struct events *events, bool
 	return result;
 }
 
+static void tell_unready(struct checks *checks, const struct text_list *unready)
+{
+	owned_buffer open = { 0 };
+
+	for (size_t i = 2; i < unready->count; i++)
+		text_buffer_format(&open, "%s%s", open.length > 0 ? ", " : "", unready->items[i]);
+	advice_say(&checks->said, ADVICE_SERVER_ELSEWHERE,
+		   ADVICE_WORDS(unready->items[0], unready->items[1], open.length > 0 ? open.bytes : "nothing"));
+}
+
 int checks_events(struct checks *checks, const struct events *events, const struct text_list *environment,
 		  struct error *error)
 {
@@ -305,6 +316,8 @@ int checks_events(struct checks *checks, const struct events *events, const stru
 		checks->config_done = true;
 		result = check_config(checks, events, has_screen, error);
 	}
+	if (events->unready.count > 1 && !checks->is_ending)
+		tell_unready(checks, &events->unready);
 	if (result == 0 && events->complaint)
 		checks_output(checks, events->complaint, "the runner's world");
 	return result;
@@ -597,6 +610,52 @@ static char *line_around(const char *text, const char *at)
 		begin--;
 	length = strcspn(begin, "\r\n");
 	return text_format("%.*s", (int)MIN(length, (size_t)LINE_LENGTH_MAX), begin);
+}
+
+/* The port behind the host's own name or address, from "connect ECONNREFUSED 127.0.0.1:4444" to "localhost port 4444". */
+static uint16_t find_own_port(const char *line)
+{
+	static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "0.0.0.0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+		for (const char *at = strstr(line, hosts[i]); at; at = strstr(at + 1, hosts[i])) {
+			unsigned port = 0;
+
+			at += strlen(hosts[i]);
+			at += strspn(at, "])\"'");
+			if ((sscanf(at, ":%5u", &port) == 1 || sscanf(at, " port %5u", &port) == 1) &&
+			    port <= UINT16_MAX)
+				return (uint16_t)port;
+		}
+	return 0;
+}
+
+uint16_t checks_refused_port(struct checks *checks, const char *text)
+{
+	const char *at = strcasestr(text, "refused");
+	owned_text line = NULL;
+	uint16_t port;
+
+	if (!at || checks->spec->network == NETWORK_HOST || advice_was_said(&checks->said, ADVICE_NOBODY_LISTENS))
+		return 0;
+	line = line_around(text, at);
+	port = find_own_port(line);
+	return is_own_port(checks, port) || listeners_find(host_listeners(checks), port) ? 0 : port;
+}
+
+void checks_nobody(struct checks *checks, uint16_t port, const struct listeners *world, const char *where)
+{
+	owned_text number = text_format("%u", port);
+	owned_buffer open = { 0 };
+	unsigned shown = 0;
+
+	if (listeners_find(world, port))
+		return;
+	for (size_t i = 0; i < world->count && shown < PORTS_SHOWN_MAX; i++)
+		if (!listeners_is_ephemeral(world->items[i].port))
+			text_buffer_format(&open, "%s%u", shown++ > 0 ? ", " : "", world->items[i].port);
+	advice_say(&checks->said, ADVICE_NOBODY_LISTENS,
+		   ADVICE_WORDS(number, where, shown > 0 ? open.bytes : "nothing"));
 }
 
 static void check_way_out(struct checks *checks, const char *text, const char *where)

@@ -29,6 +29,7 @@ struct checks {
 	struct advice_said said;
 	struct listeners host;
 	bool host_known;
+	bool is_ending; /* filled in by the caller: somebody wants the run to end, so that what is missing says nothing */
 	bool hello_done;
 	bool config_done;
 	uint16_t own_ports[64]; /* where the run's own servers listen */
@@ -57,6 +58,11 @@ int checks_listeners(struct checks *checks, const struct events *events, const s
 		     const struct listeners *runner, const struct text_list *environment, struct error *error);
 /** What a program said, a failed connection maybe. @where "w2" */
 void checks_output(struct checks *checks, const char *text, const char *where);
+/** Whether a text tells of a connection within its world that was refused, and that nothing else explains.
+ *  @return the port; 0: it does not */
+uint16_t checks_refused_port(struct checks *checks, const char *text);
+/** Such a port, and who listens in that world. @where "w2" */
+void checks_nobody(struct checks *checks, uint16_t port, const struct listeners *world, const char *where);
 /** A test that ended. @now_ms  CLOCK_MONOTONIC */
 void checks_test(struct checks *checks, const struct events_test *test, uint64_t now_ms);
 /** The balance of a run that has ended. */

@@ -217,6 +217,20 @@ static void explain_red_test(struct run *run, const struct events_test *test)
 	run->options->say(line);
 }
 
+/* Asked of its world while that is as the test left it. */
+static void explain_refused(struct run *run, const struct events_test *test, const struct slot *slot)
+{
+	uint16_t port = slot && !test->ok ? checks_refused_port(&run->checks, test->message) : 0;
+	owned_listeners world = { 0 };
+	owned_text where = NULL;
+
+	if (port == 0 || slot->member.state != MEMBER_READY || slot->trouble_told ||
+	    listeners_of_world(&slot->member, &world, NULL) < 0)
+		return;
+	where = text_format("w%u", slot->index);
+	checks_nobody(&run->checks, port, &world, where);
+}
+
 /* Of a suite whose red tests are tried once more, in a fresh world. */
 static void hear_try(struct run *run, const struct events_test *test, struct slot *slot)
 {
@@ -251,6 +265,7 @@ static void test_ended(void *argument, const struct events_test *test)
 		evidence_note(&run->evidence, test, run->runner.member.plan.tree, slot ? &slot->red : &run->red);
 	checks_test(&run->checks, test, clock_ms());
 	explain_red_test(run, test);
+	explain_refused(run, test, slot);
 	annotations_hear(&run->annotations, test);
 	blame_tell_name(&run->blame, test, slot && slot->is_held);
 	if (run->options->hear_test && !run->options->hear_test(run->options->argument, test)) {
@@ -443,7 +458,7 @@ static void begin_stop(struct run *run, uint64_t grace_ms)
 {
 	if (run->is_stopping)
 		return;
-	run->is_stopping = true;
+	run->is_stopping = run->checks.is_ending = true;
 	start_timer(run, MAX(grace_ms, UINT64_C(1)));
 }
 
@@ -510,6 +525,7 @@ static void hear_signals(struct run *run)
 			pause_all(run);
 			continue;
 		}
+		run->checks.is_ending = true;
 		runner_signal(&run->runner, (int)information.ssi_signo);
 		if (information.ssi_signo == SIGTERM || information.ssi_signo == SIGHUP)
 			begin_stop(run, run->is_interrupted ? MIN(run->spec.stop_timeout_ms, (uint64_t)CANCEL_MS)

@@ -105,6 +105,21 @@ services:
 	assert_has "$output" "nothing listens on port $port where the tests run, but 'node server.js $port' does on the host: your dev server runs outside"
 }
 
+@test "first run: what the tests ask and nobody serves is named, and so is a server that is awaited on another port" {
+	web_server "node server.js $((port + 5000))"
+	sed -i "s/url: 'http:..localhost:[0-9]*'/port: $port/; s/timeout: 5000/timeout: 1000/" playwright.config.js
+	suite 1 -n 2
+	assert_has "$output" "Timed out waiting 1000ms from config.webServer"
+	assert_has "$output" "sbx: webServer 'shop' was awaited on port $port, and nothing listens there where it runs; open there: $((port + 5000))
+  its url, or port, has to be where its command listens"
+	# It listens where it is awaited, and the tests ask elsewhere.
+	sed -i "s/port: $port/port: $((port + 5000))/; s/timeout: 1000/timeout: 5000/" playwright.config.js
+	suite 1 -n 2
+	assert_same 1 "$(grep -c "sbx: a connection to port $port was refused in w[01]: nothing listens there, nor on the host; open in w[01]: $((port + 5000))$" <<<"$output")"
+	assert_has "$output" "let each world start that server: by webServer in the config, or by services in sbx.yaml"
+	[[ $output != *awaited* ]]
+}
+
 @test "first run: a command of Playwright's that runs no tests is that, and where it stands among others nothing is green" {
 	config ''
 	mkdir all

@@ -132,6 +132,9 @@ static void test_advice_is_golden(void **state)
 		  "A: B; the tests there meet a dead server until one ends, then comes a new world\n  C" },
 		{ ADVICE_WORLD_DIED, "A: B; the next test gets a new world" },
 		{ ADVICE_TEST_SERVER_DIED, "server died: A failed in B, where 'C' had ended" },
+		{ ADVICE_SERVER_ELSEWHERE,
+		  "webServer 'A' was awaited on port B, and nothing listens there where it runs; open there: C\n"
+		  "  its url, or port, has to be where its command listens" },
 		{ ADVICE_DEAR_SERVICE,
 		  "'A' takes B s to start and C MiB, in each world anew\n"
 		  "  a command that does not build is quicker (dotnet run --no-build; what was built, in place of its "
@@ -139,6 +142,9 @@ static void test_advice_is_golden(void **state)
 		{ ADVICE_OPEN_ON_HOST,
 		  "a connection to port A was refused in C, and on the host that port is open\n"
 		  "  --reach B=127.0.0.1:A lets the worlds reach it: one server for all of them, *not* isolated" },
+		{ ADVICE_NOBODY_LISTENS,
+		  "a connection to port A was refused in B: nothing listens there, nor on the host; open in B: C\n"
+		  "  let each world start that server: by webServer in the config, or by services in sbx.yaml" },
 		{ ADVICE_NO_WAY_OUT, "a connection outward failed in B (A): a world has no network but its own\n"
 				     "  --net outbound lets it out; or answer such requests in the tests" },
 		{ ADVICE_MORE_WANTED, "A workers wanted, B worlds: a worker waits while its world has another\n"
@@ -455,6 +461,58 @@ static void test_checks_say_nothing_of_a_balanced_run(void **state)
 	assert_said("");
 }
 
+static void test_checks_find_the_port_of_a_refused_connection(void **state)
+{
+	static const struct {
+		const char *text;
+		uint16_t port;
+	} cases[] = {
+		{ "apiRequestContext.get: connect ECONNREFUSED 127.0.0.1:4444", 4444 },
+		{ "connect ECONNREFUSED ::1:4444", 4444 },
+		{ "page.goto: net::ERR_CONNECTION_REFUSED at http://localhost:4444/orders", 4444 },
+		{ "Failed to connect to localhost port 4444 after 0 ms: Connection refused", 4444 },
+		{ "at \"localhost\" (127.0.0.1), port 4444: here\nconnect ECONNREFUSED [::1]:4445", 4445 },
+		{ "connect ECONNREFUSED 10.0.0.7:4444", 0 },
+		{ "refused by the owner of localhost", 0 },
+		{ "connect ECONNREFUSED 127.0.0.1:99999", 0 },
+		/* Open on the host, which has its own sentence. */
+		{ "connect ECONNREFUSED 127.0.0.1:5432", 0 },
+		{ "http://localhost:4444/ answers 404", 0 },
+	};
+	static const char open[] = "[{\"port\":5555},{\"port\":8080}]";
+	struct fixture *fixture = *state;
+	owned_listeners world = { 0 };
+
+	host_listens(fixture, "[{\"port\":5432}]");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(checks_refused_port(&fixture->checks, cases[i].text), cases[i].port);
+	assert_int_equal(listeners_read(open, strlen(open), &world, NULL), 0);
+	checks_nobody(&fixture->checks, 5555, &world, "w1");
+	assert_said("");
+	checks_nobody(&fixture->checks, 4444, &world, "w1");
+	assert_said("a connection to port 4444 was refused in w1: nothing listens there, nor on the host; open in w1: "
+		    "5555, 8080\n"
+		    "  let each world start that server: by webServer in the config, or by services in sbx.yaml\n");
+	assert_int_equal(checks_refused_port(&fixture->checks, cases[0].text), 0);
+}
+
+static void test_checks_name_where_a_server_that_is_awaited_listens(void **state)
+{
+	static const char line[] =
+		"{\"type\":\"unready\",\"service\":\"shop\",\"port\":\"4444\",\"open\":[\"4445\",\"5555\"]}";
+	struct fixture *fixture = *state;
+
+	/* Who ends the run early is owed no explanation. */
+	fixture->checks.is_ending = true;
+	assert_int_equal(tell(fixture, line), 0);
+	assert_said("");
+	fixture->checks.is_ending = false;
+	assert_int_equal(tell(fixture, line), 0);
+	assert_said("webServer 'shop' was awaited on port 4444, and nothing listens there where it runs; open there: "
+		    "4445, 5555\n"
+		    "  its url, or port, has to be where its command listens\n");
+}
+
 static void test_checks_refuse_dotnet_test_with_the_lines_that_work(void **state)
 {
 	struct fixture *fixture = *state;
@@ -515,6 +573,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_advice_is_said_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_tell_of_a_port_in_use_only_where_it_would_have_been_reused,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_checks_find_the_port_of_a_refused_connection, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_checks_name_where_a_server_that_is_awaited_listens, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_refuse_a_server_that_nothing_explains, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_explain_what_the_config_starts, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checks_tell_a_server_of_the_runner_itself, set_up, tear_down),

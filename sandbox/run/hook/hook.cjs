@@ -312,15 +312,49 @@ function patchServers() {
 			return spawn.call(this, command, ...rest);
 		const child = spawn.call(this, command, Array.isArray(rest[0]) ? rest[0] : [],
 					 { ...options, env: { ...(options.env ?? process.env), SBX_SERVICE: service.label } });
-		servers.add(child);
+		servers.set(child, service);
 		child.once('exit', () => servers.delete(child));
 		return child;
 	};
 	process.kill = function sbxKill(pid, ...rest) {
-		if (areResting && [...servers].some(child => child.pid === Math.abs(pid)))
+		const [, service] = [...servers].find(([child]) => child.pid === Math.abs(pid)) ?? [];
+
+		if (areResting && service)
 			wakeServers();
+		if (service && leases === 0 && hostedEnded === 0)
+			tellUnready(service);
 		return kill.call(this, pid, ...rest);
 	};
+}
+
+/* Where somebody listens in R, on whatever address. */
+function openPorts() {
+	const ports = new Set();
+
+	for (const name of ['/proc/net/tcp', '/proc/net/tcp6']) {
+		try {
+			for (const [, port] of require('node:fs').readFileSync(name, 'latin1').matchAll(/^ *\d+: [\dA-F]+:([\dA-F]{4}) [\dA-F]+:[\dA-F]{4} 0A /gm))
+				ports.add(parseInt(port, 16));
+		} catch {
+			// a kernel without IPv6
+		}
+	}
+	return [...ports].sort((one, other) => one - other);
+}
+
+/* A server that is ended before anything was tested, and does not listen where it was awaited: Playwright names only the
+ * time that it waited. */
+function tellUnready(service) {
+	let port = service.port;
+
+	try {
+		port ??= Number(new URL(service.url).port) || null;
+	} catch {
+		// it is awaited by what it prints
+	}
+	const open = openPorts();
+	if (port && !open.includes(port))
+		send({ type: 'unready', service: service.label, port: String(port), open: open.slice(0, 8).map(String) });
 }
 
 /* --ui starts the servers before the reporter hears of the config: in its order, and each with three variables that only
@@ -332,7 +366,7 @@ function untoldService(options) {
 }
 
 function signalServers(signal) {
-	for (const child of servers) {
+	for (const child of servers.keys()) {
 		try {
 			process.kill(-child.pid, signal);
 		} catch {
