@@ -244,6 +244,12 @@ static int write_yaml(struct text_buffer *out, const struct text_buffer *text, s
 	return 0;
 }
 
+static void replace_text(char **text, const char *with)
+{
+	text_free(text);
+	*text = text_duplicate(with);
+}
+
 int verb_config(struct invocation *invocation, struct error *error)
 {
 	__attribute__((cleanup(project_settings_release))) struct project_settings settings = { 0 };
@@ -257,6 +263,12 @@ int verb_config(struct invocation *invocation, struct error *error)
 		result = invocation_add_project(invocation, &project, error);
 	if (result < 0)
 		return result;
+	if (invocation->worker_count) {
+		replace_text(&project.workers, invocation->worker_count);
+		/* Of sbx test as well: there, too, the line is stronger. */
+		if (project.test.workers)
+			replace_text(&project.test.workers, invocation->worker_count);
+	}
 	settings_merge(&project, &invocation->given, &settings);
 	add_project(&json, &project, &settings);
 	if (invocation->format != FORMAT_JSON) {

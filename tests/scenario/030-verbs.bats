@@ -421,3 +421,16 @@ A $tree/sub/a b" "$output"
 	run_sbx 125 config
 	assert_has "$output" "as in ready: { port: 5555 }"
 }
+
+@test "config: -n on the line is stronger than both numbers of the file, as with up and test" {
+	cd "$BATS_TEST_TMPDIR"
+	run_sbx 0 config -n 50%
+	assert_same 'workers: "50%"' "$output"
+	printf '%s\n' 'workers: 2' 'test: { workers: 3 }' >sbx.yaml
+	run_sbx 0 config --format json
+	assert_same '{"test":{"workers":"3"},"workers":"2"}' "$output"
+	run_sbx 0 config --format json -n auto
+	assert_same '{"test":{"workers":"auto"},"workers":"auto"}' "$output"
+	run_sbx 125 config -n x
+	assert_has "$output" "as in --workers 4"
+}
