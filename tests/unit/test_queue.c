@@ -319,6 +319,12 @@ static void test_a_ticket_that_cannot_be_made_is_an_error(void **state)
 	assert_string_equal(error.object, "q");
 	assert_int_equal(ticket.fd, -1);
 	(void)close(fd);
+	/* Nobody is led elsewhere, and without the door no number is taken. */
+	assert_int_equal(symlinkat("elsewhere", place_fd, "ticket.s.door"), 0);
+	assert_int_equal(queue_enter(place_fd, "s", &ticket, &error), -ELOOP);
+	assert_int_equal(count_files("ticket.s."), 1);
+	assert_int_equal(count_files("elsewhere"), 0);
+	queue_remove(place_fd, "s");
 }
 
 /* The killed one's ticket goes with who waited for it, one's own with its end, the rest by queue_remove(), which
