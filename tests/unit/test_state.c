@@ -220,6 +220,7 @@ static void test_a_part_that_is_a_symlink_is_refused_with_its_path(void **state)
 {
 	struct place *place = *state;
 	owned_text kept = below(place->home, ".local/state/sbx/kept");
+	owned_text elsewhere = below(place->root, "elsewhere");
 	struct error error = { 0 };
 	struct state_paths paths;
 	owned_fd state_fd = -1;
@@ -227,9 +228,12 @@ static void test_a_part_that_is_a_symlink_is_refused_with_its_path(void **state)
 
 	state_paths_find(place->home, &paths);
 	assert_int_equal(state_open(&paths, STATE_MAKE, &state_fd, &error), 0);
-	assert_int_equal(symlink("/etc", kept), 0);
+	/* One of this test's own: followed, its mode would be changed. */
+	assert_int_equal(mkdir(elsewhere, 0755), 0);
+	assert_int_equal(symlink(elsewhere, kept), 0);
 	assert_int_equal(state_open_part(state_fd, STATE_KEPT, STATE_MAKE, &fd, &error), -ENOTDIR);
 	assert_string_equal(error.object, kept);
+	assert_directory(place->root, "elsewhere", 0755);
 	error = (struct error){ 0 };
 	assert_int_equal(state_open_part(state_fd, STATE_UPPERS, STATE_LEAVE, &fd, &error), -ENOENT);
 	assert_non_null(strstr(error.object, "/.local/state/sbx/uppers"));
