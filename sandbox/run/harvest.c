@@ -98,8 +98,8 @@ static bool has_snapshot_directory(const char *path)
 
 static bool goes_to_host(const struct harvest *harvest, const struct artifacts *artifacts, const char *path)
 {
-	/* Hooks that the next commit would run. */
-	if (strstr(path, "/.git/"))
+	/* Hooks that the next commit would run; a file of that name leads to a repository with hooks. */
+	if (strstr(path, "/.git/") || text_ends_with(path, "/.git"))
 		return false;
 	for (size_t i = 0; i < artifacts->named_files.count; i++)
 		if (text_equal(path, artifacts->named_files.items[i]))
@@ -207,7 +207,7 @@ static void file_name(size_t number, char name[static FILE_NAME_SIZE])
 
 static bool has_same_bytes(int first_parent, const char *first_name, int second_parent, const char *second_name)
 {
-	owned_fd first = openat(first_parent, first_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	owned_fd first = openat(first_parent, first_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	owned_fd second = openat(second_parent, second_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	char *bytes = malloc(2 * (size_t)COMPARED_SIZE);
 	ssize_t size;
@@ -253,14 +253,29 @@ static int copy_from_world(const struct harvest *harvest, int connection, const 
 	return result;
 }
 
+/* Of what was listed as a file the world may have made something else since: a pipe would be waited for, and a directory
+ * takes in what comes after it. @return 1: it is one, 0: it was not and is gone, or -errno */
+static int take_from_world(const struct harvest *harvest, int connection, const char *path, const char *name,
+			   struct error *error)
+{
+	struct stat status;
+	int result = copy_from_world(harvest, connection, path, name, error);
+
+	if (result < 0)
+		return result;
+	if (fstatat(harvest->staging_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode))
+		return 1;
+	return tree_remove(harvest->staging_fd, name, error);
+}
+
 /* A file that another world wrote, too: is it the same? */
 static int compare_file(const struct harvest *harvest, int connection, struct harvest_file *file, unsigned world,
 			struct error *error)
 {
 	char name[FILE_NAME_SIZE];
-	int result = copy_from_world(harvest, connection, file->path, NAME_CANDIDATE, error);
+	int result = take_from_world(harvest, connection, file->path, NAME_CANDIDATE, error);
 
-	if (result < 0)
+	if (result <= 0)
 		return result;
 	file_name((size_t)(file - harvest->files), name);
 	if (!has_same_bytes(harvest->staging_fd, name, harvest->staging_fd, NAME_CANDIDATE)) {
@@ -286,8 +301,8 @@ static int take_file(struct harvest *harvest, int connection, const char *path, 
 		return 0;
 	}
 	file_name(harvest->file_count, name);
-	result = copy_from_world(harvest, connection, path, name, error);
-	if (result < 0)
+	result = take_from_world(harvest, connection, path, name, error);
+	if (result <= 0)
 		return result;
 	harvest->files = reallocarray(harvest->files, harvest->file_count + 1, sizeof(*harvest->files));
 	if (!harvest->files)

@@ -402,6 +402,8 @@ end_slowly() {
 			fs.writeFileSync('link-snapshots/file', 'theirs');
 			fs.mkdirSync('.git/a-snapshots', { recursive: true });
 			fs.writeFileSync('.git/a-snapshots/file', 'theirs');
+			fs.mkdirSync('own-snapshots');
+			fs.writeFileSync('own-snapshots/.git', 'gitdir: theirs');
 		});
 	EOF
 	run_sbx 0 test -n 2 -- npx playwright test
@@ -409,7 +411,7 @@ end_slowly() {
 	assert_has "$output" "on the way to it lies a symbolic link"
 	assert_same mine "$(cat "$outside/file")"
 	assert_same file "$(ls "$outside")"
-	[[ ! -e .git/hooks/pre-commit && ! -e .git/a-snapshots ]]
+	[[ ! -e .git/hooks/pre-commit && ! -e .git/a-snapshots && ! -e own-snapshots ]]
 	rm -rf "$outside"
 }
 
