@@ -229,11 +229,23 @@ static int fail_system(const struct copy *copy, int number, struct error *error)
 	return error_set(error, .number = number, .step = STEP_COPY, .object = copy->source.path);
 }
 
+/* One that was found in the tree, a fixture perhaps, can be left out. */
+static const char *remedy_of_damage(const struct copy *copy)
+{
+	return copy->request->is_outside
+		       ? "the source is damaged: restore it from a backup, or try: sqlite3 FILE .recover"
+		       : "the source is damaged: restore it from a backup, or try: sqlite3 FILE .recover; or leave it "
+			 "out: --db FILE copies only what it names, --db none nothing";
+}
+
 static int fail_sqlite(const struct copy *copy, sqlite3 *database, int code, const char *step, struct error *error)
 {
 	if ((code & 0xff) == SQLITE_FULL)
 		return fail_full(copy, ENOSPC, error);
-	return sqlite_fail(database, code, step, copy->source.path, error);
+	(void)sqlite_fail(database, code, step, copy->source.path, error);
+	if ((code & 0xff) == SQLITE_CORRUPT)
+		text_copy(error->remedy, sizeof(error->remedy), remedy_of_damage(copy));
+	return -error->number;
 }
 
 /* Everything on the target goes through this one connection: locking_mode=EXCLUSIVE keeps a WAL's index on the heap, so
@@ -616,9 +628,7 @@ static int check_copy(struct copy *copy, struct database_report *report, struct 
 			continue;
 		if (!is_about_content(message, copy->unknown.is_met))
 			return error_set(error, .number = EUCLEAN, .step = STEP_CHECK, .object = copy->source.path,
-					 .cause = message,
-					 .remedy = "the source is damaged: restore it from a backup, or try: sqlite3 "
-						   "FILE .recover");
+					 .cause = message, .remedy = remedy_of_damage(copy));
 		if (report->warning[0] == '\0')
 			text_copy(report->warning, sizeof(report->warning), message);
 	}

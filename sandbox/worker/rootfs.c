@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/macro.h"
 #include "base/mount.h"
+#include "base/number.h"
 #include "base/path.h"
 #include "base/tree.h"
 #include "overlay/copy.h"
@@ -303,6 +304,28 @@ static int attach_disk(struct world *world, struct error *error)
 	return 0;
 }
 
+/* A full scratch, told by the flag that sizes it. */
+static int explain_space(const struct world *world, struct error *error)
+{
+	char size[32];
+
+	if (error->number != ENOSPC && error->number != EDQUOT)
+		return -error->number;
+	if (world->disk_fd >= 0) {
+		text_copy(error->cause, sizeof(error->cause), "the disk that holds the writable layer is full");
+		text_copy(error->remedy, sizeof(error->remedy),
+			  "free some of it, or name another place with --scratch DIR");
+		return -error->number;
+	}
+	(void)snprintf(error->cause, sizeof(error->cause),
+		       "the writable layer is full: it holds %s and %llu files and directories",
+		       number_format_size(world->plan->scratch_bytes_max, size, sizeof(size)),
+		       (unsigned long long)world->plan->scratch_inodes_max);
+	text_copy(error->remedy, sizeof(error->remedy),
+		  "raise it with --size N (bytes; k, m, g) or --inodes N, or put it on disk with --scratch DIR");
+	return -error->number;
+}
+
 int rootfs_mount_scratch(struct world *world, struct error *error)
 {
 	const struct worker_plan *plan = world->plan;
@@ -326,33 +349,15 @@ int rootfs_mount_scratch(struct world *world, struct error *error)
 	for (size_t i = 0; i < ARRAY_SIZE(scratch_directories); i++)
 		if (mkdirat(world->scratch_fd, scratch_directories[i].name, scratch_directories[i].mode) < 0 ||
 		    ((scratch_directories[i].mode & 01000) &&
-		     fchmodat(world->scratch_fd, scratch_directories[i].name, scratch_directories[i].mode, 0) < 0))
-			return error_set(error, .number = errno, .step = "make a directory of the scratch",
-					 .object = scratch_directories[i].name);
+		     fchmodat(world->scratch_fd, scratch_directories[i].name, scratch_directories[i].mode, 0) < 0)) {
+			(void)error_set(error, .number = errno, .step = "make a directory of the scratch",
+					.object = scratch_directories[i].name);
+			return explain_space(world, error);
+		}
 	return attach_disk(world, error);
 }
 
 /* ---- the writable layers ---- */
-
-/* A full scratch, told by the flag that sizes it. */
-static int explain_space(const struct world *world, struct error *error)
-{
-	if (error->number != ENOSPC && error->number != EDQUOT)
-		return -error->number;
-	if (world->disk_fd >= 0) {
-		text_copy(error->cause, sizeof(error->cause), "the disk that holds the writable layer is full");
-		text_copy(error->remedy, sizeof(error->remedy),
-			  "free some of it, or name another place with --scratch DIR");
-		return -error->number;
-	}
-	(void)snprintf(error->cause, sizeof(error->cause),
-		       "the writable layer is full: it holds %llu MiB and %llu files and directories",
-		       (unsigned long long)(world->plan->scratch_bytes_max >> 20),
-		       (unsigned long long)world->plan->scratch_inodes_max);
-	text_copy(error->remedy, sizeof(error->remedy),
-		  "raise it with --size N (bytes; k, m, g) or --inodes N, or put it on disk with --scratch DIR");
-	return -error->number;
-}
 
 /* Leaves out credentials and what is copied as a database. */
 struct copying {

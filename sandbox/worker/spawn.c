@@ -146,12 +146,31 @@ static const char *environment_value(const struct text_list *environment, const 
 
 static int error_execute(struct child *child, const char *program, int number)
 {
-	return error_set(&child->error, .number = number, .step = "execute", .object = program,
-			 .cause = number == ENOENT ? "no such program in the world"
-				  : number == ENOEXEC
-					  ? "it is neither a binary of this machine nor a script with a #! line"
-					  : NULL,
-			 .remedy = number == ENOEXEC ? "start it with its interpreter, as in: sh FILE" : NULL);
+	bool is_path = strchr(program, '/');
+	struct stat status;
+	const char *cause = NULL;
+	const char *remedy = NULL;
+
+	if (number == ENOEXEC) {
+		cause = "it is neither a binary of this machine nor a script with a #! line";
+		remedy = "start it with its interpreter, as in: sh FILE";
+	} else if (number == ENOENT && is_path && stat(program, &status) == 0) {
+		cause = "the interpreter of its #! line, or its loader, is not in the world";
+		remedy = "look at its first line: head -n 1 FILE";
+	} else if (number == ENOENT) {
+		cause = "no such program in the world";
+		remedy = is_path ? NULL
+				 : "it is looked for in PATH; what the host has in /tmp, /var/tmp, /run and in other "
+				   "people's "
+				   "homes is not in the world";
+	} else if (number == EACCES && is_path && stat(program, &status) == 0) {
+		if (S_ISDIR(status.st_mode))
+			cause = "it is a directory";
+		else if (S_ISREG(status.st_mode) && !(status.st_mode & 0111))
+			remedy = "make it executable: chmod +x FILE";
+	}
+	return error_set(&child->error, .number = number, .step = "execute", .object = program, .cause = cause,
+			 .remedy = remedy);
 }
 
 /* As execvp(3), with the PATH of the world's environment, and without its fallback to a shell. */

@@ -294,7 +294,11 @@ overlay_works='
 	[[ $SBX_UPPER != disk ]] || export SBX_UPPER=tmpfs
 	sqlite3 a.db 'create table t(x); insert into t values(randomblob(4000000))'
 	run_sbx 125 run --size 2m -- true
-	assert_has "$output" "the writable layer is full: it holds 2 MiB"
+	assert_has "$output" "the writable layer is full: it holds 2.0 MiB"
+	# So small that not even its own directories fit.
+	run_sbx 125 run --inodes 5 -- true
+	assert_has "$output" "the writable layer is full: it holds"
+	assert_has "$output" "--inodes"
 	assert_has "$output" "--size N"
 }
 

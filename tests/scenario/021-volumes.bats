@@ -62,7 +62,7 @@ rename='rename($ARGV[0], $ARGV[1]) or die qq($!\n)'
 	mkdir big && head -c 4m /dev/urandom >big/file
 	[[ $places == tmpfs* ]] || return 0 # a disk knows no such limit
 	SBX_UPPER=tmpfs run_sbx 125 run --size 2m --copy big -- true
-	assert_has "$output" "cannot copy 'file': the writable layer is full: it holds 2 MiB"
+	assert_has "$output" "cannot copy 'file': the writable layer is full: it holds 2.0 MiB"
 	assert_has "$output" "--size N"
 }
 

@@ -368,5 +368,13 @@ END
 	assert_has "$output" "sbx: cannot execute"
 	printf '#!/no/such/interpreter\n' >script && chmod +x script
 	run_sbx 127 run -- ./script
+	assert_has "$output" "the interpreter of its #! line"
+	echo true >plain
+	run_sbx 126 run -- ./plain
+	assert_has "$output" "chmod +x"
+	run_sbx 126 run -- "$tree"
+	assert_has "$output" "it is a directory"
+	run_sbx 127 run -- no-such-program
+	assert_has "$output" "it is looked for in PATH"
 	nothing_left
 }

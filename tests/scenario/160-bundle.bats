@@ -619,7 +619,7 @@ nothing_half() {
 	assert_same "" "$(find "$XDG_STATE_HOME/sbx/uppers" "$XDG_STATE_HOME/sbx/run" -mindepth 1 2>/dev/null)"
 	full pwrite64 1+ replay "$base/whole.sbx" -- true
 	run_sbx 125 replay "$base/whole.sbx" --size 1m -- true
-	assert_has "$output" "layer is full: it holds 1 MiB"
+	assert_has "$output" "layer is full: it holds 1.0 MiB"
 	run_sbx 0 replay "$base/whole.sbx" --size 8m -- true
 	mkdir "$base/scratch"
 	run_sbx 0 replay "$base/whole.sbx" --scratch "$base/scratch" -- true

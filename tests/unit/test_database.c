@@ -1027,6 +1027,8 @@ static void a_database_cut_short_is_refused_by_name(void **state)
 	app_make(path, "delete", accounts);
 	assert_int_equal(truncate(path, 8 * 4096), 0);
 	assert_refuses(place, "App.db", plain, EUCLEAN, "damaged");
+	/* A fixture, perhaps, that a worker does without. */
+	assert_refuses(place, "App.db", plain, EUCLEAN, "--db none");
 }
 
 static void a_missing_file_a_directory_and_a_pipe_are_refused_at_once(void **state)
