@@ -265,6 +265,23 @@ static int choose(const struct search *search, const char *word, struct candidat
 	return fail_none(search, word, error);
 }
 
+/* Asked for live ones only: a kept worker is no unknown one. */
+static int fail_kept(const struct state_paths *paths, const char *word, struct error *error)
+{
+	owned_search search = { .state_fd = -1 };
+	struct candidate *candidate = NULL;
+	owned_text remedy = NULL;
+
+	if (read_all(&search, paths, RESOLVE_KEPT, NULL) < 0)
+		return -error->number;
+	add_candidates(&search);
+	if (choose(&search, word, &candidate, NULL) == -ENOENT)
+		return -error->number;
+	remedy = text_format("'sbx shell %s' and 'sbx open %s' look into it", word, word);
+	return error_set(error, .number = ENOENT, .step = "find the live worker", .object = word,
+			 .cause = "it has ended, and was kept", .remedy = remedy);
+}
+
 /* ---- The answer -------------------------------------------------------------------------------------------------- */
 
 static void hand_over(struct search *search, const struct candidate *candidate, struct resolved_worker *ret_resolved)
@@ -335,5 +352,7 @@ int resolve_worker(const struct state_paths *paths, const char *word, unsigned s
 	result = choose(&search, word, &candidate, error);
 	if (result == 0)
 		hand_over(&search, candidate, ret_resolved);
+	else if (result == -ENOENT && !(scope & RESOLVE_KEPT) && error)
+		return fail_kept(paths, word, error);
 	return result;
 }

@@ -308,15 +308,18 @@ static void read_run(struct report_run *run, struct json_value object)
 int report_add_json(struct report *report, const char *text, size_t size, const char *path, struct error *error)
 {
 	owned_json json = { 0 };
-	int result = json_read(&json, text, size, error);
+	struct error unread = { 0 };
 	struct json_value runs;
 
-	if (result < 0)
-		return error_context(error, "report %s", path);
+	if (json_read(&json, text, size, &unread) < 0)
+		return error_set(error, .number = unread.number, .step = "read the report", .object = path,
+				 .cause = unread.cause,
+				 .remedy = "name a file that sbx report --format json -o FILE wrote");
 	runs = json_member(json_root(&json), "runs");
 	if (report_take_number(json_root(&json), "version", 0) != VERSION || json_type(runs) != JSON_ARRAY)
 		return error_set(error, .number = EBADMSG, .step = "read the report", .object = path,
-				 .cause = "it is not what sbx report --format json of this version writes");
+				 .cause = "it is not what sbx report --format json of this version writes",
+				 .remedy = "write it anew there, with this version");
 	FOR_EACH(item, runs)
 	{
 		struct report_run *run = report_add_run(report, error);

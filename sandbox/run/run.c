@@ -628,7 +628,7 @@ static int check_isolation(const struct run *run, struct error *error)
 	if (runner_is_the_world(&run->runner) || run->runner.events.is_alone || used > 0 ||
 	    run->runner.events.hosted_begun > 0 || process_exit_code(run->runner.status) != 0)
 		return 0;
-	worlds = run->options->workers ? text_format("%u", run->options->workers) : text_duplicate("N");
+	worlds = run->options->workers ? text_format("%u", run->options->workers) : text_duplicate("the");
 	if (events_is_idle(&run->runner.events, &run->spec.payload))
 		return 0;
 	if (!run->runner.events.has_hello && run->runner.events.idle.count > 0) {

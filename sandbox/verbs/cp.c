@@ -150,5 +150,8 @@ int verb_cp(struct invocation *invocation, struct error *error)
 	text_list_add(&task.arguments, source.worker ? name : target.path);
 	result = visit_run_task(visit, &task, error);
 	text_list_release(&task.arguments);
+	/* The worker knows the place only by its descriptor, and names what it reads. */
+	if (source.worker && result == -EACCES && faccessat(directory_fd, ".", W_OK, AT_EACCESS) < 0)
+		return fail_host("copy to", target.path, EACCES, error);
 	return result;
 }

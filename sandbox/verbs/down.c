@@ -35,7 +35,8 @@ int verb_down(struct invocation *invocation, struct error *error)
 	int result = path_canonical(".", &here);
 
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory");
+		return error_set(error, .number = -result, .step = "find the current directory",
+				 .remedy = "cd to a directory that exists");
 	if (invocation->all && invocation->spec.name)
 		return error_set(error, .number = EINVAL, .step = "choose the pool", .object = invocation->spec.name,
 				 .cause = "--all and --name contradict each other", .remedy = "leave one of them out");

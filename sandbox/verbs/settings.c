@@ -77,7 +77,8 @@ int settings_read(const struct invocation *invocation, struct project *ret_proje
 	int result;
 
 	if (!here)
-		return error_set(error, .number = errno, .step = "find the current directory");
+		return error_set(error, .number = errno, .step = "find the current directory",
+				 .remedy = "cd to a directory that exists");
 	/* --file is below the current directory, as any other file name of the line; sbx.yaml lies in the tree. */
 	tree = path_normal(here, !invocation->file && invocation->spec.tree ? invocation->spec.tree : ".");
 	up = invocation->file || invocation->spec.tree ? 0 : find_above(here);

@@ -234,7 +234,8 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	if (result < 0)
 		return result;
 	if (!here)
-		return error_set(error, .number = errno, .step = "find the current directory");
+		return error_set(error, .number = errno, .step = "find the current directory",
+				 .remedy = "cd to a directory that exists");
 	publish_ports(invocation, project, options.workers);
 	items_plan_init(&plan);
 	add_artifacts(invocation, here, project);

@@ -55,7 +55,8 @@ static int describe(const struct invocation *invocation, const struct project *p
 		text_list_add(&description->arguments, *argument);
 	result = path_canonical(".", &description->directory);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory");
+		return error_set(error, .number = -result, .step = "find the current directory",
+				 .remedy = "cd to a directory that exists");
 	if (!project->file)
 		return 0;
 	description->settings_file = text_duplicate(project->file);

@@ -210,6 +210,7 @@ A $tree/sub/a b" "$output"
 	run_sbx 0 db query w1 --db b.db 'SELECT count(*) FROM B'
 	run_sbx 125 db shell w1 </dev/null
 	assert_has "$output" "there are several"
+	assert_has "$output" "name one with --db PATH"
 	assert_same 0 "$(echo 'SELECT count(*) FROM B;' | "$SBX" db shell w1 --db b.db)"
 	run_sbx 1 db shell w1 --db none.db <<<'CREATE TABLE C(x);'
 	run_sbx 2 exec w1 ls none.db

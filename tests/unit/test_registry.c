@@ -624,6 +624,19 @@ static void test_several_of_one_name_are_listed_in_the_error(void **state)
 	assert_int_equal(resolve(place, "000", RESOLVE_KEPT, &(struct resolved_worker){ 0 }, &error), -EEXIST);
 }
 
+static void test_a_kept_one_is_not_called_unknown_where_a_live_one_is_wanted(void **state)
+{
+	struct place *place = *state;
+	struct error error = { 0 };
+
+	keep(place, ID1, "red");
+	assert_int_equal(resolve(place, "red", RESOLVE_LIVE, &(struct resolved_worker){ 0 }, &error), -ENOENT);
+	assert_string_equal(error.cause, "it has ended, and was kept");
+	assert_non_null(strstr(error.remedy, "sbx open red"));
+	assert_int_equal(resolve(place, "blue", RESOLVE_LIVE, &(struct resolved_worker){ 0 }, &error), -ENOENT);
+	assert_string_equal(error.cause, "there is no worker");
+}
+
 static void test_none_offers_the_nearest_name(void **state)
 {
 	struct place *place = *state;
@@ -702,6 +715,7 @@ int main(void)
 		TEST(test_a_worker_is_found_by_name_id_and_prefix),
 		TEST(test_a_live_worker_goes_before_a_kept_one),
 		TEST(test_several_of_one_name_are_listed_in_the_error),
+		TEST(test_a_kept_one_is_not_called_unknown_where_a_live_one_is_wanted),
 		TEST(test_none_offers_the_nearest_name),
 		TEST(test_a_thousand_kept_workers_are_listed_in_milliseconds),
 	};
