@@ -347,8 +347,10 @@ static void add_left_of_file(struct text_buffer *out, const struct index_of_test
 
 		text_buffer_add_text(out, "<h4>");
 		add_place(out, index, &left[i].by, false);
-		html_add(out, " <span class=\"dim\">line %lld, %s</span></h4>\n", (long long)left[i].by.line,
-			 report_worker_word(left[i].worker, worker));
+		text_buffer_add_text(out, " <span class=\"dim\">");
+		if (left[i].by.line > 0)
+			html_add(out, "line %lld, ", (long long)left[i].by.line);
+		html_add(out, "%s</span></h4>\n", report_worker_word(left[i].worker, worker));
 		add_lines(out, &left[i].lines);
 	}
 	text_buffer_add_text(out, "</div></details>\n");

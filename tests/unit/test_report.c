@@ -541,6 +541,34 @@ static void assert_html(const char *text, const char *wanted)
 	assert_string_equal(out.bytes, wanted);
 }
 
+static void test_a_run_that_ended_red_has_a_red_heading(void **state)
+{
+	static const struct {
+		const char *end;
+		const char *heading;
+	} runs[] = {
+		{ "\"type\":\"run\",\"event\":\"end\",\"exit_code\":0", "<h1 class=\"passed\">" },
+		/* All passed in the end, and --retry-fresh calls it red. */
+		{ "\"type\":\"run\",\"event\":\"end\",\"exit_code\":1", "<h1 class=\"failed\">" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+		owned_report report = { .run_count = 1 };
+		owned_buffer journal = { 0 };
+		owned_text page = NULL;
+
+		report.runs = calloc(1, sizeof(*report.runs));
+		add_begin(&journal);
+		add_test(&journal, 350, "begin", "a", 0, ",\"retry\":0");
+		add_test(&journal, 450, "end", "a", 0, PASSED);
+		add_line(&journal, 1000, runs[i].end);
+		read_text(journal.bytes, report.runs);
+		page = write_page(&report);
+		(void)place_of(page, runs[i].heading);
+	}
+}
+
 static void test_report_escapes_for_html(void **state)
 {
 	(void)state;
@@ -757,6 +785,7 @@ int main(void)
 		cmocka_unit_test(test_report_shows_the_log_of_the_own_world_meanwhile),
 		cmocka_unit_test(test_report_shows_the_last_lines_of_many),
 		cmocka_unit_test(test_report_names_what_is_no_run),
+		cmocka_unit_test(test_a_run_that_ended_red_has_a_red_heading),
 		cmocka_unit_test(test_report_escapes_for_html),
 		cmocka_unit_test(test_report_page_holds_no_markup_of_others),
 		cmocka_unit_test(test_report_offers_to_open_what_has_servers),
