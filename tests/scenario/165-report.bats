@@ -215,6 +215,7 @@ times() {
 @test "prune: how long items took is forgotten with the last run of their tree, or with the tree" {
 	mkdir "$tree.other"
 	run_sbx 0 test -n 1 --items 'seq 2' -- true {}
+	assert_has "$("$SBX" report --list)" "--items seq 2 -- true {}"
 	run_sbx 0 test -n 1 --items 'seq 3' -- true {}
 	(cd "$tree.other" && run_sbx 0 test -n 1 --items 'seq 2' -- true {})
 	assert_same 3 "$(times)"
