@@ -13,11 +13,11 @@ enum { STACK_BYTES = 256 << 10 };
 void memory_give_back(void)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	char *here = __builtin_frame_address(0);
 	/* The page of this frame and the one below, which calls from here use. */
-	uintptr_t end = (here & ~(page - 1)) - page;
+	char *end = here - ((uintptr_t)here & (page - 1)) - page;
 
 	(void)malloc_trim(0);
 	/* Pages that are not mapped are passed over, and told as ENOMEM at the end. */
-	(void)madvise((void *)(end - STACK_BYTES), STACK_BYTES, MADV_DONTNEED);
+	(void)madvise(end - STACK_BYTES, STACK_BYTES, MADV_DONTNEED);
 }

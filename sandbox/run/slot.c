@@ -50,12 +50,12 @@ void slot_journal(struct slot *slot, enum journal_event event, const char *detai
  * @return 0: as R's, since the range cannot be known */
 static unsigned next_last_pid(struct runner *runner)
 {
-	enum { PART = 4096 };
+	const unsigned part = 4096;
 	uint64_t max = 0;
 
-	if (machine_read_number("/proc/sys/kernel/pid_max", &max) < 0 || max < 2 * PART || max > INT32_MAX)
+	if (machine_read_number("/proc/sys/kernel/pid_max", &max) < 0 || max < UINT64_C(2) * part || max > INT32_MAX)
 		return 0;
-	return PART * (1 + runner->worlds_begun++ % ((unsigned)(max / PART) - 1));
+	return part * (1 + runner->worlds_begun++ % ((unsigned)(max / part) - 1));
 }
 
 int slot_start(struct slot *slot, struct error *error)

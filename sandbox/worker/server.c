@@ -16,8 +16,6 @@
  * has them copied out and goes away. */
 #include "sandbox/worker/server.h"
 
-#include "sandbox/worker/server.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
