@@ -19,7 +19,6 @@
 #include "sandbox/run/events.h"
 #include "sandbox/run/journal.h"
 #include "sandbox/run/report_model.h"
-#include "sandbox/worker/annex.h"
 
 const char *const report_outcome_words[REPORT_OUTCOMES] = {
 	[REPORT_PASSED] = "passed",	    [REPORT_FLAKY] = "flaky",	[REPORT_SKIPPED] = "skipped",
@@ -388,29 +387,6 @@ int64_t report_take_exit_code(struct json_value object)
 	return code < 0 || code > UINT8_MAX ? -1 : code;
 }
 
-/* Of a run of --items the journal has what runs in world R; a reader knows the options that were written. */
-static void show_items(struct text_list *command)
-{
-	struct text_list shown = { 0 };
-	owned_text list = NULL;
-	owned_json json = { 0 };
-	const char *packed;
-
-	if (command->count < 4 || !text_equal(command->items[0], ANNEX_PROGRAM) ||
-	    !text_equal(command->items[1], "items"))
-		return;
-	packed = command->items[2];
-	if (json_read(&json, packed, strlen(packed), NULL) < 0 ||
-	    json_text(json_member(json_root(&json), "list"), &list) < 0)
-		return;
-	text_list_add(&shown, "--items");
-	text_list_add(&shown, list);
-	for (size_t i = 3; i < command->count; i++)
-		text_list_add(&shown, command->items[i]);
-	text_list_release(command);
-	*command = shown;
-}
-
 static void take_run(struct report_reader *reader, struct json_value root, int64_t at_ms)
 {
 	struct report_run *run = reader->run;
@@ -431,7 +407,6 @@ static void take_run(struct report_reader *reader, struct json_value root, int64
 	text_list_release(&run->command);
 	run->command = (struct text_list){ 0 };
 	(void)json_list(json_member(root, "command"), &run->command);
-	show_items(&run->command);
 }
 
 /* ---- tests ---- */
