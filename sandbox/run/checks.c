@@ -612,7 +612,7 @@ static char *line_around(const char *text, const char *at)
 	return text_format("%.*s", (int)MIN(length, (size_t)LINE_LENGTH_MAX), begin);
 }
 
-/* The port behind the host's own name or address, from "connect ECONNREFUSED 127.0.0.1:4444" to "localhost port 4444". */
+/* The port behind the host's own name or address, as in "ECONNREFUSED 127.0.0.1:4444" or "localhost port 4444". */
 static uint16_t find_own_port(const char *line)
 {
 	static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "0.0.0.0" };

@@ -88,8 +88,8 @@ void events_release(struct events *events);
  *  the command has to say so. */
 bool events_may_have_had_no_tests(const struct events *events);
 
-/** Whether the command is, behind npx, node or the like, one of the runner's that runs no tests: there is nothing in it that
- *  could have run some. */
+/** Whether the command is, behind npx, node or the like, one of the runner's that runs no tests: there is nothing in it
+ *  that could have run some. */
 bool events_is_idle(const struct events *events, const struct text_list *command);
 
 /** Takes one line. @callback  told of each test that ended; may be NULL */

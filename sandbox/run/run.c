@@ -766,8 +766,8 @@ static int run_loop(struct run *run, struct error *error)
 	return run->has_failed ? -MAX(run->error->number, 1) : 0;
 }
 
-/* Nothing was tested, and the items' runner has said why. @result  of the run: where that failed, a service say, its logs
- * are looked for */
+/* Nothing was tested, and the items' runner has said why. @result  of the run: where that failed, a service say, its
+ * logs are looked for */
 static bool is_list_missing(const struct run *run, int result, int exit_code)
 {
 	return result == 0 && run->options->command && exit_code == EXIT_SBX_FAILED &&
