@@ -89,14 +89,14 @@ static void add_told(const struct member *runner, const char *told, struct text_
 		     struct text_list *outside)
 {
 	owned_text root = find_root(runner);
-	owned_text path = path_normal("/", told);
+	owned_text place = path_normal("/", told);
 	const char *home = runner->plan.home;
 
-	if (is_granted(runner, root, path))
-		add_path(granted, path);
-	else if (!path_is_below(runner->plan.tree, path) && !(home && path_is_below(home, path)) &&
-		 !has_component(path, ".git"))
-		add_path(outside, path);
+	if (is_granted(runner, root, place))
+		add_path(granted, place);
+	else if (!path_is_below(runner->plan.tree, place) && !(home && path_is_below(home, place)) &&
+		 !has_component(place, ".git"))
+		add_path(outside, place);
 }
 
 static bool is_file(const char *path, const char *written)
