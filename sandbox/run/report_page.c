@@ -622,7 +622,7 @@ void report_write_html(const struct report *report, const struct report_page *pa
 
 	report_count(report, outcomes);
 	is_bad_end = outcomes[REPORT_FAILED] + outcomes[REPORT_UNFINISHED] > 0;
-	/* Flaky tests that --retry-fresh calls red, a report that could not be written, a server that died at the end. */
+	/* Flaky ones that --retry-fresh calls red, an error outside of tests, a server that died at the end. */
 	for (size_t i = 0; i < report->run_count; i++)
 		is_bad_end = is_bad_end || report->runs[i].exit_code > 0;
 	make_nonce(nonce);
