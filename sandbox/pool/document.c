@@ -9,6 +9,8 @@
 #include "base/macro.h"
 #include "base/text.h"
 
+#define TOO_DEEP "it is nested too deeply, or an alias names what it stands in"
+
 struct reader {
 	const char *name;
 	yaml_document_t *document;
@@ -185,8 +187,7 @@ static int build(struct reader *reader, int index, unsigned depth, struct docume
 	int result = check_node(reader, node);
 
 	if (result == 0 && depth > DOCUMENT_DEPTH_MAX)
-		result = fail_node(reader, node, E2BIG, "it is nested too deeply, or an alias names what it stands in",
-				   NULL);
+		result = fail_node(reader, node, E2BIG, TOO_DEEP, NULL);
 	if (result < 0)
 		return result;
 	ret_node->line = (unsigned)node->start_mark.line + 1;
@@ -248,6 +249,32 @@ static int check_end(struct reader *reader, yaml_parser_t *parser, const char *t
 				"a second document begins before here", "leave out what follows '---'");
 }
 
+/* The library looks through all open brackets for each that is opened: a file of nothing else takes it hours. So the
+ * depth is counted first, as far as the limit. Other mistakes are told when it is read. */
+static int check_depth(struct reader *reader, const char *text, size_t size)
+{
+	yaml_parser_t parser;
+	yaml_event_t event;
+	unsigned depth = 0;
+	bool is_over = false;
+
+	if (!yaml_parser_initialize(&parser))
+		abort();
+	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+	while (!is_over && yaml_parser_parse(&parser, &event)) {
+		depth += event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+		depth -= event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+		is_over = event.type == YAML_STREAM_END_EVENT || depth > DOCUMENT_DEPTH_MAX + 1;
+		if (depth > DOCUMENT_DEPTH_MAX + 1)
+			(void)fail_at(reader, (unsigned)event.start_mark.line + 1,
+				      (unsigned)event.start_mark.column + 1, E2BIG, TOO_DEEP, NULL);
+		yaml_event_delete(&event);
+	}
+	yaml_parser_delete(&parser);
+	return depth > DOCUMENT_DEPTH_MAX + 1 ? -E2BIG : 0;
+}
+
 int document_read(const char *name, const char *text, size_t size, struct document_node *ret_root, struct error *error)
 {
 	__attribute__((cleanup(document_release))) struct document_node root = { 0 };
@@ -258,6 +285,9 @@ int document_read(const char *name, const char *text, size_t size, struct docume
 
 	if (size > DOCUMENT_SIZE_MAX)
 		return fail_at(&reader, 1, 1, E2BIG, "it is larger than 1 MiB", NULL);
+	result = check_depth(&reader, text, size);
+	if (result < 0)
+		return result;
 	if (!yaml_parser_initialize(&parser))
 		abort();
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);

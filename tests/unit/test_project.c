@@ -371,6 +371,26 @@ static void test_merged_maps_give_way_to_their_own_keys(void **state)
 	assert_int_equal(service->restart, PROJECT_RESTART_ALWAYS);
 }
 
+/* libyaml alone takes half a minute for this one. */
+static void test_brackets_in_brackets_are_bounded(void **state)
+{
+	static const char *const openings[] = { "[", "{a: ", "? ", "- " };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(openings); i++) {
+		owned_project project = { 0 };
+		owned_buffer text = { 0 };
+		struct error error = { 0 };
+
+		text_buffer_add_text(&text, "x-deep:\n ");
+		for (size_t j = 0; j < 200000; j++)
+			text_buffer_add_text(&text, openings[i]);
+		assert_int_equal(project_read_text("sbx.yaml", "/", text.bytes, text.length, NULL, 0, &project, &error),
+				 -E2BIG);
+		assert_non_null(strstr(error.cause, "it is nested too deeply"));
+	}
+}
+
 static void test_aliases_of_a_long_text_are_bounded(void **state)
 {
 	owned_project project = { 0 };
@@ -539,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_healthcheck_is_ready_in_composes_words),
 		cmocka_unit_test(test_merged_maps_give_way_to_their_own_keys),
 		cmocka_unit_test(test_aliases_of_a_long_text_are_bounded),
+		cmocka_unit_test(test_brackets_in_brackets_are_bounded),
 		cmocka_unit_test(test_substitute_replaces_both_words_only),
 		cmocka_unit_test(test_words_that_mean_the_same_and_words_that_mean_nothing),
 		cmocka_unit_test(test_line_is_stronger_than_the_file),
