@@ -253,8 +253,8 @@ static int copy_from_world(const struct harvest *harvest, int connection, const 
 	return result;
 }
 
-/* Of what was listed as a file the world may have made something else since: a pipe would be waited for, and a directory
- * takes in what comes after it. @return 1: it is one, 0: it was not and is gone, or -errno */
+/* Of what was listed as a file the world may have made something else since: a pipe would be waited for, and a
+ * directory takes in what comes after it. @return 1: it is one, 0: it was not and is gone, or -errno */
 static int take_from_world(const struct harvest *harvest, int connection, const char *path, const char *name,
 			   struct error *error)
 {
