@@ -225,6 +225,12 @@ static const char *answer_redirect_to_https(const char *request)
 	return "HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\n\r\n";
 }
 
+static const char *answer_redirect_to_nobody(const char *request)
+{
+	(void)request;
+	return "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n";
+}
+
 static const char *answer_redirect_to_the_other_family(const char *request)
 {
 	(void)request;
@@ -234,7 +240,7 @@ static const char *answer_redirect_to_the_other_family(const char *request)
 static const char *answer_redirect_by_another_header(const char *request)
 {
 	(void)request;
-	return "HTTP/1.1 302 Found\r\nContent-Location: /gone\r\nLocation-X: /gone\r\n\r\n";
+	return "HTTP/1.1 302 Found\r\nX-Ignore: /gone\r\nContent-Location: /gone\r\nLocation-X: /gone\r\n\r\n";
 }
 
 static const char *answer_redirect_for_ever(const char *request)
@@ -284,6 +290,8 @@ static const struct {
 	{ "redirect to a host", answer_redirect_to_a_host_without_scheme, "/", READINESS_READY, NULL, 1 },
 	{ "redirect with a space", answer_redirect_to_another_request, "/", READINESS_READY, NULL, 1 },
 	{ "redirect to TLS", answer_redirect_to_https, "/", READINESS_READY, NULL, 1 },
+	{ "redirect to a server that is not there", answer_redirect_to_nobody, "/", READINESS_FAILED,
+	  "nothing listens there", 0 },
 	{ "redirect to ::1", answer_redirect_to_the_other_family, "/", READINESS_READY, NULL, 1 },
 	{ "redirect by no Location", answer_redirect_by_another_header, "/", READINESS_READY, NULL, 1 },
 	{ "redirect without end", answer_redirect_for_ever, "/", READINESS_READY, NULL, 0 },
@@ -461,6 +469,7 @@ static void test_connection_without_an_answer_is_given_up_and_named(void **state
 static const char *const bad_urls[] = {
 	"localhost:3000",
 	"ftp://localhost/",
+	"file://localhost:80/",
 	"http://",
 	"http://example.com/",
 	"http://192.168.0.1:80/",
