@@ -174,6 +174,11 @@ static void test_each_key_refuses_what_it_cannot_hold(void **state)
 	} cases[] = {
 		{ "services: x", "1:11", "a map of services" },
 		{ "services: { a: x }", "1:16", "a map of keys and values" },
+		{ "services: { '..': { command: x } }", "1:13", "not a name for a service" },
+		{ "services: { '-a': { command: x } }", "1:13", "not a name for a service" },
+		{ "services: { '': { command: x } }", "1:13", "not a name for a service" },
+		{ "services: { a: { command: x, shared: true, depends_on: [b] }, b: { command: x } }", "1:57",
+		  "cannot depend on one that each worker has" },
 		{ "seed: x", "1:7", "a map of keys and values" },
 		{ "test: [x]", "1:7", "a map of keys and values" },
 		{ "test: { command: { a: b } }", "1:18", "it must be a command" },
