@@ -310,6 +310,7 @@ end_slowly() {
 @test "artifacts: a job that is cancelled as GitHub does it, INT, TERM 7.5 s later, KILL 2.5 s after, has them in time" {
 	# All the time that it may take is taken: the copies are made in the last of it.
 	end_slowly
+	echo 'process.on("SIGTERM", () => {});' >>slow-to-end.js
 	start_suite -n 2 --stop-timeout 60
 	python3 - "$suite" <<-'EOF'
 		import os, select, signal, sys
@@ -321,7 +322,7 @@ end_slowly() {
 		    if select.select([suite], [], [], seconds)[0]:
 		        break
 	EOF
-	# Of SIGTERM, and not of SIGKILL: it was whole by then.
+	# The runner's SIGTERM, and not the job's SIGKILL: it was whole by then.
 	end_suite 143
 	assert_same "done" "$(cat test-results/*quick-one/quick.txt)"
 	nothing_else " M playwright.config.js
