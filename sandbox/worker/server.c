@@ -124,6 +124,16 @@ static bool has_others(const struct server *server)
 	return false;
 }
 
+/* Where the runner runs in the world of the tests, what is being kept of a red test is not to end with the runner. Each
+ * task ends with its client. */
+static bool is_being_looked_at(const struct server *server)
+{
+	for (size_t i = 0; i < server->client_count && server->world->plan->annex.is_wanted; i++)
+		if (server->clients[i]->task)
+			return true;
+	return false;
+}
+
 /* The main payload has ended, and whoever ended with it has been told. */
 static void end_world(struct server *server)
 {
@@ -214,7 +224,7 @@ static void serve_once(struct server *server)
 		client_accept(server);
 	if (polled[2].revents)
 		payload_hear_timer(server);
-	if (server->has_main_ended && !server->is_ending) {
+	if (server->has_main_ended && !server->is_ending && !is_being_looked_at(server)) {
 		server->is_ending = true;
 		end_world(server);
 	}
