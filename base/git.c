@@ -40,7 +40,7 @@ static char *read_line(const char *directory, const char *name)
 	owned_text path = path_join(directory, name);
 	char *text = NULL;
 
-	if (read_file(path, LINK_SIZE_MAX, &text) < 0)
+	if (read_file(path, LINK_SIZE_MAX, &text) < 0 || !text)
 		return NULL;
 	text[strcspn(text, "\r\n")] = '\0';
 	return text;
