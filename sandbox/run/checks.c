@@ -618,7 +618,7 @@ static uint16_t find_own_port(const char *line)
 	static const char *const hosts[] = { "localhost", "127.0.0.1", "::1", "0.0.0.0" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
-		for (const char *at = strstr(line, hosts[i]); at; at = strstr(at + 1, hosts[i])) {
+		for (const char *at = strstr(line, hosts[i]); at; at = strstr(at, hosts[i])) {
 			unsigned port = 0;
 
 			at += strlen(hosts[i]);
