@@ -10,8 +10,8 @@
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
- * its socket), one directory at most of a layer on disk, with --keep one of the worker being kept, and nothing after
- * the next command but a kept worker that is whole; a call that failed ended in status 125 and words, or in a payload
+ * its socket), one directory at most of a layer on disk, with --keep one of the worker being kept, where a seed is made
+ * one of its layer, and nothing after the next command but a kept worker that is whole; a call that failed ended in status 125 and words, or in a payload
  * that says "protected".
  *
  * It is the tracer of all three, and a subreaper: wait(2) says ECHILD only once nothing that sbx started is left. */
@@ -474,13 +474,18 @@ static bool keeps(char *const command[])
 	return false;
 }
 
+static bool makes_seed(char *const command[])
+{
+	return strcmp(command[1], "seed") == 0 || strcmp(command[1], "commit") == 0;
+}
+
 static const char *look_at_state(char *const command[])
 {
 	char *sbx = command[0];
 	char *const next[] = { sbx, (char *)"ps", (char *)"--quiet", NULL };
 	bool has_more_files = count_entries("run") > 2;
-	/* With --keep also the one that the layer was being copied to. */
-	bool has_more_directories = count_layers() > 1 || count_entries("kept") > keeps(command);
+	/* With --keep also the one that the layer was being copied to, and a seed's own beside its world's. */
+	bool has_more_directories = count_layers() > 1 + makes_seed(command) || count_entries("kept") > keeps(command);
 
 	if (run_to_end(next) != 0)
 		return "the next command failed";
