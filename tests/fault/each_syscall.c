@@ -10,9 +10,9 @@
  *   orphan-init, orphan-payload           it is held before its call until the owner has been killed
  *   EPERM-owner, ENOMEM-init, EIO-payload … its call is not made and fails with that
  * What must be true afterwards, each time: all processes are gone within a second; sbx's state holds one lock file (and
- * its socket), one directory at most of a layer on disk, with --keep one of the worker being kept, where a seed is made
- * one of its layer, and nothing after the next command but a kept worker that is whole; a call that failed ended in status 125 and words, or in a payload
- * that says "protected".
+ * its socket), one directory at most of a layer on disk, with --keep one of the worker being kept, where a seed is
+ * made one of its layer, and nothing after the next command but a kept worker that is whole; a call that failed ended
+ * in status 125 and words, or in a payload that says "protected".
  *
  * It is the tracer of all three, and a subreaper: wait(2) says ECHILD only once nothing that sbx started is left. */
 #include <dirent.h>
