@@ -14,11 +14,15 @@ setup() {
 	mkdir records
 	cp -r "$BATS_TEST_DIRNAME/../runners/playwright/." .
 	ln -s "$RUNNERS/node_modules" node_modules
+	# A manager looks at what it has installed.
+	[[ ! -e $RUNNERS/yarn.lock ]] || cp "$RUNNERS/package.json" "$RUNNERS/yarn.lock" .
 }
 
-# run_suite STATUS N ARGUMENT…: npm run e2e in N worlds; the tests tell each where it was.
+# run_suite STATUS N ARGUMENT…: the suite in N worlds, by the manager's words; the tests tell each where it was.
 run_suite() {
-	run_sbx "$1" test -n "$2" ${SBX_SHARD:+--shard auto} -v "$PWD/records:/mnt:rw" -- npm run e2e -- "${@:3}"
+	local launcher
+	read -ra launcher <<<"$LAUNCHER"
+	run_sbx "$1" test -n "$2" ${SBX_SHARD:+--shard auto} -v "$PWD/records:/mnt:rw" -- "${launcher[@]}" "${@:3}"
 }
 
 # records FILTER: those that jq's filter lets through, of the tests that ran.

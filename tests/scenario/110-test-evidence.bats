@@ -208,6 +208,15 @@ C $tree/shop.db" "$(grep -v transform-cache <<<"$output")"
 ?? tests/quick.spec.js"
 }
 
+@test "artifacts: --last-failed runs what the run before left red, and that alone" {
+	run_sbx 1 test -n 2 --keep=never -- npx playwright test
+	assert_has "$output" "1 failed"
+	[[ $output != *"Running 1 test "* ]]
+	run_sbx 1 test -n 2 --keep=never -- npx playwright test --last-failed
+	assert_has "$output" "Running 1 test "
+	assert_has "$output" "1 failed"
+}
+
 @test "artifacts: Ctrl-C leaves them, written to their end, and nothing else" {
 	start_suite -n 2
 	kill -INT "$suite"
