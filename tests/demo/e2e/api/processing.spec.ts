@@ -29,11 +29,14 @@ for (const count of [5, 25]) {
 }
 
 test('The job leaves a cancelled order alone', async ({ request }) => {
-  // Between two runs of the job, so that the order is still waiting when it is cancelled.
-  await processed(request, (await addOrder(request, 'A-1000')).id);
-  const order = await addOrder(request, 'A-1001');
-  expect((await request.post(`/api/orders/${order.id}/cancel`)).status()).toBe(204);
-  await processed(request, (await addOrder(request, 'A-1002')).id);
+  // The job may come between; then another order is cancelled.
+  let order: Order;
+  let number = 1001;
+  do {
+    order = await addOrder(request, `A-${number++}`);
+  } while ((await request.post(`/api/orders/${order.id}/cancel`)).status() !== 204);
+  await processed(request, (await addOrder(request, `A-${number}`)).id);
   expect(await get<Order>(request, `/api/orders/${order.id}`)).toMatchObject({ status: 'Cancelled', totalCents: null });
-  expect(await totals(request)).toMatchObject({ orders: 3, auditEntries: 2 });
+  const { orders: all, auditEntries } = await totals(request);
+  expect(auditEntries).toBe(all - 1);
 });
