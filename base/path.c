@@ -79,6 +79,15 @@ int path_canonical(const char *path, char **ret_path)
 	return path_of_fd(fd, ret_path);
 }
 
+int path_find_current(char **ret_path, struct error *error)
+{
+	int result = path_canonical(".", ret_path);
+
+	return result == 0 ? 0
+			   : error_set(error, .number = -result, .step = "find the current directory",
+				       .remedy = "cd to a directory that exists");
+}
+
 bool path_is_below(const char *path, const char *directory)
 {
 	size_t length = strlen(directory);

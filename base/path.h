@@ -22,6 +22,8 @@ int path_open(int dirfd, const char *path, int flags, mode_t mode, enum path_rul
 /** The canonical absolute path of what `path` (relative to the current directory) names. realpath(3) without its limit
  * of 4,096 bytes: the kernel's own answer for an opened descriptor. @ret_path the caller's   @return 0 or -errno */
 int path_canonical(const char *path, char **ret_path);
+/** The same of the current directory, with the words that a user needs where it is gone. */
+int path_find_current(char **ret_path, struct error *error);
 /** The same for an open descriptor. ENOENT: it was deleted. */
 int path_of_fd(int fd, char **ret_path);
 

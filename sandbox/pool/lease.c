@@ -480,9 +480,9 @@ static int find_pool(struct leasing *leasing, struct error *error)
 
 	if (result < 0)
 		return result;
-	result = path_canonical(".", &here);
+	result = path_find_current(&here, error);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory");
+		return result;
 	result = pool_find(&leasing->places, leasing->options->name, here, &leasing->pool, error);
 	if (result == 0)
 		result = state_open_runtime(&leasing->places, STATE_MAKE, &leasing->runtime_fd, error);

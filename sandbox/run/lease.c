@@ -117,10 +117,10 @@ static int run_in_world(int world_fd, const struct lease_answer *answer, const s
 	struct relay *relay = NULL;
 	struct relay_result ended = { 0 };
 	struct attach_options options = { .spec = spec, .own_environment = true, .no_terminal = true };
-	int result = path_canonical(".", &directory);
+	int result = path_find_current(&directory, error);
 
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory");
+		return result;
 	fill_environment(answer, &set);
 	options.set = set;
 	options.directory = directory;

@@ -269,7 +269,6 @@ static int choose_path(const char *listing, size_t size, const char *name, char 
 	static const char step[] = "choose the database";
 	owned_buffer candidates = { 0 };
 	owned_text chosen = NULL;
-	owned_text cause = NULL;
 	owned_json json = { 0 };
 	size_t count = 0;
 	int result = json_read(&json, listing, size, error);
@@ -286,10 +285,12 @@ static int choose_path(const char *listing, size_t size, const char *name, char 
 		chosen = path;
 		path = NULL;
 	}
-	cause = text_format("there are several: %s", candidates.bytes ? candidates.bytes : "");
-	if (count > 1)
+	if (count > 1) {
+		owned_text cause = text_format("there are several: %s", candidates.bytes);
+
 		return error_set(error, .number = EEXIST, .step = step, .object = name, .cause = cause,
 				 .remedy = "name one with --db PATH");
+	}
 	/* One that the app made later is in no list. */
 	if (count == 0 && !name)
 		return error_set(error, .number = ENOENT, .step = step, .cause = "the worker has none",

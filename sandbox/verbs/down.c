@@ -32,11 +32,10 @@ int verb_down(struct invocation *invocation, struct error *error)
 	owned_text here = NULL;
 	size_t count = 0;
 	int status = 0;
-	int result = path_canonical(".", &here);
+	int result = path_find_current(&here, error);
 
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory",
-				 .remedy = "cd to a directory that exists");
+		return result;
 	if (invocation->all && invocation->spec.name)
 		return error_set(error, .number = EINVAL, .step = "choose the pool", .object = invocation->spec.name,
 				 .cause = "--all and --name contradict each other", .remedy = "leave one of them out");

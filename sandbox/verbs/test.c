@@ -241,10 +241,10 @@ static int run(struct invocation *invocation, struct project *project, int *ret_
 	add_artifacts(invocation, here, project);
 	/* A list of items is cut by its own runner, whatever LIST calls. */
 	*(invocation->items ? &plan.shard : &options.shard) = shard;
-	if (invocation->items)
+	if (invocation->items) {
 		options.command = &command;
-	if (invocation->items)
 		result = prepare_items(invocation, here, project, options.workers, &plan, &command, error);
+	}
 	if (invocation->bundle)
 		options.bundle_directory = invocation->bundle_directory ? invocation->bundle_directory : "sbx-bundles";
 	options.units = (struct unit_choice){ .fresh = invocation->fresh,

@@ -53,10 +53,9 @@ static int describe(const struct invocation *invocation, const struct project *p
 
 	for (char *const *argument = invocation->arguments; *argument; argument++)
 		text_list_add(&description->arguments, *argument);
-	result = path_canonical(".", &description->directory);
+	result = path_find_current(&description->directory, error);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory",
-				 .remedy = "cd to a directory that exists");
+		return result;
 	if (!project->file)
 		return 0;
 	description->settings_file = text_duplicate(project->file);

@@ -55,9 +55,9 @@ static int find_tree(struct worker_plan *plan, struct error *error)
 		return error_set(error, .number = EINVAL, .step = "use the tree", .object = plan->tree,
 				 .cause = "the root directory cannot be a tree",
 				 .remedy = "name the app's directory with -C DIR");
-	result = plan->spec->tree ? 0 : path_canonical(".", &current);
+	result = plan->spec->tree ? 0 : path_find_current(&current, error);
 	if (result < 0)
-		return error_set(error, .number = -result, .step = "find the current directory");
+		return result;
 	start = current ? current : plan->tree;
 	plan->workdir = plan->spec->workdir ? path_normal(start, plan->spec->workdir) : text_duplicate(start);
 	return 0;

@@ -159,10 +159,9 @@ static int error_execute(struct child *child, const char *program, int number)
 		remedy = "look at its first line: head -n 1 FILE";
 	} else if (number == ENOENT) {
 		cause = "no such program in the world";
-		remedy = is_path ? NULL
-				 : "it is looked for in PATH; what the host has in /tmp, /var/tmp, /run and in other "
-				   "people's "
-				   "homes is not in the world";
+		if (!is_path)
+			remedy = "it is looked for in PATH; what the host has in /tmp, /var/tmp, /run and in other "
+				 "people's homes is not in the world";
 	} else if (number == EACCES && is_path && stat(program, &status) == 0) {
 		if (S_ISDIR(status.st_mode))
 			cause = "it is a directory";
